@@ -1,0 +1,14 @@
+//! The bagpipe daemon and its command line.
+//!
+//! Data flows one way: [`api`] and BGP peers ([`peer`]) put events into the [`engine`]; the engine's VPN
+//! instances ([`vpn`]) compute the desired forwarding state ([`fib`]); the [`dataplane`] writes what differs
+//! into BPF maps. [`cli`] is a client of the API.
+
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod dataplane;
+pub mod engine;
+pub mod fib;
+pub mod peer;
+pub mod vpn;

@@ -1,0 +1,3 @@
+//! The `bagpipe` binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! One BGP connection (RFC 4271 §8).

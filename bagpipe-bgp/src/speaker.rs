@@ -1,0 +1,1 @@
+//! Peers and their sessions around one RIB.

@@ -1,0 +1,29 @@
+//! Messages to and from bytes.
+//!
+//! Decoding never panics and never guesses: each length bounds what is read inside it. What is wrong with an
+//! UPDATE is an [`UpdateError`] that carries the action of RFC 7606, so that the rest of the speaker sees only
+//! announcements and withdrawals that are right.
+
+pub mod attribute;
+pub mod capability;
+pub mod community;
+pub mod error;
+pub mod evpn;
+pub mod message;
+pub mod nlri;
+pub mod open;
+pub mod pmsi;
+pub mod route_target;
+pub mod update;
+
+pub use attribute::{AsPath, Attributes, NextHop, Origin, RawAttribute};
+pub use capability::Capability;
+pub use community::ExtendedCommunity;
+pub use error::{Action, MessageError, UpdateError};
+pub use evpn::EvpnRoute;
+pub use message::{Message, Notification};
+pub use nlri::Nlri;
+pub use open::Open;
+pub use pmsi::PmsiTunnel;
+pub use route_target::RouteTargetMembership;
+pub use update::{NlriBlock, Update};

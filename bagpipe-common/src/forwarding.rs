@@ -1,0 +1,85 @@
+//! Values that say where a frame goes: ports, VPN instances, targets, neighbours. All are eight bytes.
+
+/// Value of `PORTS` (array, indexed by port number): the interface behind a port. When an interface vanishes
+/// and comes back, this is all that changes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Port {
+    /// Interface index, 0 when the interface is away.
+    pub ifindex: u32,
+    /// Number of the VPN instance that the port is attached to.
+    pub vpn: u16,
+    /// See [`port_flags`].
+    pub flags: u16,
+}
+
+/// Bits of [`Port::flags`].
+pub mod port_flags {
+    /// The interface is a veth whose peer is in another network namespace: deliver straight to the peer.
+    pub const REDIRECT_PEER: u16 = 1;
+}
+
+/// Value of `VPNS` (array, indexed by instance number).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vpn {
+    /// VXLAN network identifier of this node for the instance, in host order.
+    pub vni: u32,
+    /// Length of the flood list of local ports.
+    pub local_ports: u16,
+    /// Length of the flood list of remote endpoints.
+    pub remote_endpoints: u16,
+}
+
+/// What a [`Target`] is.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TargetKind {
+    /// A port of this node; `id` is the port number.
+    Port = 1,
+    /// A port of this node whose MAC address may use any IP address that no other MAC address has.
+    PortAnyIp = 2,
+    /// A remote endpoint over VXLAN; `id` is the next hop, `vni` the VNI that the remote advertised.
+    Vxlan = 3,
+}
+
+/// Value of `FDB` and `FLOODS`: where a frame goes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Target {
+    /// A [`TargetKind`] as a number.
+    pub kind: u8,
+    /// VXLAN network identifier in network order; zero for a port.
+    pub vni: [u8; 3],
+    /// Port number or next-hop number.
+    pub id: u32,
+}
+
+/// Value of `NEIGHBORS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Neighbor {
+    /// The MAC address.
+    pub mac: [u8; 6],
+    /// See [`neighbor_flags`].
+    pub flags: u16,
+}
+
+/// Bits of [`Neighbor::flags`].
+pub mod neighbor_flags {
+    /// Set the R flag in neighbour advertisements (RFC 4861 §4.4).
+    pub const ROUTER: u16 = 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_written_at_once() {
+        assert_eq!(size_of::<Port>(), 8);
+        assert_eq!(size_of::<Vpn>(), 8);
+        assert_eq!(size_of::<Target>(), 8);
+        assert_eq!(size_of::<Neighbor>(), 8);
+    }
+}

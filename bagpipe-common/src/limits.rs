@@ -1,0 +1,25 @@
+//! Sizes of the maps, and limits that the programs and the agent must agree on.
+
+/// Number of VPN instances of a node, and one more than the largest instance number (number 0 is unused).
+pub const VPNS: u32 = 65_536;
+/// Ports of a node.
+pub const PORTS: u32 = 16_384;
+/// MAC addresses, local and remote, over all VPN instances (default size; the agent may set another).
+pub const FDB: u32 = 1_048_576;
+/// IP addresses, local and remote, over all VPN instances (default size; the agent may set another).
+pub const NEIGHBORS: u32 = 1_048_576;
+/// Members of all flood lists together.
+pub const FLOODS: u32 = 262_144;
+/// (remote endpoint, VNI) pairs that encapsulated packets are accepted from.
+pub const TUNNELS: u32 = 262_144;
+/// Remote endpoints that packets are sent to.
+pub const NEXTHOPS: u32 = 16_384;
+/// Slots for ready-made outer headers: two for each next hop, so that a changed one is written beside the one
+/// in use.
+pub const ENCAPS: u32 = 2 * NEXTHOPS;
+/// Local tunnel addresses.
+pub const LOCALS: u32 = 64;
+/// Copies of one broadcast, unknown unicast or multicast frame, at most, in each [`FloodScope`].
+///
+/// [`FloodScope`]: crate::FloodScope
+pub const FLOOD_COPIES: u32 = 1_024;
