@@ -100,6 +100,28 @@ mod tests {
     }
 
     #[test]
+    fn segment_gateway_and_label_are_not_part_of_the_key_of_a_prefix_route() {
+        for octets in [4, 16] {
+            let route = |esi, prefix, gateway, label| {
+                let value = [
+                    vec![0, 1, 10, 0, 0, 1, 0, 7],
+                    vec![esi; 10],
+                    vec![0, 0, 0, 0, 24],
+                    vec![prefix; octets],
+                    vec![gateway; octets],
+                    vec![0, 0, label],
+                ]
+                .concat();
+                [vec![5, u8::try_from(value.len()).unwrap()], value].concat()
+            };
+            let first = route(0, 1, 0, 1);
+            let key = Key::of(Family::EVPN, &first);
+            assert_eq!(key, Key::of(Family::EVPN, &route(1, 1, 2, 3)));
+            assert_ne!(key, Key::of(Family::EVPN, &route(0, 2, 0, 1)));
+        }
+    }
+
+    #[test]
     fn a_label_does_not_make_another_vpn_route() {
         let route =
             |label, prefix| [&[112, 0, 0, label][..], &[0, 1, 10, 0, 0, 1, 0, 7], &[192, 0, prefix]].concat();
