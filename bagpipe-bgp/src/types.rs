@@ -6,6 +6,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+mod label;
+mod prefix;
+
+pub use label::{Label, LabelField};
+pub use prefix::IpPrefix;
+
 /// An autonomous system number, four octets (RFC 6793).
 pub type Asn = u32;
 
@@ -45,7 +51,7 @@ macro_rules! serde_as_text {
     )* };
 }
 
-serde_as_text!(MacAddr, RouteTarget, RouteDistinguisher, EthernetSegmentId, Family);
+serde_as_text!(MacAddr, RouteTarget, RouteDistinguisher, EthernetSegmentId, Family, IpPrefix);
 
 /// An address family and subsequent address family (RFC 4760 §3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -214,44 +220,6 @@ impl fmt::Debug for Vni {
     }
 }
 
-/// The three octets of a label field in E-VPN NLRI and in the PMSI tunnel attribute. Whether they are a VNI or
-/// an MPLS label is decided by the Encapsulation community of the route (RFC 8365 §5.1.3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LabelField(pub [u8; 3]);
-
-impl LabelField {
-    /// All 24 bits, as VXLAN and NVGRE use the field (RFC 8365 §5.1.3).
-    #[must_use]
-    pub const fn vni(self) -> Vni {
-        Vni::from_octets(self.0)
-    }
-
-    /// The high-order 20 bits, as MPLS uses the field (RFC 7432 §7.1).
-    #[must_use]
-    pub const fn mpls(self) -> u32 {
-        Vni::from_octets(self.0).get() >> 4
-    }
-}
-
-impl fmt::Display for LabelField {
-    /// All 24 bits as a number: right for a VNI, and for an MPLS label together with its lower bits.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.vni().fmt(f)
-    }
-}
-
-impl Serialize for LabelField {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u32(self.vni().get())
-    }
-}
-
-impl From<Vni> for LabelField {
-    fn from(vni: Vni) -> Self {
-        Self(vni.octets())
-    }
-}
-
 /// An Ethernet tag, 32 bits (RFC 7432 §5): identifies a broadcast domain in an E-VPN instance.
 pub type EthernetTagId = u32;
 
@@ -294,16 +262,16 @@ impl FromStr for EthernetSegmentId {
     }
 }
 
-/// The administrator and the number of a route target or route distinguisher: the three layouts that
-/// RFC 4360 §3 and RFC 4364 §4.2 share.
-enum Assigned {
+/// The administrator and the number of a route target, route origin or route distinguisher: the three layouts
+/// that RFC 4360 §3 and RFC 4364 §4.2 share.
+pub(crate) enum Assigned {
     TwoOctetAs(u16, u32),
     Ipv4(Ipv4Addr, u16),
     FourOctetAs(u32, u16),
 }
 
 impl Assigned {
-    fn from_octets(layout: u8, [a, b, c, d, e, f]: [u8; 6]) -> Option<Self> {
+    pub(crate) fn from_octets(layout: u8, [a, b, c, d, e, f]: [u8; 6]) -> Option<Self> {
         match layout {
             0 => Some(Self::TwoOctetAs(u16::from_be_bytes([a, b]), u32::from_be_bytes([c, d, e, f]))),
             1 => Some(Self::Ipv4(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([e, f]))),
@@ -497,12 +465,5 @@ mod tests {
         ] {
             assert!(text.parse::<MacAddr>().is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_label_field_holds_a_vni_or_a_label() {
-        let field = LabelField([0x00, 0x06, 0x41]);
-        assert_eq!(field.vni().get(), 1601);
-        assert_eq!(field.mpls(), 100);
     }
 }

@@ -71,7 +71,7 @@ fn gobgp() {
         "mac-ip 02:aa:00:00:00:04 rd 10.99.0.1:10 tag 0 label 10 | origin incomplete, next hop 10.99.0.1, local-pref 100, extended communities rt:65535:9 encap:vxlan",
         "multicast 10.99.0.1 rd 10.99.0.1:10 tag 0 | origin incomplete, next hop 10.99.0.1, local-pref 100, extended communities rt:64512:10 encap:vxlan, pmsi ingress-replication 10.99.0.1 label 10",
         "rtc 64512:99 origin 64512 | origin igp, next hop 10.99.0.1, local-pref 100",
-        "vpnv4 700012d10000fc000000003c0a3d00 | origin incomplete, next hop 10.99.0.12, med 5, local-pref 100, extended communities rt:64512:60",
+        "vpnv4 10.61.0.0/24 rd 64512:60 label 301 | origin incomplete, next hop 10.99.0.12, med 5, local-pref 100, extended communities rt:64512:60",
     ];
     assert_eq!(announced(&messages), expected);
 }

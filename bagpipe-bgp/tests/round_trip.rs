@@ -7,7 +7,8 @@ mod support;
 
 use bagpipe_bgp::types::Family;
 use bagpipe_bgp::wire::{
-    Action, Capability, Context, Message, Nlri, NlriBlock, Notification, Open, Update, end_of_rib, frame,
+    Action, Capability, Context, ExtendedNextHop, LabelStack, Message, Nlri, NlriBlock, Notification, Open,
+    Update, VpnRoute, end_of_rib, frame,
 };
 use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
@@ -29,8 +30,13 @@ fn capability() -> impl Strategy<Value = Capability> {
             families,
         },
     );
+    let next_hops = vec((family(), any::<u16>()), 0..6).prop_map(|entries| {
+        let entry = |(family, next_hop_afi)| ExtendedNextHop { family, next_hop_afi };
+        Capability::ExtendedNextHop(entries.into_iter().map(entry).collect())
+    });
     prop_oneof![
         family().prop_map(Capability::Multiprotocol),
+        next_hops,
         Just(Capability::RouteRefresh),
         Just(Capability::ExtendedMessage),
         restart,
@@ -119,7 +125,12 @@ proptest! {
             prop_assert!(update.announced.is_empty() && update.errors.is_empty());
             read.extend(update.withdrawn.iter().flat_map(routes));
         }
-        prop_assert_eq!(read, nlri);
+        // Labels do not matter for a withdrawal (RFC 8277 §2.4).
+        let without_labels = |nlri| match nlri {
+            Nlri::Vpn(route) => Nlri::Vpn(VpnRoute { labels: LabelStack::EMPTY, ..route }),
+            other => other,
+        };
+        prop_assert_eq!(read, nlri.into_iter().map(without_labels).collect::<Vec<_>>());
     }
 
     #[test]

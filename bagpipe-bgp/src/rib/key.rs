@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use crate::types::Family;
-use crate::wire::{Nlri, NlriBlock};
+use crate::wire::{Nlri, NlriBlock, vpn};
 
 const ETHERNET_AUTO_DISCOVERY: u8 = 1;
 const MAC_IP: u8 = 2;
@@ -16,7 +16,7 @@ const IP_PREFIX: u8 = 5;
 /// The key of an encoded NLRI: what of it is compared and hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key<'a> {
-    /// The E-VPN route type; zero in other families.
+    /// The E-VPN route type; in the IP VPN families the prefix length; zero in others.
     kind: u8,
     head: &'a [u8],
     tail: &'a [u8],
@@ -29,9 +29,10 @@ impl<'a> Key<'a> {
                 let (head, tail) = evpn_key(*kind, value).unwrap_or((value, &[]));
                 Self { kind: *kind, head, tail }
             }
-            // RFC 4364 §4.3.4: prefix length, one label (RFC 8277 §2.2), RD and prefix.
-            [_, _, _, _, tail @ ..] if family.safi == Family::VPNV4.safi => {
-                Self { kind: 0, head: encoded.get(..1).unwrap_or_default(), tail }
+            // RFC 4364 §4.3.4: RD and prefix.
+            _ if matches!(family, Family::VPNV4 | Family::VPNV6) => {
+                let (kind, head) = vpn::key(encoded).unwrap_or((0, encoded));
+                Self { kind, head, tail: &[] }
             }
             _ => Self { kind: 0, head: encoded, tail: &[] },
         }
@@ -70,7 +71,11 @@ pub(super) fn decode(family: Family, encoded: &[u8]) -> Option<Nlri> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+
     use super::*;
+    use crate::types::{Label, RouteDistinguisher};
+    use crate::wire::{LabelStack, VpnRoute};
 
     fn mac_ip(esi: u8, mac: u8, ip: &[u8], label: u8) -> Vec<u8> {
         let mut value = vec![0, 1, 10, 0, 0, 1, 0, 7];
@@ -122,13 +127,34 @@ mod tests {
     }
 
     #[test]
-    fn a_label_does_not_make_another_vpn_route() {
-        let route =
-            |label, prefix| [&[112, 0, 0, label][..], &[0, 1, 10, 0, 0, 1, 0, 7], &[192, 0, prefix]].concat();
-        let key = route(1, 2);
-        let key = Key::of(Family::VPNV4, &key);
-        assert_eq!(key, Key::of(Family::VPNV4, &route(9, 2)));
-        assert_ne!(key, Key::of(Family::VPNV4, &route(1, 3)));
+    fn labels_do_not_make_another_vpn_route() {
+        let route = |family, labels: &[u32], rd, prefix: &str| {
+            let labels: Vec<_> = labels.iter().map(|label| Label::new(*label).unwrap()).collect();
+            let route = VpnRoute {
+                labels: LabelStack::new(&labels).unwrap(),
+                rd: RouteDistinguisher([0, 1, 10, 0, 0, 1, 0, rd]),
+                prefix: prefix.parse().unwrap(),
+            };
+            assert_eq!(route.family(), family);
+            let mut encoded = BytesMut::new();
+            route.encode(&mut encoded);
+            encoded
+        };
+        for (family, prefix, others) in [
+            (Family::VPNV4, "192.0.2.0/24", ["192.0.3.0/24", "192.0.2.0/23", "192.0.2.0/25", "192.0.2.0/32"]),
+            (Family::VPNV4, "0.0.0.0/0", ["0.0.0.0/1", "0.0.0.0/8", "0.0.0.0/24", "128.0.0.0/1"]),
+            (Family::VPNV6, "2001:db8::/64", ["2001:db8::/63", "2001:db8::/65", "2001:db8::/128", "::/64"]),
+        ] {
+            let first = route(family, &[16], 7, prefix);
+            let key = Key::of(family, &first);
+            for labels in [&[][..], &[17], &[16, 17]] {
+                assert_eq!(key, Key::of(family, &route(family, labels, 7, prefix)), "{prefix} {labels:?}");
+            }
+            assert_ne!(key, Key::of(family, &route(family, &[16], 8, prefix)));
+            for other in others {
+                assert_ne!(key, Key::of(family, &route(family, &[16], 7, other)), "{prefix} {other}");
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::types::{Asn, Family};
 
 const MULTIPROTOCOL: u8 = 1;
 const ROUTE_REFRESH: u8 = 2;
+const EXTENDED_NEXT_HOP: u8 = 5;
 const EXTENDED_MESSAGE: u8 = 6;
 const GRACEFUL_RESTART: u8 = 64;
 const FOUR_OCTET_AS: u8 = 65;
@@ -27,6 +28,8 @@ pub enum Capability {
     Multiprotocol(Family),
     /// Code 2: route refresh (RFC 2918).
     RouteRefresh,
+    /// Code 5: families of routes whose next hop may be of another address family (RFC 8950 §4).
+    ExtendedNextHop(Vec<ExtendedNextHop>),
     /// Code 6: messages of up to 65,535 octets (RFC 8654).
     ExtendedMessage,
     /// Code 64: graceful restart (RFC 4724 §3).
@@ -52,6 +55,20 @@ pub enum Capability {
     },
 }
 
+/// An entry of the extended next hop encoding capability (RFC 8950 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct ExtendedNextHop {
+    /// The family of the routes.
+    pub family: Family,
+    /// The address family of their next hops.
+    pub next_hop_afi: u16,
+}
+
+impl ExtendedNextHop {
+    /// VPN-IPv4 routes with IPv6 next hops: what an IPv6 underlay needs.
+    pub const VPNV4_OVER_IPV6: Self = Self { family: Family::VPNV4, next_hop_afi: 2 };
+}
+
 impl Capability {
     /// Takes one capability; `None` if its length is wrong.
     pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Self> {
@@ -63,6 +80,7 @@ impl Capability {
                 Self::Multiprotocol(Family { afi, safi })
             }
             ROUTE_REFRESH => Self::RouteRefresh,
+            EXTENDED_NEXT_HOP => decode_extended_next_hop(&mut value)?,
             EXTENDED_MESSAGE => Self::ExtendedMessage,
             GRACEFUL_RESTART => decode_graceful_restart(&mut value)?,
             FOUR_OCTET_AS => Self::FourOctetAs(value.u32()?),
@@ -81,6 +99,15 @@ impl Capability {
                 put(out, MULTIPROTOCOL, &[high, low, 0, family.safi]);
             }
             Self::RouteRefresh => put(out, ROUTE_REFRESH, &[]),
+            Self::ExtendedNextHop(entries) => {
+                let mut value = Vec::new();
+                for ExtendedNextHop { family, next_hop_afi } in entries {
+                    value.put_u16(family.afi);
+                    value.put_u16(family.safi.into());
+                    value.put_u16(*next_hop_afi);
+                }
+                put(out, EXTENDED_NEXT_HOP, &value);
+            }
             Self::ExtendedMessage => put(out, EXTENDED_MESSAGE, &[]),
             Self::GracefulRestart { restarting, notification, time, families } => {
                 let mut flags = (*time).min(MAX_RESTART_TIME);
@@ -97,6 +124,19 @@ impl Capability {
             Self::Unknown { code, value } => put(out, *code, value),
         }
     }
+}
+
+/// The SAFI has two octets here, of which the first is always zero; entries of which nothing is known are passed
+/// over (RFC 8950 §4).
+fn decode_extended_next_hop(value: &mut Reader<'_>) -> Option<Capability> {
+    let mut entries = Vec::new();
+    while !value.is_empty() {
+        let (afi, safi, next_hop_afi) = (value.u16()?, value.u16()?, value.u16()?);
+        if let Ok(safi) = u8::try_from(safi) {
+            entries.push(ExtendedNextHop { family: Family { afi, safi }, next_hop_afi });
+        }
+    }
+    Some(Capability::ExtendedNextHop(entries))
 }
 
 fn decode_graceful_restart(value: &mut Reader<'_>) -> Option<Capability> {

@@ -1,11 +1,11 @@
-//! Extended communities (RFC 4360, RFC 7153): eight octets, with accessors for those that E-VPN uses.
+//! Extended communities (RFC 4360, RFC 7153): eight octets, with accessors for those that VPNs use.
 
 use std::fmt;
 
 use serde::Serialize;
 
 use super::text::{Hex, serialize_as_text};
-use crate::types::{MacAddr, RouteTarget};
+use crate::types::{Assigned, MacAddr, RouteTarget};
 
 /// An extended community, of any kind.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,10 +16,24 @@ pub struct ExtendedCommunity(pub [u8; 8]);
 pub struct TunnelType(pub u16);
 
 impl TunnelType {
+    /// GRE, with what the family of the route implies inside (RFC 9012 §3.2.6).
+    pub const GRE: Self = Self(2);
     /// VXLAN.
     pub const VXLAN: Self = Self(8);
-    /// MPLS.
+    /// MPLS, over whatever leads to the next hop.
     pub const MPLS: Self = Self(10);
+    /// MPLS over GRE (RFC 4023).
+    pub const MPLS_IN_GRE: Self = Self(11);
+    /// MPLS over UDP (RFC 7510).
+    pub const MPLS_IN_UDP: Self = Self(13);
+
+    const NAMES: [(Self, &'static str); 5] = [
+        (Self::GRE, "gre"),
+        (Self::VXLAN, "vxlan"),
+        (Self::MPLS, "mpls"),
+        (Self::MPLS_IN_GRE, "mpls-in-gre"),
+        (Self::MPLS_IN_UDP, "mpls-in-udp"),
+    ];
 }
 
 /// MAC Mobility (RFC 7432 §7.7).
@@ -41,6 +55,9 @@ impl fmt::Display for ExtendedCommunity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(target) = RouteTarget::from_octets(self.0) {
             return write!(f, "rt:{target}");
+        }
+        if let Some(origin) = self.as_route_origin() {
+            return write!(f, "origin:{origin}");
         }
         if let Some(tunnel) = self.as_encapsulation() {
             return write!(f, "encap:{tunnel}");
@@ -69,15 +86,17 @@ serialize_as_text!(ExtendedCommunity, TunnelType);
 
 impl fmt::Display for TunnelType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::VXLAN => f.write_str("vxlan"),
-            Self::MPLS => f.write_str("mpls"),
-            Self(other) => other.fmt(f),
+        match Self::NAMES.iter().find(|(tunnel, _)| tunnel == self) {
+            Some((_, name)) => f.write_str(name),
+            None => self.0.fmt(f),
         }
     }
 }
 
 impl ExtendedCommunity {
+    /// The Default Gateway community (RFC 7432 §7.8).
+    pub const DEFAULT_GATEWAY: Self = Self([0x03, 0x0d, 0, 0, 0, 0, 0, 0]);
+
     /// The Encapsulation community (RFC 9012 §4.1).
     #[must_use]
     pub const fn encapsulation(tunnel: TunnelType) -> Self {
@@ -132,6 +151,15 @@ impl ExtendedCommunity {
     pub const fn is_default_gateway(&self) -> bool {
         matches!(self.0, [0x03, 0x0d, ..])
     }
+
+    /// The site of a Route Origin community, of any of the three kinds (RFC 4360 §5, RFC 5668 §3): also called
+    /// Site of Origin (RFC 4364 §7).
+    fn as_route_origin(&self) -> Option<Assigned> {
+        match self.0 {
+            [layout, 0x03, a, b, c, d, e, f] => Assigned::from_octets(layout, [a, b, c, d, e, f]),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -151,8 +179,14 @@ mod tests {
             (ExtendedCommunity::mac_mobility(mobility), "mac-mobility:7:sticky"),
             (ExtendedCommunity::router_mac(mac), "router-mac:02:00:00:00:00:01"),
             (vxlan, "encap:vxlan"),
-            (ExtendedCommunity::encapsulation(TunnelType(13)), "encap:13"),
-            (ExtendedCommunity([3, 13, 0, 0, 0, 0, 0, 0]), "default-gateway"),
+            (ExtendedCommunity::encapsulation(TunnelType(2)), "encap:gre"),
+            (ExtendedCommunity::encapsulation(TunnelType(11)), "encap:mpls-in-gre"),
+            (ExtendedCommunity::encapsulation(TunnelType(13)), "encap:mpls-in-udp"),
+            (ExtendedCommunity::encapsulation(TunnelType(19)), "encap:19"),
+            (ExtendedCommunity::DEFAULT_GATEWAY, "default-gateway"),
+            (ExtendedCommunity([0, 3, 0xfc, 0, 0, 0, 0, 9]), "origin:64512:9"),
+            (ExtendedCommunity([1, 3, 10, 0, 0, 1, 0, 9]), "origin:10.0.0.1:9"),
+            (ExtendedCommunity([2, 3, 0, 1, 0, 0, 0, 9]), "origin:65536:9"),
             (ExtendedCommunity([0, 2, 0xfc, 0, 0, 0, 0, 9]), "rt:64512:9"),
             (ExtendedCommunity([0x40, 1, 2, 3, 4, 5, 6, 7]), "0x4001020304050607"),
         ] {

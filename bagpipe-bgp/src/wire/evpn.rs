@@ -1,14 +1,14 @@
 //! E-VPN NLRI (RFC 7432 §7, RFC 9136 §3).
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
 use super::reader::Reader;
 use super::text::{Hex, hex};
-use crate::types::{EthernetSegmentId, EthernetTagId, LabelField, MacAddr, RouteDistinguisher};
+use crate::types::{EthernetSegmentId, EthernetTagId, IpPrefix, LabelField, MacAddr, RouteDistinguisher};
 
 /// An E-VPN route.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -68,11 +68,9 @@ pub enum EvpnRoute {
         esi: EthernetSegmentId,
         /// Ethernet tag.
         tag: EthernetTagId,
-        /// Network address, with the bits beyond `prefix_length` zero.
-        prefix: IpAddr,
-        /// Prefix length in bits.
-        prefix_length: u8,
-        /// Gateway address, unspecified if none; not part of the key.
+        /// Prefix.
+        prefix: IpPrefix,
+        /// Gateway address of the same IP version, unspecified if none; not part of the key.
         gateway: IpAddr,
         /// MPLS label or VNI; not part of the key.
         label: LabelField,
@@ -85,6 +83,18 @@ pub enum EvpnRoute {
         #[serde(serialize_with = "hex")]
         value: Bytes,
     },
+}
+
+/// What an IP prefix route is resolved to, before its next hop is (RFC 9136 §3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OverlayIndex {
+    /// Nothing: the label, and with VXLAN the Router's MAC community, lead to the VRF (RFC 9136 §4.4.1). In the
+    /// interface-ful model the Router's MAC is looked up in turn (RFC 9136 §4.4.3).
+    None,
+    /// The MAC/IP route of this address (RFC 9136 §4.1, §4.4.2).
+    Gateway(IpAddr),
+    /// The Ethernet auto-discovery route of this segment (RFC 9136 §4.3).
+    Segment(EthernetSegmentId),
 }
 
 const ETHERNET_AUTO_DISCOVERY: u8 = 1;
@@ -147,10 +157,10 @@ impl EvpnRoute {
                 out.put_slice(&esi.0);
                 put_address(out, *originator);
             }
-            Self::IpPrefix { rd, esi, tag, prefix, prefix_length, gateway, label } => {
+            Self::IpPrefix { rd, esi, tag, prefix, gateway, label } => {
                 put_start(out, *rd, Some(*esi), *tag);
-                out.put_u8(*prefix_length);
-                put_octets(out, *prefix);
+                out.put_u8(prefix.length());
+                put_octets(out, prefix.address());
                 put_octets(out, *gateway);
                 out.put_slice(&label.0);
             }
@@ -160,6 +170,19 @@ impl EvpnRoute {
         out.truncate(start + 2 + usize::from(length));
         if let Some(field) = out.get_mut(start + 1) {
             *field = length;
+        }
+    }
+
+    /// How an IP prefix route is resolved: the ESI and the gateway are never set at the same time
+    /// (RFC 9136 §3.1). `None` if they are, so that the route is to be treated as withdrawn, and for other types.
+    #[must_use]
+    pub fn overlay_index(&self) -> Option<OverlayIndex> {
+        let Self::IpPrefix { esi, gateway, .. } = self else { return None };
+        match (*esi == EthernetSegmentId::ZERO, gateway.is_unspecified()) {
+            (true, true) => Some(OverlayIndex::None),
+            (true, false) => Some(OverlayIndex::Gateway(*gateway)),
+            (false, true) => Some(OverlayIndex::Segment(*esi)),
+            (false, false) => None,
         }
     }
 
@@ -214,10 +237,10 @@ fn decode_ip_prefix(reader: &mut Reader<'_>) -> Option<EvpnRoute> {
         _ => return None,
     };
     let (rd, esi, tag) = take_start(reader)?;
-    let prefix_length = reader.u8()?;
-    let prefix = mask(reader.address(octets)?, prefix_length)?;
+    let length = reader.u8()?;
+    let prefix = IpPrefix::new(reader.address(octets)?, length)?;
     let gateway = reader.address(octets)?;
-    Some(EvpnRoute::IpPrefix { rd, esi, tag, prefix, prefix_length, gateway, label: take_label(reader)? })
+    Some(EvpnRoute::IpPrefix { rd, esi, tag, prefix, gateway, label: take_label(reader)? })
 }
 
 fn take_start(reader: &mut Reader<'_>) -> Option<(RouteDistinguisher, EthernetSegmentId, EthernetTagId)> {
@@ -257,22 +280,6 @@ fn put_octets(out: &mut BytesMut, address: IpAddr) {
     }
 }
 
-/// The network address, so that a prefix has one form only; `None` if the length exceeds the address.
-fn mask(address: IpAddr, length: u8) -> Option<IpAddr> {
-    match address {
-        IpAddr::V4(address) => {
-            let host = 32_u32.checked_sub(length.into())?;
-            let mask = u32::MAX.checked_shl(host).unwrap_or(0);
-            Some(IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask)))
-        }
-        IpAddr::V6(address) => {
-            let host = 128_u32.checked_sub(length.into())?;
-            let mask = u128::MAX.checked_shl(host).unwrap_or(0);
-            Some(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask)))
-        }
-    }
-}
-
 impl fmt::Display for EvpnRoute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -299,8 +306,8 @@ impl fmt::Display for EvpnRoute {
             Self::EthernetSegment { rd, esi, originator } => {
                 write!(f, "ethernet-segment {esi} {originator} rd {rd}")
             }
-            Self::IpPrefix { rd, esi, tag, prefix, prefix_length, gateway, label } => {
-                write!(f, "ip-prefix {prefix}/{prefix_length} rd {rd} tag {tag} label {label}")?;
+            Self::IpPrefix { rd, esi, tag, prefix, gateway, label } => {
+                write!(f, "ip-prefix {prefix} rd {rd} tag {tag} label {label}")?;
                 if !gateway.is_unspecified() {
                     write!(f, " gateway {gateway}")?;
                 }
@@ -311,5 +318,29 @@ impl fmt::Display for EvpnRoute {
             }
             Self::Unknown { route_type, value } => write!(f, "type-{route_type} {}", Hex(value)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_resolved_by_one_index() {
+        let index = |segment, gateway: [u8; 4]| {
+            let route = EvpnRoute::IpPrefix {
+                rd: RouteDistinguisher([0; 8]),
+                esi: EthernetSegmentId([segment; 10]),
+                tag: 0,
+                prefix: IpPrefix::host([192, 0, 2, 1].into()),
+                gateway: gateway.into(),
+                label: LabelField([0, 0, 1]),
+            };
+            route.overlay_index()
+        };
+        assert_eq!(index(0, [0; 4]), Some(OverlayIndex::None));
+        assert_eq!(index(0, [10, 0, 0, 1]), Some(OverlayIndex::Gateway([10, 0, 0, 1].into())));
+        assert_eq!(index(7, [0; 4]), Some(OverlayIndex::Segment(EthernetSegmentId([7; 10]))));
+        assert_eq!(index(7, [10, 0, 0, 1]), None);
     }
 }

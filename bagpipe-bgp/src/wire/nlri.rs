@@ -6,7 +6,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
 use super::text::{Hex, hex};
-use super::{EvpnRoute, RouteTargetMembership};
+use super::vpn::{self, Version};
+use super::{EvpnRoute, RouteTargetMembership, VpnRoute};
 use crate::types::Family;
 
 /// Network layer reachability information of any family.
@@ -17,6 +18,8 @@ pub enum Nlri {
     Evpn(EvpnRoute),
     /// Route target membership.
     RouteTarget(RouteTargetMembership),
+    /// VPN-IPv4 or VPN-IPv6 unicast.
+    Vpn(VpnRoute),
     /// Any other family: kept as it is.
     Other(Family, #[serde(serialize_with = "hex")] Bytes),
 }
@@ -28,6 +31,7 @@ impl Nlri {
         match self {
             Self::Evpn(_) => Family::EVPN,
             Self::RouteTarget(_) => Family::ROUTE_TARGET,
+            Self::Vpn(route) => route.family(),
             Self::Other(family, _) => *family,
         }
     }
@@ -37,19 +41,36 @@ impl Nlri {
         match self {
             Self::Evpn(route) => route.encode(out),
             Self::RouteTarget(membership) => membership.encode(out),
+            Self::Vpn(route) => route.encode(out),
             Self::Other(_, bytes) => out.put_slice(bytes),
         }
     }
 
-    /// The route in one NLRI that [`split`] has cut out of `block`.
-    pub(super) fn decode(family: Family, nlri: &[u8], block: &Bytes) -> Result<Self, &'static str> {
-        match (family, nlri) {
+    /// The first route of `rest`, which is a part of `block`, and how many octets it has.
+    ///
+    /// # Errors
+    ///
+    /// The outer error is that of [`split`]: where the next route begins is not known. The inner one concerns this
+    /// route alone.
+    #[inline]
+    pub(super) fn take(
+        family: Family,
+        rest: &[u8],
+        block: &Bytes,
+    ) -> Result<(Result<Self, &'static str>, usize), &'static str> {
+        if let Some(version) = Version::of(family) {
+            return VpnRoute::take(version, rest).map(|(route, length)| (Ok(Self::Vpn(route)), length));
+        }
+        let length = split(family, rest)?;
+        let nlri = rest.get(..length).unwrap_or(rest);
+        let route = match (family, nlri) {
             (Family::EVPN, [route_type, _length, value @ ..]) => {
                 EvpnRoute::decode(*route_type, value, block).map(Self::Evpn)
             }
             (Family::ROUTE_TARGET, _) => RouteTargetMembership::decode(nlri).map(Self::RouteTarget),
             _ => Ok(Self::Other(family, block.slice_ref(nlri))),
-        }
+        };
+        Ok((route, length))
     }
 }
 
@@ -58,6 +79,7 @@ impl fmt::Display for Nlri {
         match self {
             Self::Evpn(route) => route.fmt(f),
             Self::RouteTarget(membership) => membership.fmt(f),
+            Self::Vpn(route) => route.fmt(f),
             Self::Other(family, bytes) => write!(f, "{family} {}", Hex(bytes)),
         }
     }
@@ -75,6 +97,7 @@ pub(super) fn split(family: Family, bytes: &[u8]) -> Result<usize, &'static str>
         (Framing::Typed, _) => return Err("NLRI ends before its length"),
         (Framing::Prefix { max_bits }, [bits, ..]) if *bits <= max_bits => 1 + usize::from(bits.div_ceil(8)),
         (Framing::Prefix { .. }, _) => return Err("NLRI longer than its family allows"),
+        (Framing::Vpn(version), _) => return VpnRoute::take(version, bytes).map(|(_, length)| length),
         (Framing::Unknown, _) => bytes.len(),
     };
     if length <= bytes.len() { Ok(length) } else { Err("NLRI overruns its field") }
@@ -85,6 +108,8 @@ enum Framing {
     Typed,
     /// A length in bits, then as many octets as that needs.
     Prefix { max_bits: u8 },
+    /// The same, with labels and a route distinguisher in front, which the length has to fit.
+    Vpn(Version),
     /// All that there is counts as one.
     Unknown,
 }
@@ -96,8 +121,18 @@ const fn framing(family: Family) -> Framing {
         (1, 132) => Framing::Prefix { max_bits: 96 },
         (1, 1 | 2) => Framing::Prefix { max_bits: 32 },
         (2, 1 | 2) => Framing::Prefix { max_bits: 128 },
-        // With labels and a route distinguisher any number of bits can be right.
-        (1 | 2, 4 | 128) => Framing::Prefix { max_bits: u8::MAX },
+        (1, 128) => Framing::Vpn(Version::V4),
+        (2, 128) => Framing::Vpn(Version::V6),
+        // With labels any number of bits can be right.
+        (1 | 2, 4) => Framing::Prefix { max_bits: u8::MAX },
         _ => Framing::Unknown,
+    }
+}
+
+/// Appends an encoded route as it stands in MP_UNREACH_NLRI.
+pub(super) fn put_withdrawal(family: Family, out: &mut BytesMut, encoded: &[u8]) {
+    match Version::of(family) {
+        Some(_) => vpn::put_withdrawal(out, encoded),
+        None => out.put_slice(encoded),
     }
 }

@@ -4,13 +4,18 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use bagpipe_bgp::types::{EthernetSegmentId, Family, LabelField, MacAddr, RouteDistinguisher};
+use bagpipe_bgp::types::{
+    EthernetSegmentId, Family, IpPrefix, Label, LabelField, MacAddr, RouteDistinguisher,
+};
+use bagpipe_bgp::wire::community::TunnelType;
 use bagpipe_bgp::wire::pmsi::{PmsiTunnel, PmsiTunnelKind};
 use bagpipe_bgp::wire::{
-    AsPath, AsSegment, Attributes, Context, EvpnRoute, ExtendedCommunity, Frame, Message, MessageError,
-    NextHop, Nlri, NlriBlock, Origin, RawAttribute, RouteTargetMembership, Update, UpdateWriter, frame,
+    AsPath, AsSegment, Attributes, Context, EvpnRoute, ExtendedCommunity, Frame, LabelStack, Message,
+    MessageError, NextHop, Nlri, NlriBlock, Origin, RawAttribute, RouteTargetMembership, Update,
+    UpdateWriter, VpnRoute, frame,
 };
 use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
@@ -137,34 +142,56 @@ pub fn known_route() -> impl Strategy<Value = EvpnRoute> {
             esi,
             originator
         }),
-        (rd(), any::<u32>(), prefix(), label()).prop_map(
-            |(rd, tag, (prefix, prefix_length, gateway), label)| {
-                EvpnRoute::IpPrefix {
-                    rd,
-                    esi: EthernetSegmentId::ZERO,
-                    tag,
-                    prefix,
-                    prefix_length,
-                    gateway,
-                    label,
-                }
+        (rd(), any::<u32>(), prefix_with_gateway(), label()).prop_map(
+            |(rd, tag, (prefix, gateway), label)| {
+                EvpnRoute::IpPrefix { rd, esi: EthernetSegmentId::ZERO, tag, prefix, gateway, label }
             }
         ),
     ]
 }
 
-/// A network address, its length, and a gateway of the same family.
-fn prefix() -> impl Strategy<Value = (IpAddr, u8, IpAddr)> {
+fn ipv4_prefix() -> impl Strategy<Value = IpPrefix> {
+    (any::<u32>(), 0_u8..=32).prop_map(|(bits, length)| prefix(IpAddr::V4(bits.into()), length))
+}
+
+fn ipv6_prefix() -> impl Strategy<Value = IpPrefix> {
+    (any::<u128>(), 0_u8..=128).prop_map(|(bits, length)| prefix(IpAddr::V6(bits.into()), length))
+}
+
+fn prefix(address: IpAddr, length: u8) -> IpPrefix {
+    IpPrefix::new(address, length).expect("a length that the address has")
+}
+
+/// A prefix, and a gateway of the same IP version.
+fn prefix_with_gateway() -> impl Strategy<Value = (IpPrefix, IpAddr)> {
     prop_oneof![
-        (any::<u32>(), 0_u8..=32, any::<u32>()).prop_map(|(bits, length, gateway)| {
-            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
-            (IpAddr::V4((bits & mask).into()), length, IpAddr::V4(gateway.into()))
-        }),
-        (any::<u128>(), 0_u8..=128, any::<u128>()).prop_map(|(bits, length, gateway)| {
-            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
-            (IpAddr::V6((bits & mask).into()), length, IpAddr::V6(gateway.into()))
-        }),
+        (ipv4_prefix(), any::<u32>()).prop_map(|(prefix, gateway)| (prefix, IpAddr::V4(gateway.into()))),
+        (ipv6_prefix(), any::<u128>()).prop_map(|(prefix, gateway)| (prefix, IpAddr::V6(gateway.into()))),
     ]
+}
+
+/// VPN routes of both families, with so many labels.
+pub fn vpn_route(labels: RangeInclusive<usize>) -> impl Strategy<Value = VpnRoute> {
+    let label = (0..=Label::MAX).prop_map(|number| Label::new(number).expect("20 bits"));
+    let prefix = prop_oneof![ipv4_prefix(), ipv6_prefix()];
+    (vec(label, labels), rd(), prefix).prop_map(|(labels, rd, prefix)| VpnRoute {
+        labels: LabelStack::new(&labels).expect("few labels"),
+        rd,
+        prefix,
+    })
+}
+
+/// VPN routes of one family, with one or two labels each: as many as any prefix leaves room for.
+fn vpn_routes() -> impl Strategy<Value = Vec<Nlri>> {
+    (vec(vpn_route(1..=2), 1..80), any::<bool>()).prop_map(|(mut routes, ipv4)| {
+        let family = if ipv4 { Family::VPNV4 } else { Family::VPNV6 };
+        if routes.iter().any(|route| route.family() == family) {
+            routes.retain(|route| route.family() == family);
+        } else {
+            routes.truncate(1);
+        }
+        routes.into_iter().map(Nlri::Vpn).collect()
+    })
 }
 
 pub fn membership() -> impl Strategy<Value = RouteTargetMembership> {
@@ -181,15 +208,10 @@ pub fn membership() -> impl Strategy<Value = RouteTargetMembership> {
 pub fn nlri_list() -> impl Strategy<Value = Vec<Nlri>> {
     let unknown = (6_u8..=255, vec(any::<u8>(), 0..40))
         .prop_map(|(route_type, value)| EvpnRoute::Unknown { route_type, value: value.into() });
-    let vpn = (1_u8..=15, any::<[u8; 15]>()).prop_map(|(octets, bytes)| {
-        let mut nlri = vec![octets * 8];
-        nlri.extend(bytes.iter().take(octets.into()));
-        Nlri::Other(Family::VPNV4, nlri.into())
-    });
     prop_oneof![
         4 => vec(prop_oneof![9 => known_route(), 1 => unknown].prop_map(Nlri::Evpn), 1..80),
         1 => vec(membership().prop_map(Nlri::RouteTarget), 1..80),
-        1 => vec(vpn, 1..80),
+        2 => vpn_routes(),
     ]
 }
 
@@ -224,16 +246,25 @@ fn pmsi() -> impl Strategy<Value = PmsiTunnel> {
 }
 
 pub fn extended_community() -> impl Strategy<Value = ExtendedCommunity> {
-    let kinds = prop_oneof![Just([0x00, 0x02]), Just([0x01, 0x02]), Just([0x02, 0x02]), Just([0x06, 0x03]),];
+    let kinds = proptest::sample::select(vec![
+        [0x00, 0x02],
+        [0x01, 0x02],
+        [0x02, 0x02],
+        [0x00, 0x03],
+        [0x01, 0x03],
+        [0x06, 0x03],
+    ]);
     let with_tail = (kinds, any::<[u8; 6]>())
         .prop_map(|([kind, sub], [a, b, c, d, e, f])| ExtendedCommunity([kind, sub, a, b, c, d, e, f]));
     let mobility = (any::<bool>(), any::<u32>()).prop_map(|(sticky, sequence)| {
         ExtendedCommunity::mac_mobility(bagpipe_bgp::wire::community::MacMobility { sticky, sequence })
     });
-    let tunnel = prop_oneof![
-        Just(bagpipe_bgp::wire::community::TunnelType::VXLAN),
-        Just(bagpipe_bgp::wire::community::TunnelType::MPLS)
-    ];
+    let tunnel = proptest::sample::select(vec![
+        TunnelType::VXLAN,
+        TunnelType::MPLS,
+        TunnelType::MPLS_IN_GRE,
+        TunnelType::MPLS_IN_UDP,
+    ]);
     prop_oneof![4 => with_tail, 1 => mobility, 1 => tunnel.prop_map(ExtendedCommunity::encapsulation)]
 }
 

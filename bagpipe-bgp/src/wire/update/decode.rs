@@ -1,5 +1,6 @@
 //! Reading an UPDATE under RFC 7606.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -145,7 +146,8 @@ impl<'a> Reach<'a> {
 }
 
 /// Addresses of 4, 16 or 32 octets (RFC 4760 §3, RFC 2545 §3, RFC 7432 §9.2); in the VPN families each behind
-/// a route distinguisher of zero (RFC 4364 §4.3.2, RFC 4659 §3.2.1).
+/// a route distinguisher of zero (RFC 4364 §4.3.2, RFC 4659 §3.2.1, RFC 8950 §3), and an IPv4 address possibly in
+/// the form of an IPv6 address (RFC 4659 §3.2.1.2).
 fn decode_next_hop(family: Family, value: &[u8]) -> Option<NextHop> {
     let distinguished = is_vpn(family);
     let mut reader = Reader(value);
@@ -159,7 +161,13 @@ fn decode_next_hop(family: Family, value: &[u8]) -> Option<NextHop> {
         skip(&mut reader)?;
         Some(reader.ipv6()?)
     };
-    reader.is_empty().then_some(NextHop { address, link_local })
+    if !reader.is_empty() {
+        return None;
+    }
+    Some(match address.to_canonical() {
+        IpAddr::V4(mapped) if distinguished => IpAddr::V4(mapped).into(),
+        _ => NextHop { address, link_local },
+    })
 }
 
 /// The value of MP_UNREACH_NLRI (RFC 4760 §4).

@@ -77,15 +77,18 @@ impl Iterator for NlriIter<'_> {
         }
         let family = self.block.family;
         let rest = std::mem::take(&mut self.rest);
-        let (nlri, rest) = match nlri::split(family, rest) {
-            Ok(length) => rest.split_at_checked(length).unwrap_or((rest, &[])),
-            Err(what) => return Some(Err(nlri_error(Action::ResetSession, family, rest, what))),
-        };
-        self.rest = rest;
-        Some(
-            Nlri::decode(family, nlri, &self.block.bytes)
-                .map_err(|what| nlri_error(Action::Discard, family, nlri, what)),
-        )
+        match Nlri::take(family, rest, &self.block.bytes) {
+            Ok((Ok(route), length)) => {
+                self.rest = rest.get(length..).unwrap_or_default();
+                Some(Ok(route))
+            }
+            Ok((Err(what), length)) => {
+                let (nlri, rest) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+                self.rest = rest;
+                Some(Err(nlri_error(Action::Discard, family, nlri, what)))
+            }
+            Err(what) => Some(Err(nlri_error(Action::ResetSession, family, rest, what))),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::{NlriBlock, Update, is_vpn};
 use crate::types::Family;
 use crate::wire::attribute::{self, rules, rules::flag};
 use crate::wire::message::{HEADER_LENGTH, MAX_EXTENDED_LENGTH, MAX_LENGTH, kind, put_header};
-use crate::wire::{Attributes, Context, NextHop, Nlri};
+use crate::wire::{Attributes, Context, LabelStack, NextHop, Nlri, VpnRoute, nlri};
 
 /// Header, and the lengths of the withdrawn routes and of the path attributes.
 const FIXED: usize = HEADER_LENGTH + 4;
@@ -25,6 +25,7 @@ pub struct UpdateWriter {
     buffer: BytesMut,
     /// Octets in the buffer without any route.
     empty: usize,
+    family: Family,
     kind: u8,
     /// The other attributes, which follow the routes.
     tail: Vec<u8>,
@@ -55,21 +56,30 @@ impl UpdateWriter {
         buffer.put_bytes(0, FIXED + ATTRIBUTE_HEADER);
         buffer.put_u16(family.afi);
         buffer.put_u8(family.safi);
-        Self { empty: buffer.len(), buffer, kind, tail: Vec::new(), max_length }
+        Self { empty: buffer.len(), buffer, family, kind, tail: Vec::new(), max_length }
     }
 
     /// Takes a route of the family, or says that the message is full. A message without any route that is full
     /// has attributes for which there is no room at all.
     pub fn push(&mut self, nlri: &Nlri) -> bool {
         let before = self.buffer.len();
-        nlri.encode(&mut self.buffer);
+        match nlri {
+            Nlri::Vpn(route) if self.kind == rules::MP_UNREACH_NLRI => {
+                VpnRoute { labels: LabelStack::EMPTY, ..*route }.encode(&mut self.buffer);
+            }
+            _ => nlri.encode(&mut self.buffer),
+        }
         self.keep_if_fits(before)
     }
 
     /// Takes a route as [`NlriBlock::encoded`] gives it, or says that the message is full.
     pub fn push_bytes(&mut self, encoded: &[u8]) -> bool {
         let before = self.buffer.len();
-        self.buffer.put_slice(encoded);
+        if self.kind == rules::MP_UNREACH_NLRI {
+            nlri::put_withdrawal(self.family, &mut self.buffer, encoded);
+        } else {
+            self.buffer.put_slice(encoded);
+        }
         self.keep_if_fits(before)
     }
 
@@ -161,13 +171,17 @@ fn pack(out: &mut BytesMut, block: &NlriBlock, start: impl Fn() -> UpdateWriter)
     out.put_slice(&writer.finish());
 }
 
-/// Length and address, in the VPN families behind a route distinguisher of zero (RFC 4364 §4.3.2).
+/// Length and address, in the VPN families behind a route distinguisher of zero (RFC 4364 §4.3.2, RFC 8950 §3). An
+/// IPv4 next hop of VPN-IPv6 routes is written as an IPv6 address (RFC 4659 §3.2.1.2).
 fn put_next_hop(out: &mut BytesMut, family: Family, next_hop: Option<NextHop>) {
     let mut value = Vec::with_capacity(48);
     if let Some(NextHop { address, link_local }) = next_hop {
         let distinguisher: &[u8] = if is_vpn(family) { &[0; 8] } else { &[] };
         value.put_slice(distinguisher);
         match address {
+            IpAddr::V4(address) if family == Family::VPNV6 => {
+                value.put_slice(&address.to_ipv6_mapped().octets());
+            }
             IpAddr::V4(address) => value.put_slice(&address.octets()),
             IpAddr::V6(address) => value.put_slice(&address.octets()),
         }
