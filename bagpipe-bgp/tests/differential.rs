@@ -6,10 +6,12 @@
 mod support;
 
 use std::io::Write;
+use std::net::Ipv4Addr;
 
 use bagpipe_bgp::types::Family;
 use bagpipe_bgp::wire::{
-    AsSegment, Attributes, Context, EvpnRoute, Nlri, PmsiTunnel, RouteTargetMembership, pmsi::PmsiTunnelKind,
+    AsSegment, Attributes, Context, EvpnRoute, Nlri, PmsiTunnel, RouteTargetMembership, UpdateWriter,
+    pmsi::PmsiTunnelKind,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use netgauze_bgp_pkt::BgpMessage;
@@ -20,7 +22,9 @@ use netgauze_parse_utils::traits::ParseFromWithOneInput;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rustbgpd_wire as other;
-use support::{announce, common_attributes, decode_update, known_route, membership, routes};
+use support::{
+    announce, common_attributes, decode_update, known_route, membership, routes, vpn_route, vpn_routes,
+};
 
 /// Reads a message with netgauze-bgp-pkt and writes it again.
 fn through_netgauze(bytes: &[u8]) -> Vec<u8> {
@@ -107,6 +111,64 @@ proptest! {
         let whole = |nlri: &Nlri| matches!(nlri, Nlri::RouteTarget(membership) if membership.length % 8 == 0);
         let others: &[Other] = if taken.iter().all(whole) { &[NETGAUZE, RUSTBGPD] } else { &[RUSTBGPD] };
         agree(&bytes, &support::context(), others);
+    }
+
+    #[test]
+    fn vpn_routes_are_read_alike(
+        attributes in plain_attributes(),
+        mut nlri in prop_oneof![3 => vpn_routes(1..=1), 1 => vpn_routes(1..=2)],
+        count in 1..20_usize,
+    ) {
+        nlri.truncate(count);
+        let (bytes, taken) = announce(&support::context(), &attributes, &nlri);
+        prop_assert!(!taken.is_empty());
+        // One of the others takes only one label unless it was told of more (RFC 8277 §2.1), and only networks
+        // whose address is that of a host.
+        let plain = |nlri: &Nlri| match nlri {
+            Nlri::Vpn(route) => {
+                let address = route.prefix.address();
+                route.labels.len() == 1 && !address.is_multicast() && address != Ipv4Addr::BROADCAST
+            }
+            _ => false,
+        };
+        let others: &[Other] = if taken.iter().all(plain) { &[NETGAUZE, RUSTBGPD] } else { &[RUSTBGPD] };
+        agree(&bytes, &support::context(), others);
+    }
+
+    /// Field by field, with the types of the other codec.
+    #[test]
+    fn vpn_routes_have_the_same_fields(route in vpn_route(1..=2)) {
+        let mut bytes = BytesMut::new();
+        route.encode(&mut bytes);
+        let family = match route.family() {
+            Family::VPNV4 => other::VpnAddressFamily::V4,
+            _ => other::VpnAddressFamily::V6,
+        };
+        let theirs = other::decode_vpn_nlri(&bytes, family).expect("rustbgpd reads it").remove(0);
+        let labels: Vec<_> = theirs.labels.iter().map(|entry| (entry.label, entry.bottom_of_stack)).collect();
+        let last = route.labels.len() - 1;
+        let expected = route.labels.iter().enumerate().map(|(at, label)| (label.get(), at == last));
+        prop_assert_eq!(labels, expected.collect::<Vec<_>>());
+        prop_assert_eq!(theirs.route_distinguisher.0, route.rd.0);
+        prop_assert_eq!(theirs.prefix.to_string(), route.prefix.to_string());
+    }
+
+    /// Our withdrawals, and those of the other codec.
+    #[test]
+    fn vpn_withdrawals_are_read_alike(route in vpn_route(1..=2)) {
+        let family = match route.family() {
+            Family::VPNV4 => other::VpnAddressFamily::V4,
+            _ => other::VpnAddressFamily::V6,
+        };
+        let mut writer = UpdateWriter::withdraw(&support::context(), route.family());
+        prop_assert!(writer.push(&Nlri::Vpn(route)));
+        let message = writer.finish();
+        let update = decode_update(&message, &support::context());
+        let ours = &update.withdrawn[0].bytes;
+        let theirs = other::decode_vpn_withdraw_nlri(ours, family).expect("rustbgpd reads it");
+        let mut written = Vec::new();
+        other::encode_vpn_withdraw_nlri(&theirs, family, &mut written).expect("rustbgpd writes it");
+        prop_assert_eq!(&written[..], &ours[..]);
     }
 
     /// Field by field, with the types of the other codec.

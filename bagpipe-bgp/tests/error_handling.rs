@@ -90,6 +90,11 @@ const ADDED: &[Row] = &[
     ("7606 7.12",         "800f02 0019",                        Internal,    Reset(9)),
     ("7606 7.12",         "800f00",                             Internal,    Reset(9)),
     ("7606 5.3",          "800f05 001946 0311",                 Internal,    Reset(9)),
+    ("8277 2.4",          "800f12 0001 80 70 800000 0000fc0000000064 0a0000", Internal, Accepted),
+    ("8277 2.4",          "800f12 0001 80 70 000000 0000fc0000000064 0a0000", Internal, Accepted),
+    ("8277 2.4",          "800f13 0002 80 78 000641 0000fc0000000064 20010db8", Internal, Accepted),
+    ("7606 5.3",          "800f14 0001 80 79 800000 0000fc0000000064 0a00000100", Internal, Reset(9)),
+    ("7606 5.3",          "800f0f 0001 80 57 800000 0000fc0000000064", Internal, Reset(9)),
     ("7606 7.14",         "c01008 0002fc0000000064",            Internal,    Accepted),
     ("7606 7.14",         "c01007 0002fc00000000",              Internal,    Withdrawn),
     ("7606 7.14",         "c01000",                             External,    Withdrawn),
@@ -160,10 +165,41 @@ const WHOLE: &[Row] = &[
     ("4684 4",            "O P 800e0b 0001 84 04 0a000001 00 08 00", Internal, Discarded),
     ("7606 5.3",          "O P 800e17 0001 84 04 0a000001 00 61 0000fc00 0002fc000000006400", Internal, Reset(9)),
     ("7606 5.3",          "O P 800e0e 0001 84 04 0a000001 00 60 0000fc00", Internal, Reset(9)),
-    // VPN-IPv4: next hops stand behind a route distinguisher.
+    // VPN-IPv4 and VPN-IPv6: next hops stand behind a route distinguisher.
     ("4364 4.3.2",        "O P 800e20 0001 80 0c 0000000000000000 0a000001 00 70 000641 0000fc0000000064 0a0000", Internal, Accepted),
+    ("8950 3",            "O P 800e2c 0001 80 18 0000000000000000 20010db8000000000000000000000001 00 70 000641 0000fc0000000064 0a0000", Internal, Accepted),
+    ("8950 3",            "O P 800e44 0001 80 30 0000000000000000 20010db8000000000000000000000001 0000000000000000 fe800000000000000000000000000001 00 70 000641 0000fc0000000064 0a0000", Internal, Accepted),
+    ("4659 3.2.1.1",      "O P 800e2d 0002 80 18 0000000000000000 20010db8000000000000000000000001 00 78 000641 0000fc0000000064 20010db8", Internal, Accepted),
+    ("4659 3.2.1.1",      "O P 800e45 0002 80 30 0000000000000000 20010db8000000000000000000000001 0000000000000000 fe800000000000000000000000000001 00 78 000641 0000fc0000000064 20010db8", Internal, Accepted),
+    ("4659 3.2.1.2",      "O P 800e2d 0002 80 18 0000000000000000 00000000000000000000ffff0a000001 00 78 000641 0000fc0000000064 20010db8", Internal, Accepted),
+    ("4271 6.3",          "O P 800e2d 0002 80 18 0000000000000000 00000000000000000000ffff00000000 00 78 000641 0000fc0000000064 20010db8", Internal, Withdrawn),
+    ("4271 6.3",          "O P 800e20 0001 80 0c 0000000000000000 e0000001 00 70 000641 0000fc0000000064 0a0000", Internal, Withdrawn),
     ("7606 7.11",         "O P 800e18 0001 80 04 0a000001 00 70 000641 0000fc0000000064 0a0000", Internal, Reset(9)),
+    ("7606 7.11",         "O P 800e25 0002 80 10 20010db8000000000000000000000001 00 78 000641 0000fc0000000064 20010db8", Internal, Reset(9)),
+    ("7606 7.11",         "O P 800e3d 0002 80 28 0000000000000000 20010db8000000000000000000000001 fe800000000000000000000000000001 00 78 000641 0000fc0000000064 20010db8", Internal, Reset(9)),
+    // Lengths have to fit labels, route distinguisher and address; the stack of labels has a bottom.
+    ("4364 4.3.4",        "O P 800e1d 0001 80 0c 0000000000000000 0a000001 00 58 000641 0000fc0000000064", Internal, Accepted),
+    ("4364 4.3.4",        "O P 800e21 0001 80 0c 0000000000000000 0a000001 00 78 000641 0000fc0000000064 0a000001", Internal, Accepted),
+    ("4364 4.3.4",        "O P 800e1e 0001 80 0c 0000000000000000 0a000001 00 5f 000641 0000fc0000000064 ff", Internal, Accepted),
+    ("8277 2.3",          "O P 800e24 0001 80 0c 0000000000000000 0a000001 00 90 000640 000651 0000fc0000000064 0a000001", Internal, Accepted),
+    ("8277 2.3",          "O P 800e27 0001 80 0c 0000000000000000 0a000001 00 a8 000640 000650 000661 0000fc0000000064 0a000001", Internal, Accepted),
+    ("4659 3.2",          "O P 800e29 0002 80 18 0000000000000000 20010db8000000000000000000000001 00 58 000641 0000fc0000000064", Internal, Accepted),
+    ("4659 3.2",          "O P 800e39 0002 80 18 0000000000000000 20010db8000000000000000000000001 00 d8 000641 0000fc0000000064 20010db8000000000000000000000001", Internal, Accepted),
+    ("8277 2.3",          "O P 800e3c 0002 80 18 0000000000000000 20010db8000000000000000000000001 00 f0 000640 000651 0000fc0000000064 20010db8000000000000000000000001", Internal, Accepted),
     ("7606 5.3",          "O P 800e12 0001 80 0c 0000000000000000 0a000001 00 70", Internal, Reset(9)),
+    ("7606 5.3",          "O P 800e12 0001 80 0c 0000000000000000 0a000001 00 00", Internal, Reset(9)),
+    ("7606 5.3",          "O P 800e15 0001 80 0c 0000000000000000 0a000001 00 18 000641", Internal, Reset(9)),
+    ("7606 5.3",          "O P 800e1d 0001 80 0c 0000000000000000 0a000001 00 57 000641 0000fc0000000064", Internal, Reset(9)),
+    ("7606 5.3",          "O P 800e1d 0001 80 0c 0000000000000000 0a000001 00 58 000640 000651 0000fc0000", Internal, Reset(9)),
+    ("7606 5.3",          "O P 800e1f 0001 80 0c 0000000000000000 0a000001 00 70 000641 0000fc0000000064 0a00", Internal, Reset(9)),
+    ("7606 5.3",          "O P 800e22 0001 80 0c 0000000000000000 0a000001 00 79 000641 0000fc0000000064 0a00000100", Internal, Reset(9)),
+    ("7606 5.3",          "O P 800e25 0001 80 0c 0000000000000000 0a000001 00 91 000640 000651 0000fc0000000064 0a00000100", Internal, Reset(9)),
+    ("7606 5.3",          "O P 800e31 0001 80 0c 0000000000000000 0a000001 00 ff 000641 0000fc0000000064 20010db8000000000000000000000001 00000000", Internal, Reset(9)),
+    ("7606 5.3",          "O P 800e3a 0002 80 18 0000000000000000 20010db8000000000000000000000001 00 d9 000641 0000fc0000000064 20010db8000000000000000000000001 00", Internal, Reset(9)),
+    ("7606 5.3",          "O P 800e3d 0002 80 18 0000000000000000 20010db8000000000000000000000001 00 f1 000640 000651 0000fc0000000064 20010db8000000000000000000000001 00", Internal, Reset(9)),
+    ("8277 2.3",          "O P 800e21 0001 80 0c 0000000000000000 0a000001 00 78 000640 0000fc0000000064 0a000000", Internal, Reset(9)),
+    ("8277 2.3",          "O P 800e31 0001 80 0c 0000000000000000 0a000001 00 f8 000640000640000640000640000640000640000640000640000640000640 00", Internal, Reset(9)),
+    ("7606 5.3",          "O P 800e21 0001 80 0c 0000000000000000 0a000001 00 70 000641 0000fc0000000064 0a0000 70", Internal, Reset(9)),
     // Families that were not agreed on are not read.
     ("4760 8",            "O P 800e0b 0002 01 04 0a000001 00 08 20", Internal, Discarded),
 ];
@@ -271,4 +307,32 @@ fn what_is_not_in_error_stays() {
         routes[1].as_ref().map(ToString::to_string).as_deref(),
         Ok("multicast 10.0.0.2 rd 10.0.0.1:1 tag 0")
     );
+}
+
+/// RFC 8277 §2.4, RFC 4659 §3.2.1.2, RFC 4364 §4.3.4: more than one form of a route is read as the same.
+#[test]
+fn vpn_routes_have_one_form_once_they_are_read() {
+    let read = |reach: &str| {
+        let attributes = hex(&format!("{ORIGIN} {AS_PATH} {reach}"));
+        let Ok(Message::Update(update)) = decode(&update(&[], &attributes, &[]), &support::context()) else {
+            panic!("not accepted");
+        };
+        assert_eq!(update.errors, []);
+        let routes = update.announced.iter().chain(&update.withdrawn).flat_map(support::routes);
+        let lines = routes.map(|route| route.to_string()).collect::<Vec<_>>();
+        (lines, update.attributes.next_hop.map(|next_hop| next_hop.to_string()))
+    };
+    let both = "70 000641 0000fc0000000064 0a0000 5f 00064f 00010a0000010007 ff";
+    let lines = vec!["vpnv4 10.0.0.0/24 rd 64512:100 label 100", "vpnv4 254.0.0.0/7 rd 10.0.0.1:7 label 100"];
+    let lines: Vec<_> = lines.into_iter().map(str::to_owned).collect();
+    let reach = format!("800e2d 0001 80 0c 0000000000000000 0a000001 00 {both}");
+    assert_eq!(read(&reach), (lines.clone(), Some("10.0.0.1".into())));
+    let mapped = format!("800e39 0001 80 18 0000000000000000 00000000000000000000ffff0a000001 00 {both}");
+    assert_eq!(read(&mapped), (lines, Some("10.0.0.1".into())));
+    let stack = "800e24 0001 80 0c 0000000000000000 0a000001 00 8f 000640 000651 0000fc0000000064 0a0000ff";
+    assert_eq!(read(stack).0, ["vpnv4 10.0.0.254/31 rd 64512:100 label 100/101"]);
+    for field in ["800000", "000000", "000641"] {
+        let (routes, _) = read(&format!("800f12 0001 80 70 {field} 0000fc0000000064 0a0000"));
+        assert!(routes[0].starts_with("vpnv4 10.0.0.0/24 rd 64512:100"), "{routes:?}");
+    }
 }

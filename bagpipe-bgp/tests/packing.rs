@@ -5,10 +5,12 @@
 
 mod support;
 
-use bagpipe_bgp::types::{EthernetSegmentId, Family, LabelField, MacAddr, RouteDistinguisher};
+use bagpipe_bgp::types::{EthernetSegmentId, Family, Label, LabelField, MacAddr, RouteDistinguisher};
 use bagpipe_bgp::wire::{
-    AsPath, AsSegment, Attributes, Context, EvpnRoute, ExtendedCommunity, Nlri, RawAttribute, UpdateWriter,
+    AsPath, AsSegment, Attributes, Context, EvpnRoute, ExtendedCommunity, LabelStack, Nlri, RawAttribute,
+    UpdateWriter, VpnRoute,
 };
+use bytes::BytesMut;
 use support::{context, decode_update, routes};
 
 fn route(number: u32) -> Nlri {
@@ -196,4 +198,61 @@ fn as4_aggregator_counts_beside_as_trans_only() {
     assert_eq!(newer.as_path, path(&[AsSegment::Sequence(vec![23_456])]));
 
     assert_eq!(through_old("400200 c01208 00010000 0a000001").aggregator, None);
+}
+
+/// RFC 8277 §2.4: the octets of a withdrawal, whether the route comes typed or encoded; RFC 4659 §3.2.1.2: an IPv4
+/// next hop of a VPN-IPv6 route; RFC 8950 §3: an IPv6 next hop of a VPN-IPv4 route.
+#[test]
+fn vpn_routes_and_next_hops_have_the_form_of_their_family() {
+    let route = |labels: &[u32], prefix: &str| {
+        let labels: Vec<_> = labels.iter().map(|label| Label::new(*label).unwrap()).collect();
+        let rd = RouteDistinguisher::from_ipv4([10, 0, 0, 1].into(), 7);
+        VpnRoute { labels: LabelStack::new(&labels).unwrap(), rd, prefix: prefix.parse().unwrap() }
+    };
+    const RD: [u8; 8] = [0, 1, 10, 0, 0, 1, 0, 7];
+    for labels in [&[][..], &[100], &[100, 101]] {
+        let vpn = Nlri::Vpn(route(labels, "192.0.2.0/24"));
+        let mut encoded = BytesMut::new();
+        vpn.encode(&mut encoded);
+        let mut typed = UpdateWriter::withdraw(&context(), Family::VPNV4);
+        let mut raw = UpdateWriter::withdraw(&context(), Family::VPNV4);
+        assert!(typed.push(&vpn) && raw.push_bytes(&encoded));
+        let typed = typed.finish();
+        assert_eq!(typed, raw.finish());
+        assert_eq!(typed[29..], [&[112, 0x80, 0, 0][..], &RD, &[192, 0, 2]].concat());
+    }
+
+    let next_hop = |prefix: &str, address: &str| {
+        let vpn = Nlri::Vpn(route(&[100], prefix));
+        let address: std::net::IpAddr = address.parse().unwrap();
+        let attributes = Attributes { next_hop: Some(address.into()), ..attributes() };
+        let mut writer = UpdateWriter::announce(&context(), vpn.family(), &attributes);
+        assert!(writer.push(&vpn));
+        let bytes = writer.finish();
+        assert_eq!(decode_update(&bytes, &context()).attributes.next_hop, attributes.next_hop);
+        let length = usize::from(bytes[29]);
+        bytes[30..30 + length].to_vec()
+    };
+    let v6 = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1];
+    assert_eq!(next_hop("192.0.2.0/24", "10.0.0.1"), [&[0; 8][..], &[10, 0, 0, 1]].concat());
+    assert_eq!(next_hop("192.0.2.0/24", "2001:db8::1"), [&[0; 8][..], &v6].concat());
+    assert_eq!(next_hop("2001:db8::/32", "2001:db8::1"), [&[0; 8][..], &v6].concat());
+    assert_eq!(next_hop("2001:db8::/32", "10.0.0.1"), [&[0; 8][..], &mapped].concat());
+}
+
+/// The length of an NLRI has one octet: what it cannot count is not sent as something else.
+#[test]
+fn a_stack_that_is_too_deep_for_its_prefix_is_left_out() {
+    let labels = [Label::FIRST_UNRESERVED; 3];
+    let route = VpnRoute {
+        labels: LabelStack::new(&labels).unwrap(),
+        rd: RouteDistinguisher::from_ipv4([10, 0, 0, 1].into(), 7),
+        prefix: "2001:db8::1/128".parse().unwrap(),
+    };
+    let mut writer = UpdateWriter::announce(&context(), Family::VPNV6, &attributes());
+    assert!(writer.push(&Nlri::Vpn(route)));
+    let update = decode_update(&writer.finish(), &context());
+    let expected = VpnRoute { labels: LabelStack::EMPTY, ..route };
+    assert_eq!(routes(&update.announced[0]), [Nlri::Vpn(expected)]);
 }

@@ -181,9 +181,9 @@ pub fn vpn_route(labels: RangeInclusive<usize>) -> impl Strategy<Value = VpnRout
     })
 }
 
-/// VPN routes of one family, with one or two labels each: as many as any prefix leaves room for.
-fn vpn_routes() -> impl Strategy<Value = Vec<Nlri>> {
-    (vec(vpn_route(1..=2), 1..80), any::<bool>()).prop_map(|(mut routes, ipv4)| {
+/// VPN routes of one family, with so many labels each. Any prefix leaves room for two.
+pub fn vpn_routes(labels: RangeInclusive<usize>) -> impl Strategy<Value = Vec<Nlri>> {
+    (vec(vpn_route(labels), 1..80), any::<bool>()).prop_map(|(mut routes, ipv4)| {
         let family = if ipv4 { Family::VPNV4 } else { Family::VPNV6 };
         if routes.iter().any(|route| route.family() == family) {
             routes.retain(|route| route.family() == family);
@@ -211,7 +211,7 @@ pub fn nlri_list() -> impl Strategy<Value = Vec<Nlri>> {
     prop_oneof![
         4 => vec(prop_oneof![9 => known_route(), 1 => unknown].prop_map(Nlri::Evpn), 1..80),
         1 => vec(membership().prop_map(Nlri::RouteTarget), 1..80),
-        2 => vpn_routes(),
+        2 => vpn_routes(0..=2),
     ]
 }
 
