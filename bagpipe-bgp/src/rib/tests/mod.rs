@@ -5,6 +5,7 @@ mod constraint;
 mod model;
 mod queue;
 mod reflection;
+mod vpn;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -15,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use super::*;
 use crate::types::{EthernetSegmentId, LabelField, MacAddr, RouteDistinguisher, RouteTarget};
 use crate::wire::message::{self, Message};
-use crate::wire::{AsPath, EvpnRoute, NextHop, RouteTargetMembership};
+use crate::wire::{AsPath, EvpnRoute, LabelStack, NextHop, RouteTargetMembership, VpnRoute};
 
 const ASN: Asn = 64512;
 const OWN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
@@ -117,6 +118,7 @@ fn key_of(nlri: &Nlri) -> Nlri {
             label: LabelField::default(),
             ip_label: None,
         }),
+        Nlri::Vpn(route) => Nlri::Vpn(VpnRoute { labels: LabelStack::EMPTY, ..*route }),
         other => other.clone(),
     }
 }

@@ -1,0 +1,97 @@
+//! IP VPN routes through the RIB: what names them, what is said of them, and which path is the best.
+
+use super::*;
+use crate::types::Label;
+use crate::wire::attribute::AsSegment;
+
+const FAMILIES: &[Family] = &[Family::VPNV4, Family::VPNV6];
+const PREFIXES: [&str; 4] = ["192.0.2.0/24", "0.0.0.0/0", "2001:db8::/61", "2001:db8::1/128"];
+
+fn route(prefix: &str, label: Option<u32>) -> Nlri {
+    Nlri::Vpn(VpnRoute {
+        labels: label.and_then(Label::new).map(Into::into).unwrap_or_default(),
+        rd: RouteDistinguisher::from_ipv4(Ipv4Addr::new(10, 0, 0, 1), 7),
+        prefix: prefix.parse().unwrap(),
+    })
+}
+
+#[test]
+fn a_label_changes_the_route_and_does_not_name_it() {
+    for prefix in PREFIXES {
+        let mut network = Network::new(&[(Kind::Client, FAMILIES), (Kind::Client, FAMILIES)]);
+        network.announce(1, attributes(1, &[target(1)]), &[route(prefix, Some(16))]);
+        network.announce(1, attributes(1, &[target(1)]), &[route(prefix, Some(17))]);
+        assert_eq!(network.knowing(&route(prefix, None)), [2]);
+        network.announce(1, attributes(1, &[target(1)]), &[route(prefix, Some(18))]);
+        network.settle();
+        let held: Vec<_> = network.peers[1].1.routes.values().map(|(nlri, _)| nlri.clone()).collect();
+        assert_eq!(held, [route(prefix, Some(18))]);
+        // RFC 8277 §2.4: the labels of a withdrawal do not matter.
+        network.withdraw(1, &[route(prefix, None)]);
+        assert_eq!(network.knowing(&route(prefix, None)), [0; 0]);
+        assert_eq!(network.rib.routes().count(), 0);
+    }
+}
+
+#[test]
+fn the_route_is_reported_with_the_label_of_its_best_path() {
+    for prefix in PREFIXES {
+        let mut network = Network::new(&[(Kind::Client, FAMILIES), (Kind::Client, FAMILIES)]);
+        network.rib.import(target(1));
+        for peer in [2, 1] {
+            network.announce(peer, attributes(peer, &[target(1)]), &[route(prefix, Some(16 + peer))]);
+        }
+        let labels = |network: &mut Network| {
+            let bests = network.changes().into_iter().map(|change| change.best.map(|path| path.nlri));
+            bests.collect::<Vec<_>>()
+        };
+        assert_eq!(labels(&mut network), [Some(route(prefix, Some(17)))]);
+        network.withdraw(1, &[route(prefix, None)]);
+        assert_eq!(labels(&mut network), [Some(route(prefix, Some(18)))]);
+        network.withdraw(2, &[route(prefix, Some(99))]);
+        assert_eq!(labels(&mut network), [None]);
+    }
+}
+
+/// RFC 4271 §9.1.2.2 c: of two paths from one neighboring AS the MED decides, before what else would.
+#[test]
+fn med_is_compared_within_a_neighboring_as() {
+    let path = |ases: [Asn; 2], med| Attributes {
+        as_path: AsPath(vec![AsSegment::Sequence(ases.to_vec())]),
+        med,
+        ..attributes(30, &[])
+    };
+    let cases = [
+        ("the lower of one AS", 2, [path([7, 9], Some(2)), path([7, 8], Some(1))]),
+        ("none is zero", 2, [path([7, 9], Some(1)), path([7, 9], None)]),
+        ("not between ASes", 1, [path([7, 9], Some(2)), path([8, 9], Some(1))]),
+    ];
+    for prefix in PREFIXES {
+        for (what, winner, paths) in &cases {
+            let mut network = Network::new(&[(Kind::NonClient, FAMILIES), (Kind::NonClient, FAMILIES)]);
+            for (peer, attributes) in (1..).zip(paths) {
+                network.announce(peer, attributes.clone(), &[route(prefix, Some(16))]);
+            }
+            let best = network.rib.routes().find(|path| path.best).unwrap();
+            assert_eq!(best.peer, Some(PeerId(*winner)), "{what}");
+        }
+    }
+}
+
+/// A path that loses to another of its AS by MED does not come back when that one loses to a third.
+#[test]
+fn a_path_that_med_has_ruled_out_does_not_win() {
+    let path = |asn, med| Attributes {
+        as_path: AsPath(vec![AsSegment::Sequence(vec![asn])]),
+        med: Some(med),
+        ..attributes(30, &[])
+    };
+    let paths = [(1, path(7, 9)), (2, path(8, 0)), (3, path(7, 1))];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut network = Network::new(&[(Kind::NonClient, FAMILIES); 3]);
+        for (peer, attributes) in order.map(|position| paths[position].clone()) {
+            network.announce(peer, attributes, &[route(PREFIXES[0], Some(16))]);
+        }
+        assert_eq!(network.rib.routes().find(|path| path.best).unwrap().peer, Some(PeerId(2)));
+    }
+}
