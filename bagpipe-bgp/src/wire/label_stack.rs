@@ -75,6 +75,7 @@ impl LabelStack {
         }
     }
 
+    #[cold]
     fn decode_several(octets: &[u8]) -> Self {
         let mut stack = Self::EMPTY;
         let (fields, _) = octets.as_chunks::<LABEL_OCTETS>();
@@ -110,12 +111,16 @@ pub(super) fn label_octets(bytes: &[u8]) -> Option<usize> {
     match bytes {
         [_, _, low, ..] if low & BOTTOM != 0 => Some(LABEL_OCTETS),
         [0x80 | 0, 0, 0, ..] => Some(LABEL_OCTETS),
-        _ => {
-            let (fields, _) = bytes.as_chunks::<LABEL_OCTETS>();
-            let last = fields.iter().take(MAX_LABELS).position(|[.., low]| low & BOTTOM != 0)?;
-            Some((last + 1) * LABEL_OCTETS)
-        }
+        _ => several_label_octets(bytes),
     }
+}
+
+/// Almost all routes have one label: that these are few keeps the others fast.
+#[cold]
+fn several_label_octets(bytes: &[u8]) -> Option<usize> {
+    let (fields, _) = bytes.as_chunks::<LABEL_OCTETS>();
+    let last = fields.iter().take(MAX_LABELS).position(|[.., low]| low & BOTTOM != 0)?;
+    Some((last + 1) * LABEL_OCTETS)
 }
 
 impl From<Label> for LabelStack {

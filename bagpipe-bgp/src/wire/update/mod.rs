@@ -71,6 +71,7 @@ struct NlriIter<'a> {
 impl Iterator for NlriIter<'_> {
     type Item = Result<Nlri, UpdateError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
