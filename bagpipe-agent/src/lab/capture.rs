@@ -25,7 +25,8 @@ impl Capture {
         let name = format!("{interface}-{}", SERIAL.fetch_add(1, Ordering::Relaxed));
         let path = node.directory().join(format!("{}-{name}.pcap", node.name()));
         let file = path.to_string_lossy().into_owned();
-        let line = ["tcpdump", "-i", interface, "-Z", "root", "-U", "-n", "-w", &file, filter];
+        let line =
+            ["tcpdump", "-i", interface, "-Z", "root", "--immediate-mode", "-U", "-n", "-w", &file, filter];
         let mut process = node.spawn(&format!("tcpdump-{name}"), &line)?;
         process.wait_ready(LIMIT, "tcpdump", |process| {
             process.printed().contains("listening on").then_some(())

@@ -1,11 +1,12 @@
 //! What can go wrong in a lab.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Why a step in a lab failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum LabError {
     /// Not root.
     #[error("namespaces and BPF programs need root's rights: run this with sudo")]
@@ -51,5 +52,12 @@ pub enum LabError {
 impl LabError {
     pub(crate) fn file(path: &Path, source: io::Error) -> Self {
         Self::File { path: path.to_owned(), source }
+    }
+}
+
+/// As displayed: it is what a test that returns the error prints.
+impl fmt::Debug for LabError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }

@@ -96,13 +96,26 @@ impl Process {
     ///
     /// # Errors
     /// When the limit passed.
-    pub fn terminate(mut self, limit: Duration) -> Result<ExitStatus, LabError> {
+    pub fn terminate(self, limit: Duration) -> Result<ExitStatus, LabError> {
         signal("TERM", self.id());
-        let status = wait_until(limit, "end after SIGTERM", || self.ended());
-        if status.is_err() {
-            self.end();
-        }
-        status
+        self.wait(limit)
+    }
+
+    /// SIGINT, as Ctrl-C sends it, and SIGKILL for what has not ended within the limit.
+    ///
+    /// # Errors
+    /// When the limit passed.
+    pub fn interrupt(self, limit: Duration) -> Result<ExitStatus, LabError> {
+        signal("INT", self.id());
+        self.wait(limit)
+    }
+
+    /// Waits for its end; SIGKILL for what has not ended within the limit.
+    ///
+    /// # Errors
+    /// When the limit passed.
+    pub fn wait(mut self, limit: Duration) -> Result<ExitStatus, LabError> {
+        wait_until(limit, "end of a process", || self.ended())
     }
 
     /// Leaves it running when this value is dropped.
