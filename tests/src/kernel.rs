@@ -2,9 +2,7 @@
 
 use std::process::Command;
 
-use bagpipe_agent::lab::{Lab, LabError, Node};
-
-use crate::host::Host;
+use bagpipe_agent::lab::{Host, Lab, LabError, Node};
 
 /// A bridge with a VXLAN device that learns nothing: entries are static, or FRR's.
 #[derive(Clone, Debug)]

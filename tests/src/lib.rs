@@ -3,9 +3,9 @@
 //!
 //! Run them with `cargo xtask test`, which builds the programs and installs the peers.
 
+pub mod fabric;
 pub mod frr;
 pub mod gobgp;
-pub mod host;
 pub mod kernel;
 pub mod traffic;
 pub mod tshark;

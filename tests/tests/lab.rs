@@ -1,9 +1,8 @@
 //! The lab itself, with what exists without us: the kernel's VXLAN, GoBGP and FRR.
 
-use bagpipe_agent::lab::{Capture, Lab, LabError, Node, wait_until};
+use bagpipe_agent::lab::{Capture, Host, Lab, LabError, Node, wait_until};
 use bagpipe_tests::frr::Frr;
 use bagpipe_tests::gobgp::Reflector;
-use bagpipe_tests::host::Host;
 use bagpipe_tests::kernel::Vtep;
 use bagpipe_tests::{SOON, traffic, tshark};
 

@@ -1,9 +1,9 @@
 //! A host behind a node: one interface, `eth0`, in a tenant's network.
 
-use bagpipe_agent::lab::{Lab, LabError, Node};
+use super::{Lab, LabError, Node};
 
 /// The interface of every host.
-pub const INTERFACE: &str = "eth0";
+const INTERFACE: &str = "eth0";
 
 /// What VXLAN over IPv4 leaves of an underlay of 1500 bytes.
 const MTU: u32 = 1450;
@@ -22,6 +22,9 @@ pub struct Host {
 }
 
 impl Host {
+    /// The interface of every host.
+    pub const INTERFACE: &str = INTERFACE;
+
     /// A host without a link as yet.
     ///
     /// # Errors
