@@ -186,6 +186,16 @@ impl Agent {
         })
     }
 
+    /// Packets that its programs dropped for a reason, by the name of the reason.
+    ///
+    /// # Errors
+    /// When the agent does not answer.
+    pub fn dropped(&self, reason: &str) -> Result<u64, LabError> {
+        let status = self.json(&["status"])?;
+        let packets = status.pointer(&format!("/dataplane/drops/{reason}/packets"));
+        Ok(packets.and_then(Value::as_u64).unwrap_or(0))
+    }
+
     /// Attaches a port.
     ///
     /// # Errors
@@ -211,12 +221,9 @@ impl Agent {
     }
 
     fn words(&self, arguments: &[&str]) -> Vec<String> {
-        let binary = self.binary.to_string_lossy().into_owned();
-        let mut words = vec![binary, "--instance".to_owned(), self.instance.clone()];
-        // What reads the pinned maps asks no agent.
-        if arguments.first().is_none_or(|first| !matches!(*first, "map" | "cleanup")) {
-            words.extend(["--socket".to_owned(), self.socket.to_string_lossy().into_owned()]);
-        }
+        let path = |path: &Path| path.to_string_lossy().into_owned();
+        let mut words = vec![path(&self.binary), "--instance".to_owned(), self.instance.clone()];
+        words.extend(["--socket".to_owned(), path(&self.socket)]);
         words.extend(arguments.iter().map(|&word| word.to_owned()));
         words
     }
