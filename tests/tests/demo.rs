@@ -33,19 +33,18 @@ fn it_runs_and_can_be_kept_standing() -> Result<(), LabError> {
 }
 
 #[test]
-fn an_interrupt_leaves_nothing() -> Result<(), LabError> {
+fn an_interrupt_leaves_nothing() {
     for (name, number) in [("INT", 2), ("TERM", 15)] {
-        let demo = start_half(name)?;
+        let demo = start_half(name);
         let id = demo.id();
         finish(demo, 128 + number);
         assert_eq!(left_by(id), [""; 0], "after SIG{name}");
     }
-    Ok(())
 }
 
 #[test]
 fn what_a_killed_demo_left_is_swept() -> Result<(), LabError> {
-    let mut demo = start_half("KILL")?;
+    let mut demo = start_half("KILL");
     let id = demo.id();
     demo.wait().expect("the demo is a child");
     assert_ne!(left_by(id), [""; 0]);
@@ -61,13 +60,13 @@ fn start_demo(arguments: &[&str]) -> Child {
 }
 
 /// Starts a demo, and sends it a signal when it is half done.
-fn start_half(signal: &str) -> Result<Child, LabError> {
+fn start_half(signal: &str) -> Child {
     let demo = start_demo(&[]);
     let hosts = || left_by(demo.id()).iter().filter(|name| name.contains("host")).count();
-    wait_until(SOON, "hosts of the demo", || (hosts() > 1).then_some(()))?;
+    wait_until(SOON, "hosts of the demo", || (hosts() > 1).then_some(())).expect("the demo builds");
     let line = ["-s", signal, "--", &demo.id().to_string()];
     assert!(Command::new("kill").args(line).status().expect("kill starts").success());
-    Ok(demo)
+    demo
 }
 
 fn finish(demo: Child, code: i32) -> String {

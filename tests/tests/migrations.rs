@@ -58,14 +58,14 @@ fn a_thousand_live_migrations() -> Result<(), LabError> {
 /// When the new node attaches.
 #[derive(Clone, Copy)]
 enum Order {
-    BeforeDetach,
-    WithDetach,
-    AfterDetach,
+    Before,
+    With,
+    After,
 }
 
 impl Order {
     fn of(migration: usize) -> Self {
-        [Self::BeforeDetach, Self::WithDetach, Self::AfterDetach][migration % 3]
+        [Self::Before, Self::With, Self::After][migration % 3]
     }
 }
 
@@ -106,19 +106,19 @@ impl Mover {
         let attachment = attachment(&self.host);
         let switch = || self.disappear(old).and_then(|()| self.appear(new));
         match order {
-            Order::BeforeDetach => {
+            Order::Before => {
                 new.attach(&attachment)?;
                 switch()?;
                 old.detach(&attachment)
             }
-            Order::WithDetach => thread::scope(|scope| {
+            Order::With => thread::scope(|scope| {
                 let attached = scope.spawn(|| new.attach(&attachment));
                 let detached = scope.spawn(|| old.detach(&attachment));
                 switch()?;
                 attached.join().expect("attaching does not panic")?;
                 detached.join().expect("detaching does not panic")
             }),
-            Order::AfterDetach => {
+            Order::After => {
                 old.detach(&attachment)?;
                 switch()?;
                 new.attach(&attachment)
