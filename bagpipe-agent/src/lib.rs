@@ -10,5 +10,7 @@ pub mod config;
 pub mod dataplane;
 pub mod engine;
 pub mod fib;
+pub mod log;
 pub mod peer;
+pub mod store;
 pub mod vpn;
