@@ -37,3 +37,22 @@ pub struct Notification {
     /// Data.
     pub data: Bytes,
 }
+
+/// What a session has negotiated that messages depend on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// AS numbers have four octets (RFC 6793).
+    pub four_octet_as: bool,
+    /// Largest message: [`MAX_LENGTH`] or [`MAX_EXTENDED_LENGTH`].
+    pub max_length: usize,
+    /// The session is internal (iBGP).
+    pub internal: bool,
+    /// Negotiated families.
+    pub families: Vec<Family>,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self { four_octet_as: false, max_length: MAX_LENGTH, internal: true, families: Vec::new() }
+    }
+}
