@@ -31,3 +31,6 @@ pub use remote::{Ignored, RemoteRoute, RouteKey, classify};
 pub use request::{Attach, AttachRequest, Detach, DetachRequest};
 pub use store::Snapshot;
 pub use vpns::{Attached, Detached, Vpns, VpnsConfig};
+
+#[cfg(test)]
+mod tests;
