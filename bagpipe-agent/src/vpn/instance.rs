@@ -12,7 +12,7 @@ use super::installed::{Installed, replace};
 use super::local::{Local, LocalMac};
 use super::mobility::Claim;
 use super::originate::Originator;
-use super::remote::{Remote, RemoteRoute, RouteKey};
+use super::remote::{Candidate, Remote, RemoteRoute, RouteKey};
 use crate::fib::{Mac, Neighbor, Port, PortId, Target, VpnId};
 
 /// A VPN instance.
@@ -248,7 +248,7 @@ impl Instance {
     /// which IP addresses it has: else a route could allow a port an address that it was not given.
     fn neighbor(&self, ip: IpAddr) -> Option<Neighbor> {
         let mac = self.local.owner(&ip).or_else(|| {
-            let mut candidates = self.remote.of_ip(&ip).map(|candidate| candidate.mac());
+            let mut candidates = self.remote.of_ip(&ip).map(Candidate::mac);
             candidates.find(|mac| !self.local.macs.contains_key(mac))
         })?;
         Some(Neighbor { mac, router: self.gateway == Some(ip) })

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use bagpipe_bgp::types::{MacAddr, RouteDistinguisher, Vni};
 use bagpipe_bgp::wire::community::TunnelType;
 use bagpipe_bgp::wire::pmsi::PmsiTunnelKind;
-use bagpipe_bgp::wire::{Attributes, EvpnRoute, Nlri};
+use bagpipe_bgp::wire::{Attributes, EvpnRoute, ExtendedCommunity, Nlri};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::mobility::Claim;
@@ -126,7 +126,7 @@ pub fn classify(
     if endpoint == own {
         return Err(Ignored::Own);
     }
-    let mobility = attributes.extended_communities.iter().find_map(|community| community.as_mac_mobility());
+    let mobility = attributes.extended_communities.iter().find_map(ExtendedCommunity::as_mac_mobility);
     let (sticky, sequence) = mobility.map_or((false, 0), |mobility| (mobility.sticky, mobility.sequence));
     Ok((key, RemoteRoute { endpoint, vni: label.vni(), sticky, sequence }))
 }

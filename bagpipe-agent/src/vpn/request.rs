@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use bagpipe_bgp::types::{MacAddr, RouteTarget, Vni};
+use bagpipe_bgp::types::{MacAddr, ParseError, RouteTarget, Vni};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -207,7 +207,8 @@ fn vpn_name(name: Option<&str>) -> Result<String, FieldError> {
 fn mac_address(text: Option<&str>) -> Result<MacAddr, FieldError> {
     let text = text
         .ok_or(FieldError::Missing { field: "mac_address", expected: "the MAC address behind the port" })?;
-    let mac: MacAddr = text.parse().map_err(|error| invalid("mac_address", text, error))?;
+    let mac: MacAddr =
+        text.parse().map_err(|error: ParseError| invalid("mac_address", text, error.to_string()))?;
     if mac.is_multicast() || mac.is_zero() {
         return Err(invalid("mac_address", text, "no interface has a group or all-zero address"));
     }
@@ -271,11 +272,11 @@ fn route_targets(field: &'static str, list: Option<&TextList>) -> Result<BTreeSe
     };
     let targets: BTreeSet<RouteTarget> = texts
         .into_iter()
-        .map(|text| text.parse().map_err(|error| invalid(field, text, error)))
+        .map(|text| text.parse().map_err(|error: ParseError| invalid(field, text, error.to_string())))
         .collect::<Result<_, _>>()?;
     if targets.len() > MAX_ROUTE_TARGETS {
         let reason = format!("give at most {MAX_ROUTE_TARGETS} route targets");
-        return Err(invalid(field, targets.len(), reason));
+        return Err(invalid(field, &targets.len().to_string(), reason));
     }
     Ok(targets)
 }
@@ -291,15 +292,13 @@ fn vni(number: Option<&Number>) -> Result<Option<Vni>, FieldError> {
     if number == 0 {
         return Ok(None);
     }
-    u32::try_from(number)
-        .ok()
-        .and_then(Vni::new)
-        .map(Some)
-        .ok_or_else(|| invalid("vni", number, "give a number from 1 to 16777215, or 0 to have one chosen"))
+    u32::try_from(number).ok().and_then(Vni::new).map(Some).ok_or_else(|| {
+        invalid("vni", &number.to_string(), "give a number from 1 to 16777215, or 0 to have one chosen")
+    })
 }
 
-fn invalid(field: &'static str, value: impl ToString, reason: impl ToString) -> FieldError {
-    FieldError::Invalid { field, value: value.to_string(), reason: reason.to_string() }
+fn invalid(field: &'static str, value: &str, reason: impl Into<String>) -> FieldError {
+    FieldError::Invalid { field, value: value.to_owned(), reason: reason.into() }
 }
 
 #[cfg(test)]

@@ -38,8 +38,8 @@ fn stored_state_that_contradicts_itself_is_refused() {
         let mut snapshot = good.clone();
         let mut other = snapshot.vpns[0].clone();
         (other.name, other.number, other.vni) = ("other".into(), 9, Vni::new(9).unwrap());
-        for (number, port) in other.ports.iter_mut().enumerate() {
-            (port.number, port.interface) = (100 + number as u32, format!("other{number}"));
+        for (number, port) in (100..).zip(other.ports.iter_mut()) {
+            (port.number, port.interface) = (number, format!("other{number}"));
         }
         snapshot.vpns.push(other);
         change(&mut snapshot);
