@@ -12,5 +12,7 @@ pub mod dataplane;
 pub mod engine;
 pub mod fib;
 pub mod lab;
+pub mod log;
 pub mod peer;
+pub mod store;
 pub mod vpn;
