@@ -20,6 +20,19 @@ fn two_nodes() -> Result<(), LabError> {
 }
 
 #[test]
+fn two_nodes_over_ipv6() -> Result<(), LabError> {
+    let fabric = Fabric::over_ipv6(2)?;
+    let capture = Capture::start(fabric.underlay.node(), "bridge", "tcp port 179 or udp port 4789")?;
+    fabric.assert_whole()?;
+    // The hosts think that there is room for 1450 octets; it is 1430, and they are told.
+    let [one, two] = fabric.hosts.as_slice() else { unreachable!("two nodes") };
+    let bits = traffic::tcp_throughput(&one.node, &two.node, &two.ipv4)?;
+    assert!(bits > 3e7, "{bits} bit/s");
+    tshark::assert_well_formed(&capture.stop()?, &["ipv6 && vxlan && icmp", "ipv6 && vxlan && icmpv6"]);
+    fabric.verify()
+}
+
+#[test]
 fn four_nodes() -> Result<(), LabError> {
     let fabric = Fabric::new(4)?;
     fabric.assert_whole()?;
