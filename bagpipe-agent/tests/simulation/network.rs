@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use bagpipe_agent::engine::RouteView;
 use bagpipe_agent::fib::Fib;
-use bagpipe_bgp::speaker::{Action, ConnId};
+use bagpipe_bgp::speaker::{Action, ConnId, RouteStatus};
 use bytes::Bytes;
 
 use crate::host::{Host, Node, Plan};
@@ -50,6 +51,7 @@ struct Pipe {
     last_arrival: Instant,
 }
 
+#[derive(Debug)]
 enum Event {
     Arrive {
         from: End,
@@ -102,6 +104,38 @@ impl Network {
         }
     }
 
+    /// Sessions and routes of all hosts.
+    pub fn describe(&self) -> String {
+        let mut text = String::new();
+        for (id, place) in self.hosts.iter().enumerate() {
+            let (peers, routes): (Vec<_>, Vec<String>) = match &place.host {
+                None => continue,
+                Some(Host::Node(node)) => {
+                    let route =
+                        |route: RouteView| format!("{} from {:?} {:?}", route.route, route.peer, route.stale);
+                    (node.engine.peers().collect(), node.engine.routes().map(route).collect())
+                }
+                Some(Host::Reflector(speaker)) => {
+                    let route = |route: RouteStatus| {
+                        format!("{} from {:?} {:?}", route.nlri, route.source, route.stale)
+                    };
+                    (speaker.peers().collect(), speaker.routes().map(route).collect())
+                }
+            };
+            text += &format!("\nhost {id} {}", self.plan.address(id));
+            for peer in peers {
+                text += &format!(
+                    "\n  peer {} {:?}, error {:?}, {:?}",
+                    peer.address, peer.state, peer.last_error, peer.routes
+                );
+            }
+            for route in routes {
+                text += &format!("\n  route {route}");
+            }
+        }
+        text
+    }
+
     pub fn node(&self, host: usize) -> Option<&Node> {
         match &self.hosts[host].host {
             Some(Host::Node(node)) => Some(node),
@@ -146,6 +180,7 @@ impl Network {
 
     fn happen(&mut self, event: Event) {
         let now = self.now;
+        if self.trace && std::env::var("DBG").is_ok() { println!("{:?} {:?}", now-self.start, event); }
         match event {
             Event::Arrive { from, to } => self.arrive(from, to),
             Event::Connected(end) => {
@@ -224,6 +259,7 @@ impl Network {
         let life = self.hosts[id].life;
         while let Some(action) = self.hosts[id].host.as_mut().and_then(Host::poll_action) {
             let delay = self.rng.millis(DELAY);
+        if self.trace && std::env::var("DBG").is_ok() { println!("  {id} {:?}", action); }
             match action {
                 Action::Connect { conn, remote, .. } => {
                     let from = End { host: id, life, conn };
@@ -261,7 +297,7 @@ impl Network {
         while let Some(mut bytes) = self.alive(end).and_then(|host| host.poll_transmit(end.conn)) {
             let Some(other) = self.pipes.get(&end).map(|pipe| pipe.other) else { continue };
             if self.rng.one_in(8) {
-                let first = bytes.split_to(self.rng.below(bytes.len()));
+                let first = bytes.split_to(1 + self.rng.below(bytes.len() - 1));
                 let when = self.arrival(other);
                 self.schedule_at(when, Event::Deliver(other, first));
             }

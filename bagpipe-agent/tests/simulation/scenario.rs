@@ -244,7 +244,11 @@ impl World {
             })
             .collect();
         for node in nodes {
-            assert_eq!(*self.fib(node), self.model.expected(node, &network), "node {node}");
+            let expected = self.model.expected(node, &network);
+            if *self.fib(node) != expected {
+                self.network.say(|| self.network.describe());
+            }
+            assert_eq!(*self.fib(node), expected, "node {node}");
             assert!(
                 self.network.node(node).is_some_and(|node| node.converged),
                 "node {node} has not converged"
