@@ -21,7 +21,7 @@ const MACS: u8 = 4;
 const QUIET: Duration = Duration::from_secs(75);
 
 /// Attachments and faults of all kinds, then the check; twice; then everything is detached.
-pub fn run(seed: u64, trace: bool) {
+pub(crate) fn run(seed: u64, trace: bool) {
     let mut rng = Rng::new(seed);
     let plan = Plan { nodes: 2 + rng.below(3), reflectors: 1 + rng.below(2) };
     let mut world = World { network: Network::new(plan, rng, trace), model: Model::default() };
@@ -42,7 +42,7 @@ pub fn run(seed: u64, trace: bool) {
 }
 
 /// Restarts one host after another, each in a quiet network: at no time is anything lost that was there.
-pub fn quiet_restarts(seed: u64) {
+pub(crate) fn quiet_restarts(seed: u64) {
     let plan = Plan { nodes: 3, reflectors: 2 };
     let mut world = World { network: Network::new(plan, Rng::new(seed), false), model: Model::default() };
     world.network.run(Duration::from_secs(5));
