@@ -28,7 +28,7 @@ pub use counters::{Counters, MessageCounts};
 pub use negotiation::{GracefulRestart, Negotiated, SessionConfig};
 
 use crate::types::Family;
-use crate::wire::message::{self, Context, Frame, MAX_EXTENDED_LENGTH, MAX_LENGTH};
+use crate::wire::message::{self, Context, Frame, HEADER_LENGTH, MAX_EXTENDED_LENGTH, MAX_LENGTH};
 use crate::wire::{Message, MessageError, Notification, Open, Update};
 
 /// How long to wait for the peer's OPEN (RFC 4271 §8.2.2: "a large value", 4 minutes suggested).
@@ -332,6 +332,8 @@ impl Session {
     }
 
     fn fail(&mut self, notification: Notification, reason: String) {
+        // A KEEPALIVE that has not gone out yet would confirm a session that is about to end.
+        self.output.retain(|message| message.len() > HEADER_LENGTH);
         self.send(&Message::Notification(notification.clone()));
         self.close(DownReason::Sent(notification, reason));
     }

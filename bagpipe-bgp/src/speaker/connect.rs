@@ -32,8 +32,8 @@ impl Speaker {
             }
             None => return Err(Refused::UnknownPeer(address)),
         };
-        self.close_silent(peer, now);
         let conn = self.insert_connection(peer, Direction::Incoming, now);
+        self.close_silent(peer, now);
         self.start_session(conn, now);
         Ok(conn)
     }

@@ -132,8 +132,10 @@ impl Speaker {
     }
 
     pub(super) fn check_convergence(&mut self) {
-        let clients_may_come = self.has_unknown_clients() && self.deferring();
-        if !clients_may_come && self.configured().all(|state| state.complete) {
+        let clients = self.has_unknown_clients();
+        let peers_come = clients || self.configured().next().is_some();
+        let waiting = clients && self.deferring();
+        if peers_come && !waiting && self.configured().all(|state| state.complete) {
             self.converge();
         }
     }
