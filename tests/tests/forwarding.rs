@@ -1,0 +1,167 @@
+//! Packets between hosts through agents: every kind of traffic, in networks of two and four nodes.
+
+use std::time::Duration;
+
+use bagpipe_agent::lab::{Capture, Host, LabError, Ping, wait_until};
+use bagpipe_tests::fabric::{Fabric, VNI};
+use bagpipe_tests::{SOON, traffic, tshark};
+
+#[test]
+fn two_nodes() -> Result<(), LabError> {
+    let fabric = Fabric::new(2)?;
+    let capture = Capture::start(fabric.underlay.node(), "bridge", "tcp port 179 or udp port 4789")?;
+    fabric.assert_whole()?;
+    let vxlan = format!("vxlan.vni == {VNI}");
+    tshark::assert_well_formed(
+        &capture.stop()?,
+        &[&format!("{vxlan} && icmp"), &format!("{vxlan} && icmpv6")],
+    );
+    Ok(())
+}
+
+#[test]
+fn four_nodes() -> Result<(), LabError> {
+    let fabric = Fabric::new(4)?;
+    fabric.assert_whole()?;
+    broadcast_reaches_each_host_once(&fabric)?;
+    unknown_unicast_reaches_each_host(&fabric)?;
+    fabric.verify()
+}
+
+#[test]
+fn nodes_answer_arp_and_neighbor_solicitations() -> Result<(), LabError> {
+    let fabric = Fabric::new(2)?;
+    let [one, two] = fabric.hosts.as_slice() else { unreachable!("two nodes") };
+    let asked = format!("ether src {} and (arp or (icmp6 and ip6[40] == 135))", one.mac);
+    let capture = Capture::start(&two.node, Host::INTERFACE, &asked)?;
+    one.forget_neighbors()?;
+    traffic::wait_for_ping(&one.node, &two.ipv4)?;
+    traffic::wait_for_ping(&one.node, &two.ipv6)?;
+    assert_eq!(one.neighbor(&two.ipv4).as_deref(), Some(two.mac.as_str()));
+    assert_eq!(one.neighbor(&two.ipv6).as_deref(), Some(two.mac.as_str()));
+    assert_eq!(tshark::packets(&capture.stop()?, "frame"), "", "the question stayed on its node");
+    fabric.verify()
+}
+
+#[test]
+fn an_unknown_address_is_asked_for_everywhere() -> Result<(), LabError> {
+    let fabric = Fabric::new(2)?;
+    let [one, two] = fabric.hosts.as_slice() else { unreachable!("two nodes") };
+    let capture = Capture::start(&two.node, Host::INTERFACE, &format!("arp and ether src {}", one.mac))?;
+    assert!(!traffic::pings(&one.node, "192.168.10.77"), "nobody has this address");
+    assert_ne!(tshark::packets(&capture.stop()?, "arp.dst.proto_ipv4 == 192.168.10.77"), "");
+    fabric.verify()
+}
+
+#[test]
+fn tcp_with_and_without_offloads() -> Result<(), LabError> {
+    let fabric = Fabric::new(2)?;
+    let [one, two] = fabric.hosts.as_slice() else { unreachable!("two nodes") };
+    // Far below what a machine at rest does, far above what is left when every segment is lost or resent.
+    let throughput = |limit: f64, what: &str, address: &str| -> Result<(), LabError> {
+        let bits = traffic::tcp_throughput(&one.node, &two.node, address)?;
+        println!("{what}: {:.2} Gbit/s", bits / 1e9);
+        assert!(bits > limit, "{what}: {bits} bit/s");
+        Ok(())
+    };
+    throughput(3e8, "with offloads, IPv4", &two.ipv4)?;
+    throughput(3e8, "with offloads, IPv6", &two.ipv6)?;
+    one.offloads(false)?;
+    throughput(3e7, "sender without offloads", &two.ipv4)?;
+    two.offloads(false)?;
+    throughput(3e7, "both without offloads", &two.ipv4)?;
+    // As between machines: MTU-sized packets on the underlay, merged again by the receiver.
+    one.offloads(true)?;
+    two.offloads(true)?;
+    for agent in &fabric.agents {
+        let features = ["ethtool", "-K", "eth0", "tso", "off", "gso", "off"];
+        agent.node().run(&features)?;
+    }
+    throughput(3e7, "underlay without segmentation", &two.ipv4)?;
+    fabric.verify()
+}
+
+#[test]
+fn jumbo_frames() -> Result<(), LabError> {
+    let fabric = Fabric::new(2)?;
+    let nodes = fabric.agents.iter().map(bagpipe_agent::lab::Agent::node).collect::<Vec<_>>();
+    fabric.underlay.mtu(&nodes, 9000)?;
+    for (agent, host) in fabric.agents.iter().zip(&fabric.hosts) {
+        agent.node().mtu("eth0", 9000)?;
+        agent.node().mtu(&format!("to-{}", host.node.name()), 8950)?;
+        host.node.mtu(Host::INTERFACE, 8950)?;
+    }
+    let [one, two] = fabric.hosts.as_slice() else { unreachable!("two nodes") };
+    // 8950 octets with the headers of ICMP and of IP.
+    wait_until(SOON, "a jumbo frame is answered", || full_size_ping(one, &two.ipv4, 8922).then_some(()))?;
+    wait_until(SOON, "a jumbo frame is answered", || full_size_ping(one, &two.ipv6, 8902).then_some(()))?;
+    fabric.assert_whole()
+}
+
+#[test]
+fn what_is_too_big_for_the_underlay_is_answered() -> Result<(), LabError> {
+    let fabric = Fabric::new(2)?;
+    let [one, two] = fabric.hosts.as_slice() else { unreachable!("two nodes") };
+    for (agent, host) in fabric.agents.iter().zip(&fabric.hosts) {
+        agent.node().mtu(&format!("to-{}", host.node.name()), 1500)?;
+        host.node.mtu(Host::INTERFACE, 1500)?;
+    }
+    // VXLAN over IPv4 takes 50 octets of the underlay's 1500.
+    for (address, size) in [(&two.ipv4, 1472), (&two.ipv6, 1452)] {
+        assert!(!full_size_ping(one, address, size));
+        wait_until(SOON, "a learned path MTU of 1450", || {
+            full_size_ping(one, address, size);
+            one.node.ip(&["route", "get", address]).ok()?.contains("mtu 1450").then_some(())
+        })?;
+    }
+    let bits = traffic::tcp_throughput(&one.node, &two.node, &two.ipv4)?;
+    assert!(bits > 3e7, "TCP follows the path MTU: {bits} bit/s");
+    fabric.verify()
+}
+
+fn broadcast_reaches_each_host_once(fabric: &Fabric) -> Result<(), LabError> {
+    for host in &fabric.hosts {
+        host.node.sysctl("net.ipv4.icmp_echo_ignore_broadcasts", "0")?;
+    }
+    let (one, others) = fabric.hosts.split_first().unwrap_or_else(|| unreachable!("four nodes"));
+    let text = one.node.run(&["ping", "-n", "-b", "-c", "1", "-W", "1", "192.168.10.255"])?;
+    for host in others {
+        let answers = text.matches(&format!("from {}:", host.ipv4)).count();
+        assert_eq!(answers, 1, "answers of {} in:\n{text}", host.node.name());
+    }
+    Ok(())
+}
+
+fn unknown_unicast_reaches_each_host(fabric: &Fabric) -> Result<(), LabError> {
+    let (one, others) = fabric.hosts.split_first().unwrap_or_else(|| unreachable!("four nodes"));
+    one.set_neighbor("192.168.10.78", "02:00:00:00:00:4e")?;
+    let captures =
+        others.iter().map(|host| Capture::start(&host.node, Host::INTERFACE, "ether dst 02:00:00:00:00:4e"));
+    let captures = captures.collect::<Result<Vec<_>, _>>()?;
+    assert!(!traffic::pings(&one.node, "192.168.10.78"), "nobody has this address");
+    for capture in captures {
+        let packets = tshark::packets(&capture.stop()?, "icmp");
+        assert_eq!(packets.lines().count(), 1, "{packets}");
+    }
+    Ok(())
+}
+
+/// Whether a ping with so many octets of data, not to be fragmented, is answered.
+fn full_size_ping(from: &Host, to: &str, size: u32) -> bool {
+    let size = size.to_string();
+    let line = ["ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", &size, to];
+    from.node.output(&line).is_ok_and(|output| output.success)
+}
+
+#[test]
+fn steady_traffic_loses_nothing() -> Result<(), LabError> {
+    let fabric = Fabric::new(2)?;
+    let [one, two] = fabric.hosts.as_slice() else { unreachable!("two nodes") };
+    let ping = Ping::start(&one.node, &two.ipv4, Duration::from_millis(2))?;
+    for _ in 0..20 {
+        traffic::wait_for_ping(&two.node, &one.ipv6)?;
+    }
+    let loss = ping.finish()?;
+    assert_eq!((loss.lost, loss.duplicates), (0, 0), "{loss:?}");
+    Ok(())
+}
