@@ -14,5 +14,6 @@ pub mod fib;
 pub mod lab;
 pub mod log;
 pub mod peer;
+pub mod run;
 pub mod store;
 pub mod vpn;

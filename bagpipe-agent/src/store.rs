@@ -122,10 +122,16 @@ impl Store {
             Ok(snapshot) => return Ok(Loaded::Snapshot(snapshot)),
             Err(cause) => cause,
         };
+        Ok(Loaded::Damaged { kept: self.set_aside()?, cause })
+    }
+
+    /// Gives the file another name, for a person to look at; gives the name.
+    pub fn set_aside(&self) -> Result<PathBuf, StoreError> {
+        let path = self.directory.join(FILE);
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let kept = self.directory.join(format!("{FILE}.damaged-{seconds}"));
         std::fs::rename(&path, &kept).map_err(StoreError::io("rename", &path))?;
-        Ok(Loaded::Damaged { kept, cause })
+        Ok(kept)
     }
 
     /// Whether nothing is being written.

@@ -1,7 +1,6 @@
 //! The configuration file: what it may say, and what it says once it is checked.
 //!
-//! Reading it changes nothing and asks nothing of the system but, if `local_address` names an interface, the
-//! addresses of that interface, which [`Config::local_address`] is given a function for.
+//! Reading it changes nothing and asks nothing of the system, so that it can be checked anywhere.
 
 mod error;
 mod sections;
@@ -106,6 +105,23 @@ pub struct Prefix {
     pub length: u8,
 }
 
+impl Prefix {
+    /// Whether an address is in the prefix.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let shift = |width: u32| width.saturating_sub(self.length.into());
+        match (self.address, address) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                (own.to_bits() ^ other.to_bits()).checked_shr(shift(u32::BITS)).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                (own.to_bits() ^ other.to_bits()).checked_shr(shift(u128::BITS)).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Serialize for Prefix {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{}/{}", self.address, self.length))
@@ -202,19 +218,6 @@ impl Config {
         match config {
             Some(config) if problems.is_empty() => Ok(config),
             _ => Err(ConfigError::Invalid { path: path.to_owned(), problems }),
-        }
-    }
-
-    /// The BGP source address; `address_of` gives the first global address of an interface.
-    pub fn local_address(
-        &self,
-        address_of: impl FnOnce(&str) -> Option<IpAddr>,
-    ) -> Result<IpAddr, AddressError> {
-        match &self.bgp.local_address {
-            LocalAddress::Address(address) => Ok(*address),
-            LocalAddress::Interface(name) => {
-                address_of(name).ok_or_else(|| AddressError::NoAddress(name.clone()))
-            }
         }
     }
 

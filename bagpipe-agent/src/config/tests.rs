@@ -85,12 +85,12 @@ fn a_reflector_listens_without_being_told() {
 }
 
 #[test]
-fn an_interface_gives_its_address_and_ipv6_needs_a_router_id() {
-    let text = "[bgp]\nlocal_address = \"eth0\"\nas_number = 1\n[dataplane]\ndriver = \"none\"\n";
-    let config = parse(text).unwrap();
-    assert!(matches!(config.local_address(|_| None), Err(AddressError::NoAddress(name)) if name == "eth0"));
-    let address = config.local_address(|_| "2001:db8::1".parse().ok()).unwrap();
-    assert!(matches!(config.router_id(address), Err(AddressError::NoRouterId(_))));
+fn an_ipv6_address_needs_a_router_id() {
+    let text = "[bgp]\nlocal_address = \"2001:db8::1\"\nas_number = 1\n[dataplane]\ndriver = \"none\"\n";
+    let address = "2001:db8::1".parse().unwrap();
+    assert!(matches!(parse(text).unwrap().router_id(address), Err(AddressError::NoRouterId(_))));
+    let text = text.replace("as_number", "router_id = \"10.0.0.1\"\nas_number");
+    assert_eq!(parse(&text).unwrap().router_id(address).unwrap(), Ipv4Addr::new(10, 0, 0, 1));
 }
 
 #[test]
@@ -219,4 +219,21 @@ fn names_that_become_paths_and_interfaces_are_checked() {
     assert!(
         is_interface_name("tap0.31") && !is_interface_name("sixteen-is-too-l") && !is_interface_name("..")
     );
+}
+
+#[test]
+fn prefixes_contain_their_addresses() {
+    for (prefix, address, expected) in [
+        (("10.0.0.0", 24), "10.0.0.255", true),
+        (("10.0.0.0", 24), "10.0.1.0", false),
+        (("10.0.0.1", 32), "10.0.0.1", true),
+        (("10.0.0.1", 32), "10.0.0.0", false),
+        (("0.0.0.0", 0), "192.0.2.1", true),
+        (("0.0.0.0", 0), "2001:db8::1", false),
+        (("2001:db8::", 64), "2001:db8::1", true),
+        (("::", 0), "2001:db8::1", true),
+    ] {
+        let prefix = Prefix { address: prefix.0.parse().unwrap(), length: prefix.1 };
+        assert_eq!(prefix.contains(address.parse().unwrap()), expected, "{prefix:?} {address}");
+    }
 }

@@ -85,6 +85,23 @@ fn link_info(info: &[u8], link: &mut Link) {
     }
 }
 
+/// An address of an interface (`struct ifaddrmsg`), unless it is good on its link or node only.
+#[must_use]
+pub(crate) fn address(message: &Message<'_>) -> Option<(u32, IpAddr)> {
+    let (fixed, rest) = message.split::<8>()?;
+    let [family, _, _, libc::RT_SCOPE_UNIVERSE, ..] = *fixed else { return None };
+    let (mut local, mut peer) = (None, None);
+    for (kind, value) in attributes(rest) {
+        match kind {
+            libc::IFA_LOCAL => local = ip(family, value),
+            libc::IFA_ADDRESS => peer = ip(family, value),
+            _ => {}
+        }
+    }
+    // IPv6 has no IFA_LOCAL unless the address is one end of a point-to-point link.
+    Some((u32_at(fixed, 4)?, local.or(peer)?))
+}
+
 /// A neighbour (`struct ndmsg`), with its MAC address if that is usable.
 #[must_use]
 pub(crate) fn neighbor(message: &Message<'_>) -> Option<(NeighborId, Option<MacAddr>)> {
