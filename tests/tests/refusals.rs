@@ -65,8 +65,9 @@ fn configurations() -> Result<(), LabError> {
         let output = output.expect("it starts");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    assert_eq!(check("[bgp]\nlocal_address = \"10.0.0.1\"\nas_number = 64512\n").0, Some(0));
-    let (code, error) = check("[bgp]\nlocal_address = \"10.0.0.1\"\nas_nummer = 64512\n");
+    let (bgp, rest) = ("[bgp]\nlocal_address = \"10.0.0.1\"\n", "[dataplane]\nunderlay = [\"eth0\"]\n");
+    assert_eq!(check(&format!("{bgp}as_number = 64512\n{rest}")).0, Some(0));
+    let (code, error) = check(&format!("{bgp}as_nummer = 64512\n{rest}"));
     assert_eq!(code, Some(2));
     assert!(error.contains("as_nummer") && error.contains(":3"), "{error}");
     Ok(())
