@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 use super::PeerId;
 use crate::types::{Asn, RouterId};
 use crate::wire::attribute::AsSegment;
-use crate::wire::{AsPath, Attributes, Origin};
+use crate::wire::{AsPath, Attributes, ExtendedCommunity, Origin};
 
 /// LOCAL_PREF of a path that has none.
 pub(super) const DEFAULT_LOCAL_PREF: u32 = 100;
@@ -33,8 +33,7 @@ pub(super) struct Preference {
 impl Preference {
     pub(super) fn of(attributes: &Attributes) -> Self {
         // Without the community the sequence number is zero (RFC 7432 §15).
-        let mobility =
-            attributes.extended_communities.iter().find_map(|community| community.as_mac_mobility());
+        let mobility = attributes.extended_communities.iter().find_map(ExtendedCommunity::as_mac_mobility);
         Self {
             sticky: mobility.is_some_and(|mobility| mobility.sticky),
             sequence: mobility.map_or(0, |mobility| mobility.sequence),
@@ -97,7 +96,7 @@ pub(super) fn best<'a>(candidates: impl Iterator<Item = Candidate<'a>>, mobile: 
     keep(&mut left, |path| path.preference.as_path_length);
     keep(&mut left, |path| path.preference.origin);
     keep_lowest_med(&mut left);
-    keep(&mut left, |path| path.is_internal());
+    keep(&mut left, Candidate::is_internal);
     // RFC 4456 §9: ORIGINATOR_ID stands for the router identifier, and the CLUSTER_LIST breaks the next tie.
     keep(&mut left, Candidate::router_id);
     keep(&mut left, |path| path.preference.cluster_list_length);

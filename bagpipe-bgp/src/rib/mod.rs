@@ -218,13 +218,13 @@ impl Rib {
         if usable && !update.announced.is_empty() {
             let held = self.attributes.intern(&update.attributes);
             self.each(slot, &update.announced, |rib, family, encoded| {
-                rib.put(Some(slot), family, encoded, held)
+                rib.put(Some(slot), family, encoded, held);
             });
             self.attributes.release(held);
         } else {
             // An earlier path is replaced by one that is ignored: there is none.
             self.each(slot, &update.announced, |rib, family, encoded| {
-                rib.remove(Some(slot), family, encoded)
+                rib.remove(Some(slot), family, encoded);
             });
         }
     }

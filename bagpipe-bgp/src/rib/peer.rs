@@ -1,6 +1,6 @@
 //! What the RIB keeps per peer.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
 
@@ -198,8 +198,8 @@ pub(super) struct Peers {
     by_id: FxHashMap<PeerId, Slot>,
     /// Peers that have read everything.
     idle: BTreeSet<Slot>,
-    /// Peers that have something to read since they were last idle.
-    awake: VecDeque<PeerId>,
+    /// Peers that have something to read, and were not reported since they were last idle.
+    awake: BTreeSet<Slot>,
 }
 
 impl Peers {
@@ -232,7 +232,7 @@ impl Peers {
     }
 
     pub(super) fn remove(&mut self, slot: Slot) {
-        self.idle.remove(&slot);
+        self.stop(slot);
         if let Some(peer) = self.slots.get_mut(slot.0 as usize).and_then(Option::take) {
             self.by_id.remove(&peer.id);
         }
@@ -240,33 +240,29 @@ impl Peers {
 
     /// There is something to read for this peer.
     pub(super) fn wake(&mut self, slot: Slot) {
-        if self.idle.remove(&slot)
-            && let Some(peer) = self.get(slot)
-        {
-            self.awake.push_back(peer.id);
+        if self.idle.remove(&slot) {
+            self.awake.insert(slot);
         }
     }
 
     /// There is something to read for all peers.
     pub(super) fn wake_all(&mut self) {
-        while let Some(slot) = self.idle.pop_first() {
-            if let Some(peer) = self.get(slot) {
-                self.awake.push_back(peer.id);
-            }
-        }
+        self.awake.append(&mut self.idle);
+    }
+
+    /// This peer has read everything.
+    pub(super) fn rest(&mut self, slot: Slot) {
+        self.awake.remove(&slot);
+        self.idle.insert(slot);
     }
 
     /// A session went down.
     pub(super) fn stop(&mut self, slot: Slot) {
         self.idle.remove(&slot);
+        self.awake.remove(&slot);
         if let Some(peer) = self.get_mut(slot) {
             peer.stop();
         }
-    }
-
-    /// This peer has read everything.
-    pub(super) fn rest(&mut self, slot: Slot) {
-        self.idle.insert(slot);
     }
 
     pub(super) fn is_idle(&self, slot: Slot) -> bool {
@@ -274,7 +270,8 @@ impl Peers {
     }
 
     pub(super) fn poll_awake(&mut self) -> Option<PeerId> {
-        self.awake.pop_front()
+        let slot = self.awake.pop_first()?;
+        self.get(slot).map(|peer| peer.id)
     }
 
     /// A log was compacted.

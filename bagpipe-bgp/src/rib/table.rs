@@ -344,6 +344,12 @@ impl Table {
             .filter(|(_, id)| *id != RouteId::NONE)
     }
 
+    /// How many entries a log has, with its gaps.
+    #[cfg(test)]
+    pub(super) fn log_length(&self, family: FamilyId) -> usize {
+        self.logs[usize::from(family.0)].entries.len()
+    }
+
     fn append(&mut self, family: FamilyId, id: RouteId) {
         if let Some(log) = self.logs.get_mut(usize::from(family.0)) {
             log.entries.push(id);

@@ -135,7 +135,7 @@ impl Remote {
     /// Take one UPDATE. Whether there was one.
     fn pull(&mut self, rib: &mut Rib, id: PeerId, context: &Context) -> bool {
         let Some(bytes) = rib.next_update(id) else { return false };
-        self.take(bytes, context);
+        self.take(&bytes, context);
         true
     }
 
@@ -149,7 +149,7 @@ impl Remote {
         panic!("the peer is never done");
     }
 
-    fn take(&mut self, bytes: Bytes, context: &Context) {
+    fn take(&mut self, bytes: &Bytes, context: &Context) {
         assert!(bytes.len() <= context.max_length);
         let mut stream = BytesMut::from(&bytes[..]);
         let frame = message::frame(&mut stream, context.max_length).unwrap().unwrap();
