@@ -257,11 +257,13 @@ impl Network {
 
     /// The reasons for which sessions or attempts of a node have ended.
     pub(crate) fn downs(&self, node: NodeId) -> Vec<&str> {
-        let reason = |event| match event {
-            &SpeakerEvent::PeerDown { ref reason, .. } => Some(reason.as_str()),
-            _ => None,
-        };
-        self.nodes[&node].events.iter().filter_map(reason).collect()
+        let mut downs = Vec::new();
+        for event in &self.nodes[&node].events {
+            if let SpeakerEvent::PeerDown { reason, .. } = event {
+                downs.push(reason.as_str());
+            }
+        }
+        downs
     }
 
     /// The number of `node`'s connections, in any state.
