@@ -156,12 +156,12 @@ impl AsPath {
             }
         }
         let mut tail = tail.0.into_iter().peekable();
-        if let (Some(AsSegment::Sequence(head)), Some(AsSegment::Sequence(_))) =
-            (merged.last_mut(), tail.peek())
+        // Two sequences in a row are one.
+        if let Some(AsSegment::Sequence(head)) = merged.last_mut()
+            && let Some(AsSegment::Sequence(ases)) =
+                tail.next_if(|segment| matches!(segment, AsSegment::Sequence(_)))
         {
-            if let Some(AsSegment::Sequence(ases)) = tail.next() {
-                head.extend(ases);
-            }
+            head.extend(ases);
         }
         merged.extend(tail);
         Self(merged)

@@ -64,6 +64,7 @@ pub(in crate::wire) fn decode<'a>(field: &'a [u8], context: &Context) -> Decoded
         }
     }
     decoded.merge_four_octet_forms();
+    decoded.attributes.unknown.sort_by_key(|raw| raw.kind);
     decoded
 }
 

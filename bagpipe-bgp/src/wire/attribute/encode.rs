@@ -1,17 +1,22 @@
 //! Writing path attributes.
 
+use std::iter::Peekable;
+use std::slice;
+
 use bytes::BufMut;
 
 use super::as_path::AsSize;
 use super::rules::{self, flag, rule};
-use super::{Attributes, Origin};
+use super::{Attributes, Origin, RawAttribute};
 use crate::types::Asn;
 use crate::wire::Context;
 
 /// All attributes but MP_REACH_NLRI, in the order of their types.
 pub(in crate::wire) fn encode(attributes: &Attributes, context: &Context) -> Vec<u8> {
-    let mut writer = Writer { attributes, context, out: Vec::with_capacity(128) };
+    let unknown = attributes.unknown.iter().peekable();
+    let mut writer = Writer { attributes, context, unknown, out: Vec::with_capacity(128) };
     writer.known();
+    writer.unknown_below(None);
     writer.out
 }
 
@@ -37,6 +42,8 @@ pub(in crate::wire) fn put_header(out: &mut Vec<u8>, flags: u8, kind: u8, length
 struct Writer<'a> {
     attributes: &'a Attributes,
     context: &'a Context,
+    /// The unknown attributes that are still to be written, in the order of their types.
+    unknown: Peekable<slice::Iter<'a, RawAttribute>>,
     out: Vec<u8>,
 }
 
@@ -93,7 +100,11 @@ impl Writer<'_> {
         }
         let large = attributes.large_communities.iter().flatten().map(|number| number.to_be_bytes());
         self.put_list(rules::LARGE_COMMUNITIES, large);
-        for raw in &attributes.unknown {
+    }
+
+    /// Those that come before an attribute of the given type.
+    fn unknown_below(&mut self, kind: Option<u8>) {
+        while let Some(raw) = self.unknown.next_if(|raw| kind.is_none_or(|kind| raw.kind < kind)) {
             // RFC 4271 §5: who passes on what it does not know says that the information may be partial.
             put(&mut self.out, raw.flags | flag::PARTIAL, raw.kind, &raw.value);
         }
@@ -115,6 +126,7 @@ impl Writer<'_> {
     }
 
     fn put(&mut self, kind: u8, value: &[u8]) {
+        self.unknown_below(Some(kind));
         let flags = rule(kind).map_or(flag::OPTIONAL, |rule| rule.class.flags());
         put(&mut self.out, flags, kind, value);
     }

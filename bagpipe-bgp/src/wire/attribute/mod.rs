@@ -85,7 +85,7 @@ pub struct Attributes {
     pub large_communities: Vec<[u32; 3]>,
     /// PMSI_TUNNEL (RFC 6514 §5).
     pub pmsi_tunnel: Option<PmsiTunnel>,
-    /// Optional transitive attributes that are passed on unread.
+    /// Optional transitive attributes that are passed on unread, in the order of their types.
     pub unknown: Vec<RawAttribute>,
 }
 
