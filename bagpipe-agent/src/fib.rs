@@ -123,11 +123,7 @@ impl Fib {
             Change::Neighbor(vpn, ip, value) => set(&mut self.neighbors, (*vpn, *ip), *value),
             Change::Flood(vpn, target, wanted) => include(&mut self.floods, (*vpn, *target), *wanted),
             Change::Endpoint(vpn, endpoint, wanted) => {
-<<<<<<< HEAD
                 include(&mut self.endpoints, (*vpn, *endpoint), *wanted);
-=======
-                include(&mut self.endpoints, (*vpn, *endpoint), *wanted)
->>>>>>> rib
             }
         }
     }
