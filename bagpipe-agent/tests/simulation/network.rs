@@ -268,7 +268,7 @@ impl Network {
                     }
                 }
                 Action::WantsWrite { conn } => {
-                    self.schedule(delay, Event::Write(End { host: id, life, conn }))
+                    self.schedule(delay, Event::Write(End { host: id, life, conn }));
                 }
                 Action::Close { conn } => {
                     let end = End { host: id, life, conn };

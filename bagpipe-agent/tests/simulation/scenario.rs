@@ -53,7 +53,7 @@ pub(crate) fn quiet_restarts(seed: u64) {
     world.check();
     for host in (0..plan.nodes).chain(plan.reflectors()) {
         let before: Vec<Fib> = (0..plan.nodes).map(|node| world.fib(node).clone()).collect();
-        world.network.kill(host, seed % 2 == 0);
+        world.network.kill(host, seed.is_multiple_of(2));
         for _ in 0..QUIET.as_secs() {
             world.network.run(Duration::from_secs(1));
             for node in (0..plan.nodes).filter(|node| *node != host) {
@@ -137,7 +137,8 @@ impl World {
         let targets = (!known || rng.one_in(6)).then(|| (random_targets(rng), random_targets(rng)));
         let request = self.model.attach(at, &interface, targets);
         self.network.say(|| format!("node {} attaches {request:?}", at.node));
-        self.network.with_node(at.node, |node| node.engine.attach(&request).unwrap());
+        let now = self.network.now;
+        self.network.with_node(at.node, |node| node.engine.attach(&request, now).unwrap());
     }
 
     fn detach(&mut self) {
@@ -152,7 +153,8 @@ impl World {
         }
         let request = self.model.detach(at);
         self.network.say(|| format!("node {} detaches {request:?}", at.node));
-        self.network.with_node(at.node, |node| node.engine.detach(&request).unwrap());
+        let now = self.network.now;
+        self.network.with_node(at.node, |node| node.engine.detach(&request, now).unwrap());
     }
 
     /// A MAC address goes to another node: attached there before, with or after the detach here.
@@ -188,8 +190,9 @@ impl World {
         let Some((at, vpn, mac, ips)) = self.random_attachment() else { return };
         let request =
             self.model.attach(&Endpoint { node: at, vpn: &vpn, mac, ip: ips.first().copied() }, "", None);
+        let now = self.network.now;
         self.network.with_node(at, |node| {
-            assert!(!node.engine.attach(&request).unwrap().changed);
+            assert!(!node.engine.attach(&request, now).unwrap().changed);
             assert_eq!(node.engine.poll_change(), None);
             assert_eq!(node.engine.poll_action(), None);
         });
