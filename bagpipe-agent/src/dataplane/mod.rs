@@ -22,6 +22,8 @@ mod nexthops;
 mod pool;
 mod sys;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod underlay;
 mod verify;
 
