@@ -78,7 +78,7 @@ impl Ebpf {
         Self::start_with(config, known, programs)
     }
 
-    fn start_with(
+    pub(super) fn start_with(
         config: Config,
         known: &BTreeSet<VpnId>,
         programs: Box<dyn host::Hooks>,
