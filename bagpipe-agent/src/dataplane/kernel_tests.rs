@@ -86,6 +86,8 @@ async fn scenario() {
     assert_eq!((nexthop.state, nexthop.mtu), (State::Resolved, Some(1500)));
     assert_eq!(nexthop.gateway, Some("10.0.0.254".parse().unwrap()));
 
+    assert!(output("neigh show dev u1").contains("PERMANENT"), "what an administrator set stays");
+
     // The gateway's MAC address changes; the path MTU; the gateway; the interface goes down and comes up.
     ip("neigh replace 10.0.0.254 lladdr 02:00:00:00:00:ff dev u1 nud permanent");
     until(&mut driver, |driver| nexthop_of(driver).mac == Some(MacAddr([2, 0, 0, 0, 0, 0xff]))).await;
@@ -93,6 +95,8 @@ async fn scenario() {
     until(&mut driver, |driver| nexthop_of(driver).mtu == Some(1400)).await;
     ip("route replace 10.9.0.0/16 via 10.0.0.253");
     until(&mut driver, |driver| nexthop_of(driver).state == State::Unresolved).await;
+    let kept = output("neigh show 10.0.0.253 dev u1");
+    assert!(kept.contains("managed"), "the kernel is asked to resolve the gateway: {kept}");
     ip("link set u1 down");
     until(&mut driver, |driver| nexthop_of(driver).state == State::NoRoute).await;
     ip("link set u1 up");
@@ -242,9 +246,16 @@ fn array<T: Pod>(pin: &Path) {
 }
 
 fn index_of(name: &str) -> u32 {
-    let output = Command::new("ip").args(["-o", "link", "show", "dev", name]).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.split(':').next().and_then(|index| index.parse().ok()).unwrap_or(0)
+    output(&format!("-o link show dev {name}"))
+        .split(':')
+        .next()
+        .and_then(|index| index.parse().ok())
+        .unwrap_or(0)
+}
+
+fn output(arguments: &str) -> String {
+    let output = Command::new("ip").args(arguments.split(' ')).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn ip(arguments: &str) {

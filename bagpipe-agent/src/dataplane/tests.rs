@@ -16,7 +16,7 @@ use super::links::Link;
 use super::pool::GRACE;
 use super::sys::BatchError;
 use super::tables::{Failure, Tables};
-use super::underlay::{NeighborId, Route, Underlay};
+use super::underlay::{self, NeighborId, Route, Underlay};
 use super::verify::check_consistency;
 use crate::fib::{Change, Fib, Mac, Neighbor, Port, Target, VpnId};
 
@@ -140,9 +140,9 @@ impl Node {
         node
     }
 
-    fn apply(&mut self, change: Change) {
-        self.fib.apply(&change);
-        self.tables.apply(&change);
+    fn apply(&mut self, change: &Change) {
+        self.fib.apply(change);
+        self.tables.apply(change);
     }
 
     fn link(&mut self, index: u32, name: &str, mtu: u32) {
@@ -161,17 +161,17 @@ impl Node {
         self.tables = tables();
         self.kernel.attached.clear();
         self.kernel.kept.clear();
-        self.observe(|tables, link| tables.set_link(link));
+        self.observe();
         let known = self.fib.vpns.keys().copied().collect();
         self.tables.adopt(self.kernel.contents(), &known);
     }
 
-    fn observe(&mut self, set: impl Fn(&mut Tables, Link)) {
+    fn observe(&mut self) {
         for link in self.links.values() {
-            set(&mut self.tables, link.clone());
+            self.tables.set_link(link.clone());
         }
         for (neighbor, mac) in &self.neighbors {
-            self.tables.underlay.neighbor(*neighbor, Some(*mac));
+            self.tables.underlay.neighbor(*neighbor, Some(underlay::Neighbor { mac: *mac, fixed: false }));
         }
     }
 
@@ -186,7 +186,7 @@ impl Node {
             links: self.links.clone(),
             neighbors: self.neighbors.clone(),
         };
-        node.observe(|tables, link| tables.set_link(link));
+        node.observe();
         for change in changes(&self.fib) {
             node.tables.apply(&change);
         }
@@ -336,7 +336,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn take(node: &mut Node, step: Step) {
     match step {
-        Step::Change(change) => node.apply(change),
+        Step::Change(change) => node.apply(&change),
         Step::Link { port, index, mtu } => {
             let name = format!("tap{port}");
             let namesake = node.links.values().find(|link| link.name == name && link.index != index);
@@ -356,7 +356,8 @@ fn take(node: &mut Node, step: Step) {
                 Some(mac) => node.neighbors.insert(id, mac),
                 None => node.neighbors.remove(&id),
             };
-            node.tables.underlay.neighbor(id, mac);
+            let neighbor = mac.map(|mac| underlay::Neighbor { mac, fixed: false });
+            node.tables.underlay.neighbor(id, neighbor);
         }
         Step::Route { remote: number, gateway: via, mtu } => {
             let route = Route { ifindex: 2, gateway: via.map(gateway), mtu };
@@ -401,7 +402,7 @@ proptest! {
         node.check();
         let rest = changes(&node.fib);
         for change in rest {
-            node.apply(super::tables::Object::of(&change).removal());
+            node.apply(&super::tables::Object::of(&change).removal());
         }
         node.check();
         node.now += GRACE;
@@ -424,9 +425,9 @@ fn remote_mac(vpn: VpnId, last: u8, endpoint: u8) -> Change {
 fn a_full_map_degrades_an_instance_until_there_is_space() {
     let mut node = Node::new();
     node.kernel.capacity = BTreeMap::from([(Map::Fdb, 2)]);
-    node.apply(Change::Vpn(7, Some(vni(100))));
+    node.apply(&Change::Vpn(7, Some(vni(100))));
     for last in 0..3 {
-        node.apply(remote_mac(7, last, 1));
+        node.apply(&remote_mac(7, last, 1));
     }
     assert_eq!(node.commit(), Err(Failure::Full { map: Map::Fdb }));
     assert_eq!(node.commit(), Ok(()), "it is told once");
@@ -436,7 +437,7 @@ fn a_full_map_degrades_an_instance_until_there_is_space() {
         "{health:?}"
     );
     assert_eq!(node.tables.verify(&node.kernel.contents()), []);
-    node.apply(Change::Mac(7, mac(0), None));
+    node.apply(&Change::Mac(7, mac(0), None));
     node.commit().unwrap();
     node.commit().unwrap();
     assert_eq!(node.tables.health(), Vec::<String>::new());
@@ -447,9 +448,9 @@ fn a_full_map_degrades_an_instance_until_there_is_space() {
 fn a_flood_list_ends_before_a_member_that_found_no_space() {
     let mut node = Node::new();
     node.kernel.capacity = BTreeMap::from([(Map::Floods, 2)]);
-    node.apply(Change::Vpn(7, Some(vni(100))));
+    node.apply(&Change::Vpn(7, Some(vni(100))));
     for port in 0..3 {
-        node.apply(Change::Flood(7, Target::Port(port), true));
+        node.apply(&Change::Flood(7, Target::Port(port), true));
     }
     assert_eq!(node.commit(), Err(Failure::Full { map: Map::Floods }));
     let count = |node: &Node| match node.kernel.maps.get(&Key::Vpn(7)) {
@@ -458,7 +459,7 @@ fn a_flood_list_ends_before_a_member_that_found_no_space() {
     };
     assert_eq!(count(&node), 2);
     node.kernel.capacity.clear();
-    node.apply(Change::Flood(7, Target::Port(3), true));
+    node.apply(&Change::Flood(7, Target::Port(3), true));
     node.tables.retry = true;
     node.commit().unwrap();
     assert_eq!(count(&node), 4);
@@ -470,9 +471,9 @@ fn a_changed_next_hop_mac_changes_one_slot_and_no_route() {
     let mut node = Node::new();
     node.kernel.routes.insert(remote(1), Route { ifindex: 2, gateway: Some(gateway(0)), mtu: None });
     take(&mut node, Step::Neighbor { gateway: 0, mac: Some(1) });
-    node.apply(Change::Vpn(7, Some(vni(100))));
+    node.apply(&Change::Vpn(7, Some(vni(100))));
     for last in 0..9 {
-        node.apply(remote_mac(7, last, 1));
+        node.apply(&remote_mac(7, last, 1));
     }
     node.commit().unwrap();
     let before = node.kernel.contents();
@@ -491,8 +492,8 @@ fn a_changed_next_hop_mac_changes_one_slot_and_no_route() {
 #[test]
 fn an_interface_that_vanishes_and_comes_back_is_attached_again() {
     let mut node = Node::new();
-    node.apply(Change::Vpn(7, Some(vni(100))));
-    node.apply(Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 7 })));
+    node.apply(&Change::Vpn(7, Some(vni(100))));
+    node.apply(&Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 7 })));
     node.check();
     assert!(node.kernel.attached.is_empty(), "it is away");
     for index in [20, 30] {
@@ -509,10 +510,10 @@ fn an_interface_that_vanishes_and_comes_back_is_attached_again() {
 fn what_is_not_confirmed_after_a_restart_is_swept() {
     let mut node = Node::new();
     node.kernel.routes.insert(remote(1), Route { ifindex: 2, gateway: None, mtu: None });
-    node.apply(Change::Vpn(7, Some(vni(100))));
-    node.apply(Change::Vpn(8, Some(vni(200))));
+    node.apply(&Change::Vpn(7, Some(vni(100))));
+    node.apply(&Change::Vpn(8, Some(vni(200))));
     for (vpn, last) in [(7, 0), (7, 1), (8, 0)] {
-        node.apply(remote_mac(vpn, last, 1));
+        node.apply(&remote_mac(vpn, last, 1));
     }
     node.commit().unwrap();
     // Instance 8 was not restored; MAC address 1 is not advertised any longer.
@@ -536,12 +537,12 @@ fn maps_that_contradict_each_other_are_found_without_an_agent() {
     let mut node = Node::new();
     node.kernel.routes.insert(remote(1), Route { ifindex: 2, gateway: None, mtu: None });
     node.link(20, "tap1", 1400);
-    node.apply(Change::Vpn(7, Some(vni(100))));
-    node.apply(Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 7 })));
-    node.apply(Change::Mac(7, mac(0), Some(Mac { target: Target::Port(1), any_ip: true })));
-    node.apply(remote_mac(7, 1, 1));
-    node.apply(Change::Flood(7, Target::Port(1), true));
-    node.apply(Change::Endpoint(7, remote(1), true));
+    node.apply(&Change::Vpn(7, Some(vni(100))));
+    node.apply(&Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 7 })));
+    node.apply(&Change::Mac(7, mac(0), Some(Mac { target: Target::Port(1), any_ip: true })));
+    node.apply(&remote_mac(7, 1, 1));
+    node.apply(&Change::Flood(7, Target::Port(1), true));
+    node.apply(&Change::Endpoint(7, remote(1), true));
     node.commit().unwrap();
     assert_eq!(check_consistency(&node.kernel.contents()), []);
     for key in [Key::Port(1), Key::Vpn(7), Key::Vni(100), Key::Encap(1)] {
