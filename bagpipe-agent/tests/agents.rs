@@ -1,5 +1,7 @@
 //! Agents as processes, on loopback addresses and without data plane: sessions, routes, restarts, exit codes.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // A test fails by panicking.
+
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::os::unix::net::UnixStream;

@@ -90,15 +90,14 @@ impl Listener {
     pub async fn serve(self, service: Service, limits: Limits) {
         let places = Arc::new(Semaphore::new(limits.connections));
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-            let accepted =
-                match &self {
-                    Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
-                        drop(tokio::spawn(converse(stream, service.clone(), limits, place)))
-                    }),
-                    Self::Unix(listener) => listener.accept().await.map(|(stream, _)| {
-                        drop(tokio::spawn(converse(stream, service.clone(), limits, place)))
-                    }),
-                };
+            let accepted = match &self {
+                Self::Tcp(listener) => {
+                    listener.accept().await.map(|(stream, _)| spawn(stream, &service, limits, place))
+                }
+                Self::Unix(listener) => {
+                    listener.accept().await.map(|(stream, _)| spawn(stream, &service, limits, place))
+                }
+            };
             if let Err(error) = accepted {
                 tracing::warn!("cannot accept API connections: {error}");
                 tokio::time::sleep(PAUSE).await;
@@ -127,20 +126,28 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Serves one connection; the place is given back at its end.
-async fn converse<S>(stream: S, service: Service, limits: Limits, place: OwnedSemaphorePermit)
+fn spawn<S>(stream: S, service: &Service, limits: Limits, place: OwnedSemaphorePermit)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service.clone();
+    tokio::spawn(async move {
+        if let Err(error) = converse(stream, service, limits).await {
+            tracing::debug!("API connection: {error}");
+        }
+        drop(place);
+    });
+}
+
+async fn converse<S>(stream: S, service: Service, limits: Limits) -> hyper::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let respond = service_fn(move |request| service.clone().respond(limits, request));
-    let outcome = http1::Builder::new()
+    http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.patience)
         .max_headers(64)
         .serve_connection(TokioIo::new(stream), respond)
-        .await;
-    if let Err(error) = outcome {
-        tracing::debug!("API connection: {error}");
-    }
-    drop(place);
+        .await
 }

@@ -8,6 +8,7 @@ use super::client::CallError;
 use super::table::{Column, render};
 use super::{Failure, Format, Global, Output, print, print_json};
 use crate::dataplane::map_cli;
+use crate::run::Claim;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum MapCommand {
@@ -68,10 +69,7 @@ fn verify(global: &Global, format: Format) -> Result<(), Failure> {
 }
 
 pub(super) fn cleanup(global: &Global, format: Format) -> Result<(), Failure> {
-    if global.client().view("status").is_ok() {
-        let name = &global.instance;
-        return Err(Failure::Failed(format!("agent {name} is running; stop it first, or detach its ports")));
-    }
+    let _claim = Claim::take_existing(&global.instance).map_err(Failure::failed)?;
     let removed = map_cli::cleanup(&global.instance).map_err(Failure::failed)?;
     match format {
         Format::Json => print_json(&removed.into()),

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::claim::ClaimError;
 use crate::api::BindError;
 use crate::config::AddressError;
 use crate::dataplane::DataplaneError;
@@ -15,6 +16,9 @@ pub enum RunError {
     /// The local address.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// The pinned maps.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
     /// The state directory.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -5,6 +5,7 @@
 //! an attach is answered after both, and what is answered is on its way to the disk.
 
 mod calls;
+mod claim;
 mod error;
 mod metrics;
 mod notify;
@@ -19,6 +20,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+pub use claim::{Claim, ClaimError};
 pub use error::RunError;
 
 use crate::api::Request;
@@ -64,6 +66,7 @@ struct Agent {
     dataplane: Dataplane,
     sockets: Sockets,
     store: Store,
+    _claim: Option<Claim>,
     calls: mpsc::Receiver<Request>,
     started: Instant,
     converged: bool,
@@ -200,9 +203,8 @@ impl Agent {
 
     fn report_bgp(&mut self, event: SpeakerEvent) {
         let name = |agent: &Self, peer| {
-            agent.engine.peers().find(|status| status.peer == peer).map_or_else(String::new, |status| {
-                let kind = if status.dynamic { "client" } else { "peer" };
-                format!("{kind} {}", status.address)
+            agent.engine.peer(peer).map_or_else(String::new, |status| {
+                format!("{} {}", if status.dynamic { "client" } else { "peer" }, status.address)
             })
         };
         match event {
@@ -218,7 +220,7 @@ impl Agent {
                 );
             }
             SpeakerEvent::PeerDown { peer, reason } => {
-                tracing::info!("{} is down: {reason}", name(self, peer))
+                tracing::info!("{} is down: {reason}", name(self, peer));
             }
             SpeakerEvent::EndOfRib { peer, family } => {
                 tracing::debug!("{} has sent all its {family} routes", name(self, peer));

@@ -9,7 +9,7 @@ use bagpipe_bgp::speaker::{PeerConfig, SpeakerConfig};
 use bagpipe_bgp::types::{Family, RouterId};
 use tokio::sync::mpsc;
 
-use super::{Agent, RunError, Saving};
+use super::{Agent, Claim, RunError, Saving};
 use crate::api::{Limits, Listener, Request, Role, Service};
 use crate::config::{AddressError, Config, Driver, LocalAddress};
 use crate::dataplane::{self, Dataplane};
@@ -37,6 +37,8 @@ pub(super) async fn start(config: Config) -> Result<Agent, RunError> {
     let started = Instant::now();
     let identity = Identity::new(&config)?;
     let store = Store::open(&config.state.directory)?;
+    let claim =
+        (config.dataplane.driver == Driver::Ebpf).then(|| Claim::take(&config.instance)).transpose()?;
     let snapshot = load(&store)?;
     let known = snapshot.iter().flat_map(|snapshot| &snapshot.vpns).map(|vpn| vpn.number).collect();
     let dataplane = dataplane(&config, identity, &known)?;
@@ -66,6 +68,7 @@ pub(super) async fn start(config: Config) -> Result<Agent, RunError> {
         dataplane,
         sockets,
         store,
+        _claim: claim,
         calls,
         started,
         converged: false,

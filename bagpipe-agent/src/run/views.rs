@@ -57,7 +57,8 @@ impl Agent {
     }
 
     pub(super) fn status(&self) -> Status<'_> {
-        let degraded = self.degraded();
+        let peers: Vec<_> = self.engine.peers().collect();
+        let degraded = self.degraded(&peers);
         let mut drops = self.dataplane.counters().drops;
         drops.retain(|drop| drop.packets > 0);
         Status {
@@ -72,12 +73,12 @@ impl Agent {
             local_address: self.identity.local_address,
             endpoint: self.identity.endpoint,
             peers: PeerTotals {
-                established: self.engine.peers().filter(is_established).count(),
-                total: self.engine.peers().count(),
+                established: peers.iter().filter(|peer| is_established(peer)).count(),
+                total: peers.len(),
             },
             vpns: self.engine.vpns().count(),
             ports: self.engine.ports().count(),
-            routes: self.engine.routes().filter(|route| route.peer.is_some()).count(),
+            routes: peers.iter().flat_map(|peer| &peer.routes).map(|count| count.received).sum(),
             dataplane: DataplaneStatus {
                 driver: self.config.dataplane.driver,
                 drops: drops.iter().map(|drop| drop.packets).sum(),
@@ -87,12 +88,12 @@ impl Agent {
     }
 
     /// Why the agent does not do all that it was asked to, each reason in words.
-    fn degraded(&self) -> Vec<String> {
+    fn degraded(&self, peers: &[PeerStatus]) -> Vec<String> {
         // Clients that are known by their prefix come and go as they like.
-        let down = self.engine.peers().filter(|peer| !peer.dynamic && !is_established(peer));
+        let down = peers.iter().filter(|peer| !peer.dynamic && !is_established(peer));
         let mut reasons: Vec<String> = down
             .map(|peer| {
-                let cause = peer.last_error.map(|error| format!(": {error}")).unwrap_or_default();
+                let cause = peer.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
                 format!("peer {} is not established{cause}", peer.address)
             })
             .collect();
