@@ -28,11 +28,6 @@ impl Tables {
             self.apply(&change);
             self.stale.insert(object);
         }
-        for (remote, number, references, _) in self.nexthops.iter() {
-            if number.is_some() && references > 0 {
-                self.underlay.follow(remote);
-            }
-        }
         self.dirty.extend(contents.iter().map(|(key, _)| key).filter(|key| !matches!(key, Key::Encap(_))));
         self.mirror.extend(contents);
         self.stale.len()

@@ -78,7 +78,7 @@ impl Ebpf {
         Self::start_with(config, known, programs)
     }
 
-    fn start_with(
+    pub(super) fn start_with(
         config: Config,
         known: &BTreeSet<VpnId>,
         programs: Box<dyn host::Hooks>,
@@ -257,7 +257,7 @@ impl Ebpf {
         match event {
             Event::Link(link) => self.tables.set_link(link),
             Event::LinkGone(ifindex) => self.tables.remove_link(ifindex),
-            Event::Neighbor(neighbor, mac) => self.tables.underlay.neighbor(neighbor, mac),
+            Event::Neighbor(id, neighbor) => self.tables.underlay.neighbor(id, neighbor),
             Event::Routes(prefix, length) => self.tables.underlay.routes_changed(prefix, length),
         }
     }
@@ -274,8 +274,8 @@ impl Ebpf {
             self.tables.set_link(link);
         }
         self.tables.underlay.all_changed();
-        for (neighbor, mac) in self.host.netlink.neighbors().map_err(netlink("list neighbours"))? {
-            self.tables.underlay.neighbor(neighbor, Some(mac));
+        for (id, neighbor) in self.host.netlink.neighbors().map_err(netlink("list neighbours"))? {
+            self.tables.underlay.neighbor(id, Some(neighbor));
         }
         Ok(())
     }

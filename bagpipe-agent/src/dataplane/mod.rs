@@ -14,6 +14,8 @@ mod floods;
 mod health;
 mod host;
 mod kernel;
+#[cfg(test)]
+mod kernel_tests;
 mod links;
 pub mod map_cli;
 mod maps;
@@ -22,6 +24,8 @@ mod nexthops;
 mod pool;
 mod sys;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod underlay;
 mod verify;
 

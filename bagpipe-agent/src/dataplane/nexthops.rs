@@ -71,7 +71,7 @@ impl Nexthops {
         let nexthop = self.remotes.entry(remote).or_default();
         nexthop.references += 1;
         self.unused.remove(&remote);
-        if nexthop.number.is_none() {
+        if nexthop.references == 1 {
             self.waiting.insert(remote);
         }
     }
@@ -86,7 +86,8 @@ impl Nexthops {
         }
     }
 
-    /// Gives numbers to the remote endpoints that wait for one; those that got one.
+    /// Gives numbers to the remote endpoints that wait for one; those that have one now, and whose outer header
+    /// is to be set.
     pub(crate) fn assign(&mut self, now: Instant) -> Vec<IpAddr> {
         let mut assigned = Vec::new();
         for remote in std::mem::take(&mut self.waiting) {

@@ -27,6 +27,15 @@ pub(crate) struct Route {
 /// A neighbour of an underlay interface: the interface and the address.
 pub(crate) type NeighborId = (u32, IpAddr);
 
+/// What the kernel knows of a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Neighbor {
+    /// Its MAC address.
+    pub(crate) mac: MacAddr,
+    /// It was set by an administrator, or needs no resolution: the kernel must not be asked to resolve it.
+    pub(crate) fixed: bool,
+}
+
 /// Why packets can't be sent to a remote endpoint, or that they can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -48,7 +57,7 @@ pub enum State {
 pub(crate) struct Underlay {
     locals: Vec<IpAddr>,
     interfaces: BTreeSet<String>,
-    neighbors: BTreeMap<NeighborId, MacAddr>,
+    neighbors: BTreeMap<NeighborId, Neighbor>,
     paths: BTreeMap<IpAddr, Option<Route>>,
     by_neighbor: BTreeMap<NeighborId, BTreeSet<IpAddr>>,
     /// Remote endpoints whose route must be asked for.
@@ -119,17 +128,18 @@ impl Underlay {
     }
 
     /// The MAC address of a neighbour changed, or is not known any longer.
-    pub(crate) fn neighbor(&mut self, neighbor: NeighborId, mac: Option<MacAddr>) {
-        let old = match mac {
-            Some(mac) => self.neighbors.insert(neighbor, mac),
-            None => self.neighbors.remove(&neighbor),
+    pub(crate) fn neighbor(&mut self, id: NeighborId, neighbor: Option<Neighbor>) {
+        let old = match neighbor {
+            Some(neighbor) => self.neighbors.insert(id, neighbor),
+            None => self.neighbors.remove(&id),
         };
-        if old != mac
-            && let Some(remotes) = self.by_neighbor.get(&neighbor)
+        if old != neighbor
+            && let Some(remotes) = self.by_neighbor.get(&id)
         {
             self.changed.extend(remotes);
-            if mac.is_none() {
-                self.keep.push((neighbor, true));
+            let unfixed = old.is_some_and(|old| old.fixed);
+            if neighbor.is_none_or(|neighbor| unfixed && !neighbor.fixed) {
+                self.keep.push((id, true));
             }
         }
     }
@@ -172,7 +182,9 @@ impl Underlay {
 
     /// Gateways that the kernel is to keep resolved from now on (`true`), or no longer.
     pub(crate) fn take_keep(&mut self) -> Vec<(NeighborId, bool)> {
-        std::mem::take(&mut self.keep)
+        let mut keep = std::mem::take(&mut self.keep);
+        keep.retain(|(id, _)| self.neighbors.get(id).is_none_or(|neighbor| !neighbor.fixed));
+        keep
     }
 
     /// Remote endpoints whose outer header may have changed.
@@ -207,7 +219,7 @@ impl Underlay {
         }
         let source_mac = link.mac.ok_or(State::OutsideUnderlay)?;
         let gateway = route.gateway.unwrap_or(remote);
-        let mac = self.neighbors.get(&(route.ifindex, gateway));
+        let mac = self.neighbors.get(&(route.ifindex, gateway)).map(|neighbor| neighbor.mac);
         let resolved = if mac.is_some() { encap_flags::RESOLVED } else { 0 };
         let ipv6 = if remote.is_ipv6() { encap_flags::IPV6 } else { 0 };
         Ok(Encap {
@@ -261,7 +273,7 @@ mod tests {
         assert_eq!(underlay.take_keep(), [((2, gateway), true)]);
         assert_eq!(underlay.state(remote, &links), State::Unresolved);
         underlay.take_changed();
-        underlay.neighbor((2, gateway), Some(MacAddr([6; 6])));
+        underlay.neighbor((2, gateway), Some(Neighbor { mac: MacAddr([6; 6]), fixed: false }));
         assert_eq!(underlay.take_changed(), BTreeSet::from([remote]));
         let encap = underlay.encap(remote, &links).unwrap();
         assert_eq!((encap.destination_mac, encap.mtu, encap.flags), ([6; 6], 1500, encap_flags::RESOLVED));

@@ -6,7 +6,7 @@ use bagpipe_bgp::types::MacAddr;
 
 use super::message::{Message, attributes, u16_at, u32_at};
 use crate::dataplane::links::Link;
-use crate::dataplane::underlay::{NeighborId, Route};
+use crate::dataplane::underlay::{Neighbor, NeighborId, Route};
 
 /// A change that concerns the data plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub(crate) enum Event {
     Link(Link),
     /// An interface went.
     LinkGone(u32),
-    /// The MAC address of a neighbour is this, or not known.
-    Neighbor(NeighborId, Option<MacAddr>),
+    /// A neighbour is this, or not known.
+    Neighbor(NeighborId, Option<Neighbor>),
     /// Routes in a prefix changed.
     Routes(IpAddr, u8),
 }
@@ -104,13 +104,9 @@ pub(crate) fn address(message: &Message<'_>) -> Option<(u32, IpAddr)> {
 
 /// A neighbour (`struct ndmsg`), with its MAC address if that is usable.
 #[must_use]
-pub(crate) fn neighbor(message: &Message<'_>) -> Option<(NeighborId, Option<MacAddr>)> {
-    const USABLE: u16 = libc::NUD_PERMANENT
-        | libc::NUD_NOARP
-        | libc::NUD_REACHABLE
-        | libc::NUD_PROBE
-        | libc::NUD_STALE
-        | libc::NUD_DELAY;
+pub(crate) fn neighbor(message: &Message<'_>) -> Option<(NeighborId, Option<Neighbor>)> {
+    const FIXED: u16 = libc::NUD_PERMANENT | libc::NUD_NOARP;
+    const USABLE: u16 = FIXED | libc::NUD_REACHABLE | libc::NUD_PROBE | libc::NUD_STALE | libc::NUD_DELAY;
     let (fixed, rest) = message.split::<12>()?;
     let (family, ifindex, state) = (*fixed.first()?, u32_at(fixed, 4)?, u16_at(fixed, 8)?);
     let (mut address, mut mac) = (None, None);
@@ -121,7 +117,8 @@ pub(crate) fn neighbor(message: &Message<'_>) -> Option<(NeighborId, Option<MacA
             _ => {}
         }
     }
-    Some(((ifindex, address?), mac.filter(|_| state & USABLE != 0)))
+    let neighbor = mac.map(|mac| Neighbor { mac, fixed: state & FIXED != 0 });
+    Some(((ifindex, address?), neighbor.filter(|_| state & USABLE != 0)))
 }
 
 /// The answer to a question for a route (`struct rtmsg`), if that is a unicast route out of an interface.

@@ -9,7 +9,7 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use super::decode;
 use super::message::{Builder, Message, messages};
 use crate::dataplane::links::Link;
-use crate::dataplane::underlay::{NeighborId, Route};
+use crate::dataplane::underlay::{Neighbor, NeighborId, Route};
 
 /// Larger than any datagram that the kernel makes of a dump.
 pub(super) const DATAGRAM: usize = 1 << 16;
@@ -45,10 +45,10 @@ impl Requests {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub(crate) fn neighbors(&mut self) -> io::Result<Vec<(NeighborId, bagpipe_bgp::types::MacAddr)>> {
+    pub(crate) fn neighbors(&mut self) -> io::Result<Vec<(NeighborId, Neighbor)>> {
         self.dump(libc::RTM_GETNEIGH, &[0; 12], |message| {
-            let (id, mac) = decode::neighbor(message)?;
-            Some((id, mac?))
+            let (id, neighbor) = decode::neighbor(message)?;
+            Some((id, neighbor?))
         })
     }
 
@@ -78,10 +78,11 @@ impl Requests {
         }
     }
 
-    /// Has the kernel resolve a neighbour and keep it resolved, or ends that.
+    /// Has the kernel resolve a neighbour and keep it resolved, or ends that. Not to be used on one that was set
+    /// by hand: the kernel would forget its address.
     ///
     /// # Errors
-    /// When the kernel refuses, as it does for a neighbour that was set by hand.
+    /// When the kernel refuses.
     pub(crate) fn keep_neighbor(&mut self, (ifindex, address): NeighborId, keep: bool) -> io::Result<()> {
         const NDA_FLAGS_EXT: u16 = 15;
         const NTF_EXT_MANAGED: u32 = 1;
