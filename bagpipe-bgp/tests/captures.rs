@@ -1,5 +1,8 @@
 //! Messages that GoBGP and FRR have sent, recorded in `data/`, read for what they say.
 
+// The helpers here are outside the test functions for which these are allowed anyway.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 mod support;
 
 use bagpipe_bgp::types::Family;

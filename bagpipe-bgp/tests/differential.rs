@@ -1,5 +1,8 @@
 //! Two codecs of other authors read what we write, and we read what they write of it: all three have to agree.
 
+// The helpers here are outside the test functions for which these are allowed anyway.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 mod support;
 
 use std::io::Write;

@@ -1,5 +1,8 @@
 //! RFC 7606 as a table: what is received, on which kind of session, and what has to come of it.
 
+// The helpers here are outside the test functions for which these are allowed anyway.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 mod support;
 
 use bagpipe_bgp::types::Family;
@@ -99,6 +102,9 @@ const ADDED: &[Row] = &[
     ("6514 5",            "c01604 00 06 0000",                  Internal,    Withdrawn),
     ("8092 6",            "c0200c 0000fc00 00000001 00000002",  Internal,    Accepted),
     ("8092 6",            "c0200b 0000fc00 00000001 000000",    Internal,    Withdrawn),
+    ("8092 6",            "c02010 0000fc00 00000001 00000002 00000000", Internal, Withdrawn),
+    ("7606 7.8",          "c00806 00010002 0003",               Internal,    Withdrawn),
+    ("7606 7.14",         "c0100c 0002fc0000000064 0002fc00",   Internal,    Withdrawn),
     ("4271 6.3",          "40c801 00",                          Internal,    Reset(2)),
     ("4271 5",            "c0c801 00",                          Internal,    Accepted),
     ("4271 5",            "80c801 00",                          Internal,    Accepted),

@@ -1,5 +1,8 @@
 //! How UPDATEs are laid out, and what is said to speakers with two-octet AS numbers.
 
+// The helpers here are outside the test functions for which these are allowed anyway.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 mod support;
 
 use bagpipe_bgp::types::{EthernetSegmentId, Family, LabelField, MacAddr, RouteDistinguisher};

@@ -1,5 +1,8 @@
 //! Headers, OPEN, ROUTE-REFRESH and NOTIFICATION: what is refused, and with which words (RFC 4271 §6.1, §6.2).
 
+// The helpers here are outside the test functions for which these are allowed anyway.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 mod support;
 
 use bagpipe_bgp::types::Family;

@@ -94,7 +94,7 @@ impl Engine {
             events: VecDeque::new(),
             store: false,
         };
-        engine.settle();
+        engine.settle(now);
         Ok(engine)
     }
 
@@ -103,14 +103,14 @@ impl Engine {
     ///
     /// # Errors
     /// What is wrong with the request, or what it contradicts.
-    pub fn attach(&mut self, request: &AttachRequest) -> Result<Attached, AttachError> {
+    pub fn attach(&mut self, request: &AttachRequest, now: Instant) -> Result<Attached, AttachError> {
         let attach = request.validate()?;
-        let attached = self.vpns.attach(&attach)?;
+        let attached = self.vpns.attach(&attach, now)?;
         if attached.created {
             self.events.push_back(EngineEvent::VpnCreated { vpn: attach.vpn });
         }
         self.store |= attached.changed;
-        self.settle();
+        self.settle(now);
         Ok(attached)
     }
 
@@ -126,14 +126,14 @@ impl Engine {
     ///
     /// # Errors
     /// What is wrong with the request, or what is not attached.
-    pub fn detach(&mut self, request: &DetachRequest) -> Result<Detached, DetachError> {
+    pub fn detach(&mut self, request: &DetachRequest, now: Instant) -> Result<Detached, DetachError> {
         let detach = request.validate()?;
         let detached = self.vpns.detach(&detach)?;
         if detached.removed {
             self.events.push_back(EngineEvent::VpnRemoved { vpn: detach.vpn });
         }
         self.store |= detached.changed;
-        self.settle();
+        self.settle(now);
         Ok(detached)
     }
 
@@ -146,14 +146,14 @@ impl Engine {
     /// Adds a peer.
     pub fn add_peer(&mut self, peer: PeerConfig, now: Instant) -> PeerId {
         let peer = self.speaker.add_peer(peer, now);
-        self.settle();
+        self.settle(now);
         peer
     }
 
     /// Removes a peer; its routes go.
     pub fn remove_peer(&mut self, peer: PeerId, now: Instant) {
         self.speaker.remove_peer(peer, now);
-        self.settle();
+        self.settle(now);
     }
 
     /// A TCP connection came in.
@@ -162,38 +162,38 @@ impl Engine {
     /// Nobody expects it: close it.
     pub fn accepted(&mut self, remote: SocketAddr, now: Instant) -> Result<ConnId, Refused> {
         let accepted = self.speaker.accepted(remote, now);
-        self.settle();
+        self.settle(now);
         accepted
     }
 
     /// A connection that was asked for is there.
     pub fn connected(&mut self, conn: ConnId, now: Instant) {
         self.speaker.connected(conn, now);
-        self.settle();
+        self.settle(now);
     }
 
     /// A connection that was asked for could not be made.
     pub fn connect_failed(&mut self, conn: ConnId, now: Instant) {
         self.speaker.connect_failed(conn, now);
-        self.settle();
+        self.settle(now);
     }
 
     /// Bytes came in on a connection.
     pub fn received(&mut self, conn: ConnId, bytes: &[u8], now: Instant) {
         self.speaker.received(conn, bytes, now);
-        self.settle();
+        self.settle(now);
     }
 
     /// A connection was closed by the other side, or broke.
     pub fn closed(&mut self, conn: ConnId, now: Instant) {
         self.speaker.closed(conn, now);
-        self.settle();
+        self.settle(now);
     }
 
     /// Does what is due at `now`.
     pub fn timeout(&mut self, now: Instant) {
         self.speaker.timeout(now);
-        self.settle();
+        self.settle(now);
     }
 
     /// Closes all connections. Forwarding stays as it is.
@@ -235,17 +235,18 @@ impl Engine {
 
     /// Carries routes and their consequences between the speaker and the instances until nothing is left: an
     /// instance that imports one more route target makes the speaker emit the routes it has.
-    fn settle(&mut self) {
+    fn settle(&mut self, now: Instant) {
         loop {
             while let Some(change) = self.speaker.poll_route() {
                 let path = change.best.as_ref();
                 let nlri = path.map_or(&change.nlri, |path| &path.nlri);
                 self.vpns.route(nlri, path.map(|path| &path.attributes));
             }
-            let effects = self.vpns.settle();
+            let effects = self.vpns.settle(now);
             if effects.is_empty() {
                 break;
             }
+            self.store |= effects.renumbered;
             self.changes.extend(effects.changes);
             // First in, then out: a target that one instance takes over from another stays imported.
             effects.import.into_iter().for_each(|target| self.speaker.import(target));

@@ -16,6 +16,8 @@ pub struct Effects {
     pub unimport: Vec<RouteTarget>,
     /// Routes to originate, or to originate with other attributes.
     pub announce: Vec<(Nlri, Attributes)>,
+    /// A MAC address has another sequence number: the snapshot differs.
+    pub renumbered: bool,
     /// Routes to withdraw. They come last: what replaces a route is there before it goes.
     pub withdraw: Vec<Nlri>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use bagpipe_bgp::types::{MacAddr, RouteTarget};
 use rustc_hash::FxHashMap;
@@ -30,8 +31,13 @@ pub(crate) struct Instance {
     pub(crate) installed: Installed,
     advertised: Advertised,
     touched: Touched,
+    /// Until when the routes of other nodes are taken to be older than the attachments.
+    learning: Option<Instant>,
     closed: bool,
 }
+
+/// How long the routes of a new route target take to come, generously: the reflector has them in memory.
+const LEARNING: Duration = Duration::from_secs(1);
 
 /// The routes that were put out.
 #[derive(Debug, Default)]
@@ -68,8 +74,14 @@ impl Instance {
             installed: Installed::default(),
             advertised: Advertised::default(),
             touched: Touched::default(),
+            learning: None,
             closed: false,
         }
+    }
+
+    /// The instance was made by an attach just now, so it has yet to hear of other nodes.
+    pub(crate) fn start_learning(&mut self, now: Instant) {
+        self.learning = Some(now + LEARNING);
     }
 
     /// Attaches a MAC address to a port, with an IP address or, in place of all it has, with none.
@@ -83,7 +95,8 @@ impl Instance {
         };
         self.local.add_port(port, interface);
         let claim = self.remote.last_claim(&mac);
-        self.local.add_mac(port, mac, || claim.map_or(0, |claim| claim.next_sequence()));
+        let entry = self.local.add_mac(port, mac, || claim.map_or(0, |claim| claim.next_sequence()));
+        entry.unheard |= claim.is_none() && self.learning.is_some();
         match ip {
             Some(ip) => self.local.add_ip(mac, ip),
             None => ips_before.iter().for_each(|ip| self.local.remove_ip(mac, *ip)),
@@ -158,7 +171,7 @@ impl Instance {
     }
 
     /// Takes the instance down: all it has put out goes.
-    pub(crate) fn close(&mut self) {
+    pub(crate) fn close(&mut self, effects: &mut Effects) {
         self.closed = true;
         for key in self.remote.keys().collect::<Vec<_>>() {
             self.learn(key, None);
@@ -166,6 +179,7 @@ impl Instance {
         for mac in self.local.macs.keys().copied().collect::<Vec<_>>() {
             self.detach(mac, None);
         }
+        self.put_out(effects);
     }
 
     fn touch_port(&mut self, port: PortId) {
@@ -186,11 +200,16 @@ impl Instance {
     }
 
     /// Derives the state of all that was touched, and puts out what differs.
-    pub(crate) fn settle(&mut self, effects: &mut Effects) {
+    pub(crate) fn settle(&mut self, effects: &mut Effects, now: Instant) {
+        self.learning = self.learning.filter(|until| now < *until);
+        self.put_out(effects);
+    }
+
+    fn put_out(&mut self, effects: &mut Effects) {
         let touched = std::mem::take(&mut self.touched);
         let mut routes = touched.routes;
         for mac in &touched.macs {
-            routes.extend(self.judge(*mac));
+            routes.extend(self.judge(*mac, effects));
         }
         let (vpn, changes) = (self.id, &mut effects.changes);
         self.installed.set_vpn(vpn, (!self.closed).then_some(self.originator.vni), changes);
@@ -221,15 +240,30 @@ impl Instance {
     /// Decides whether another node has the better claim to a MAC address of this node (RFC 7432 §15): then it
     /// is not advertised. Frames still go to the port, because the attachment is the authority here. Gives the
     /// routes that the decision touches.
-    fn judge(&mut self, mac: MacAddr) -> Vec<(MacAddr, Option<IpAddr>)> {
+    ///
+    /// In the first moment of an instance the routes that come are older than its attachments, which could not
+    /// take the next sequence number because they did not know of them. They take it then, each once, so that two
+    /// nodes never outbid each other for long.
+    fn judge(&mut self, mac: MacAddr, effects: &mut Effects) -> Vec<(MacAddr, Option<IpAddr>)> {
         let Some(entry) = self.local.macs.get_mut(&mac) else { return Vec::new() };
-        let own = Claim {
+        let own = |sequence| Claim {
             sticky: false,
-            sequence: entry.sequence,
+            sequence,
             endpoint: std::cmp::Reverse(self.originator.endpoint),
         };
-        let contested = self.remote.best(&mac).is_some_and(|best| best.claim > own);
-        if std::mem::replace(&mut entry.contested, contested) == contested {
+        let best = self.remote.best(&mac).map(|best| best.claim);
+        let mut renumbered = false;
+        if let Some(best) = best
+            && std::mem::take(&mut entry.unheard)
+            && self.learning.is_some()
+            && best > own(entry.sequence)
+        {
+            entry.sequence = best.next_sequence();
+            renumbered = true;
+        }
+        effects.renumbered |= renumbered;
+        let contested = best.is_some_and(|best| best > own(entry.sequence));
+        if std::mem::replace(&mut entry.contested, contested) == contested && !renumbered {
             return Vec::new();
         }
         entry.routes().map(|ip| (mac, ip)).collect()

@@ -33,6 +33,10 @@ pub(crate) struct LocalMac {
     pub(crate) sequence: u32,
     /// Another node has the better claim: the address is not advertised (RFC 7432 §15).
     pub(crate) contested: bool,
+    /// It was attached while the routes of its instance had not come yet: see [`Instance::judge`].
+    ///
+    /// [`Instance::judge`]: super::instance::Instance::judge
+    pub(crate) unheard: bool,
     pub(crate) description: Option<Value>,
 }
 
@@ -74,6 +78,7 @@ impl Local {
             ips: BTreeSet::new(),
             sequence: sequence(),
             contested: false,
+            unheard: false,
             description: None,
         })
     }

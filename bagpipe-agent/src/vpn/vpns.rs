@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bagpipe_bgp::types::{MacAddr, RouteDistinguisher, RouteTarget, RouterId, Vni};
 use bagpipe_bgp::wire::{Attributes, Nlri};
@@ -106,9 +107,9 @@ impl Vpns {
     ///
     /// # Errors
     /// What the attachment contradicts.
-    pub fn attach(&mut self, attach: &Attach) -> Result<Attached, AttachError> {
+    pub fn attach(&mut self, attach: &Attach, now: Instant) -> Result<Attached, AttachError> {
         let plan = self.plan(attach)?;
-        Ok(self.carry_out(attach, &plan))
+        Ok(self.carry_out(attach, &plan, now))
     }
 
     /// Checks an attach without carrying it out.
@@ -165,7 +166,7 @@ impl Vpns {
         })
     }
 
-    fn carry_out(&mut self, attach: &Attach, plan: &Plan) -> Attached {
+    fn carry_out(&mut self, attach: &Attach, plan: &Plan, now: Instant) -> Attached {
         let created = !self.instances.contains_key(&plan.vpn);
         if created {
             self.create(plan.vpn, &attach.vpn, plan.vni);
@@ -176,6 +177,9 @@ impl Vpns {
             self.interfaces.insert(attach.interface.clone(), (plan.vpn, plan.port));
         }
         if let Some(instance) = self.instances.get_mut(&plan.vpn) {
+            if created {
+                instance.start_learning(now);
+            }
             changed |= assign(&mut instance.export, &attach.export);
             changed |= attach.gateway.is_some_and(|gateway| instance.set_gateway(gateway));
             if attach.vpn_description.is_some() {
@@ -260,8 +264,7 @@ impl Vpns {
         self.set_import(vpn, &BTreeSet::new());
         self.touched.remove(&vpn);
         if let Some(mut instance) = self.instances.remove(&vpn) {
-            instance.close();
-            instance.settle(&mut self.effects);
+            instance.close(&mut self.effects);
             self.names.remove(&instance.name);
             self.vnis.release(instance.originator.vni.get());
             self.owners.remove(&instance.originator.vni);
@@ -285,10 +288,10 @@ impl Vpns {
     }
 
     /// What is to be done about all events since the last time.
-    pub fn settle(&mut self) -> Effects {
+    pub fn settle(&mut self, now: Instant) -> Effects {
         for vpn in std::mem::take(&mut self.touched) {
             if let Some(instance) = self.instances.get_mut(&vpn) {
-                instance.settle(&mut self.effects);
+                instance.settle(&mut self.effects, now);
             }
         }
         let mut effects = std::mem::take(&mut self.effects);

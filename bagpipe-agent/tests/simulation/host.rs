@@ -10,47 +10,47 @@ use bagpipe_bgp::speaker::{Action, ConnId, PeerConfig, Refused, Speaker, Speaker
 use bagpipe_bgp::types::Family;
 use bytes::Bytes;
 
-pub const ASN: u32 = 64_512;
+pub(crate) const ASN: u32 = 64_512;
 const FAMILIES: [Family; 2] = [Family::ROUTE_TARGET, Family::EVPN];
 const HOLD_TIME: u16 = 30;
 const RESTART_TIME: u16 = 20;
 
-pub enum Host {
+pub(crate) enum Host {
     Node(Box<Node>),
     Reflector(Box<Speaker>),
 }
 
-pub struct Node {
-    pub engine: Engine,
-    pub fib: Fib,
-    pub stored: Snapshot,
-    pub converged: bool,
+pub(crate) struct Node {
+    pub(crate) engine: Engine,
+    pub(crate) fib: Fib,
+    pub(crate) stored: Snapshot,
+    pub(crate) converged: bool,
     /// What earlier lives left in the dataplane.
-    pub kept: Fib,
+    pub(crate) kept: Fib,
     /// On convergence all that was kept was there again: nothing is lost when the rest is swept.
-    pub relearned: bool,
+    pub(crate) relearned: bool,
 }
 
 /// Hosts are numbered: first the nodes, then the reflectors.
 #[derive(Clone, Copy)]
-pub struct Plan {
-    pub nodes: usize,
-    pub reflectors: usize,
+pub(crate) struct Plan {
+    pub(crate) nodes: usize,
+    pub(crate) reflectors: usize,
 }
 
 impl Plan {
-    pub fn address(&self, host: usize) -> Ipv4Addr {
+    pub(crate) fn address(&self, host: usize) -> Ipv4Addr {
         match host.checked_sub(self.nodes) {
             None => Ipv4Addr::new(10, 0, 0, 10 + u8::try_from(host).unwrap()),
             Some(reflector) => Ipv4Addr::new(10, 0, 1, 1 + u8::try_from(reflector).unwrap()),
         }
     }
 
-    pub fn host_of(&self, address: IpAddr) -> Option<usize> {
+    pub(crate) fn host_of(&self, address: IpAddr) -> Option<usize> {
         (0..self.nodes + self.reflectors).find(|host| address == self.address(*host))
     }
 
-    pub fn reflectors(&self) -> std::ops::Range<usize> {
+    pub(crate) fn reflectors(&self) -> std::ops::Range<usize> {
         self.nodes..self.nodes + self.reflectors
     }
 
@@ -86,7 +86,7 @@ impl Plan {
         })
     }
 
-    pub fn node(&self, host: usize, before: Option<(Snapshot, Fib)>, now: Instant) -> Host {
+    pub(crate) fn node(&self, host: usize, before: Option<(Snapshot, Fib)>, now: Instant) -> Host {
         let config = EngineConfig {
             speaker: self.speaker(host, before.is_some()),
             local_endpoint: self.address(host).into(),
@@ -94,7 +94,9 @@ impl Plan {
         };
         let (stored, kept) = before.unwrap_or_default();
         let mut engine = Engine::new(config, Some(&stored), now).unwrap();
-        self.peers(host).for_each(|peer| drop(engine.add_peer(peer, now)));
+        for peer in self.peers(host) {
+            engine.add_peer(peer, now);
+        }
         Host::Node(Box::new(Node {
             engine,
             fib: Fib::default(),
@@ -105,9 +107,11 @@ impl Plan {
         }))
     }
 
-    pub fn reflector(&self, host: usize, restarting: bool, now: Instant) -> Host {
+    pub(crate) fn reflector(&self, host: usize, restarting: bool, now: Instant) -> Host {
         let mut speaker = Speaker::new(self.speaker(host, restarting), now);
-        self.peers(host).for_each(|peer| drop(speaker.add_peer(peer, now)));
+        for peer in self.peers(host) {
+            speaker.add_peer(peer, now);
+        }
         Host::Reflector(Box::new(speaker))
     }
 }
@@ -115,7 +119,7 @@ impl Plan {
 /// Calls a method that the engine passes on to its speaker.
 macro_rules! pass {
     ($($name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => { $(
-        pub fn $name(&mut self, $($argument: $type),*) $(-> $result)? {
+        pub(crate) fn $name(&mut self, $($argument: $type),*) $(-> $result)? {
             match self {
                 Self::Node(node) => node.engine.$name($($argument),*),
                 Self::Reflector(speaker) => speaker.$name($($argument),*),
@@ -138,7 +142,7 @@ impl Host {
     }
 
     /// Takes out what a dataplane, a store and a log would.
-    pub fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         match self {
             Self::Node(node) => node.drain(),
             Self::Reflector(speaker) => {

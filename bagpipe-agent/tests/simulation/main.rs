@@ -7,6 +7,14 @@
 //! * `BAGPIPE_SIMULATION_SEED=17 cargo test -p bagpipe-agent --test simulation -- --nocapture`: one seed again, with
 //!   all that happens.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test: what must not be ends it"
+)]
+
 mod host;
 mod model;
 mod network;

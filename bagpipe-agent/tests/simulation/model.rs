@@ -12,27 +12,27 @@ use bagpipe_bgp::types::{MacAddr, Vni};
 
 /// All attachments, by node and name of the VPN instance.
 #[derive(Default)]
-pub struct Model(pub BTreeMap<(usize, String), Instance>);
+pub(crate) struct Model(pub(crate) BTreeMap<(usize, String), Instance>);
 
 #[derive(Default)]
-pub struct Instance {
-    pub import: BTreeSet<String>,
-    pub export: BTreeSet<String>,
+pub(crate) struct Instance {
+    pub(crate) import: BTreeSet<String>,
+    pub(crate) export: BTreeSet<String>,
     /// Interface and IP addresses of each MAC address.
-    pub macs: BTreeMap<MacAddr, (String, BTreeSet<IpAddr>)>,
+    pub(crate) macs: BTreeMap<MacAddr, (String, BTreeSet<IpAddr>)>,
 }
 
 /// One attach or detach.
-pub struct Endpoint<'a> {
-    pub node: usize,
-    pub vpn: &'a str,
-    pub mac: MacAddr,
-    pub ip: Option<IpAddr>,
+pub(crate) struct Endpoint<'a> {
+    pub(crate) node: usize,
+    pub(crate) vpn: &'a str,
+    pub(crate) mac: MacAddr,
+    pub(crate) ip: Option<IpAddr>,
 }
 
 impl Model {
     /// Notes an attach; gives the request. A MAC address that is attached stays on its port.
-    pub fn attach(
+    pub(crate) fn attach(
         &mut self,
         at: &Endpoint<'_>,
         interface: &str,
@@ -60,7 +60,7 @@ impl Model {
     }
 
     /// Notes a detach; gives the request.
-    pub fn detach(&mut self, at: &Endpoint<'_>) -> DetachRequest {
+    pub(crate) fn detach(&mut self, at: &Endpoint<'_>) -> DetachRequest {
         let key = (at.node, at.vpn.to_owned());
         if let Some(instance) = self.0.get_mut(&key) {
             let ips = instance.macs.get_mut(&at.mac).map(|entry| &mut entry.1);
@@ -85,14 +85,14 @@ impl Model {
     }
 
     /// The nodes that a MAC address of an instance is attached on.
-    pub fn places(&self, vpn: &str, mac: MacAddr) -> Vec<usize> {
+    pub(crate) fn places(&self, vpn: &str, mac: MacAddr) -> Vec<usize> {
         let here =
             self.0.iter().filter(|((_, name), instance)| name == vpn && instance.macs.contains_key(&mac));
         here.map(|((node, _), _)| *node).collect()
     }
 
     /// The forwarding state of a node. No MAC address is attached on two nodes any more.
-    pub fn expected(&self, node: usize, network: &BTreeMap<(usize, String), Numbers>) -> Fib {
+    pub(crate) fn expected(&self, node: usize, network: &BTreeMap<(usize, String), Numbers>) -> Fib {
         let mut fib = Fib::default();
         for ((_, name), instance) in self.0.iter().filter(|((at, _), _)| *at == node) {
             let own = &network[&(node, name.clone())];
@@ -128,7 +128,7 @@ fn add_neighbors(fib: &mut Fib, vpn: VpnId, mac: MacAddr, ips: &BTreeSet<IpAddr>
 }
 
 /// The identifiers that a node has given to an instance.
-pub struct Numbers {
+pub(crate) struct Numbers {
     endpoint: IpAddr,
     vpn: VpnId,
     vni: Vni,
@@ -136,7 +136,7 @@ pub struct Numbers {
 }
 
 /// The identifiers of all instances of a node. None is given twice.
-pub fn numbers(engine: &Engine, endpoint: IpAddr) -> Vec<(String, Numbers)> {
+pub(crate) fn numbers(engine: &Engine, endpoint: IpAddr) -> Vec<(String, Numbers)> {
     let named: Vec<_> = engine
         .vpns()
         .map(|vpn| {

@@ -14,11 +14,13 @@ use crate::rng::Rng;
 
 /// The longest delay of a link, in milliseconds.
 const DELAY: usize = 40;
+/// When TCP gives up on a peer that acknowledges nothing (TCP_USER_TIMEOUT); later than the hold time.
+const GIVE_UP: Duration = Duration::from_secs(35);
 
-pub struct Network {
-    pub plan: Plan,
-    pub rng: Rng,
-    pub now: Instant,
+pub(crate) struct Network {
+    pub(crate) plan: Plan,
+    pub(crate) rng: Rng,
+    pub(crate) now: Instant,
     start: Instant,
     trace: bool,
     hosts: Vec<Place>,
@@ -51,7 +53,6 @@ struct Pipe {
     last_arrival: Instant,
 }
 
-#[derive(Debug)]
 enum Event {
     Arrive {
         from: End,
@@ -74,7 +75,7 @@ enum Event {
 }
 
 impl Network {
-    pub fn new(plan: Plan, rng: Rng, trace: bool) -> Self {
+    pub(crate) fn new(plan: Plan, rng: Rng, trace: bool) -> Self {
         let start = Instant::now();
         let place = || Place { life: 0, host: None, timer: None, left: Default::default() };
         let count = plan.nodes + plan.reflectors;
@@ -98,14 +99,14 @@ impl Network {
     }
 
     /// A line of the trace.
-    pub fn say(&self, line: impl FnOnce() -> String) {
+    pub(crate) fn say(&self, line: impl FnOnce() -> String) {
         if self.trace {
             println!("{:10.3} {}", (self.now - self.start).as_secs_f64(), line());
         }
     }
 
     /// Sessions and routes of all hosts.
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let mut text = String::new();
         for (id, place) in self.hosts.iter().enumerate() {
             let (peers, routes): (Vec<_>, Vec<String>) = match &place.host {
@@ -136,19 +137,19 @@ impl Network {
         text
     }
 
-    pub fn node(&self, host: usize) -> Option<&Node> {
+    pub(crate) fn node(&self, host: usize) -> Option<&Node> {
         match &self.hosts[host].host {
             Some(Host::Node(node)) => Some(node),
             _ => None,
         }
     }
 
-    pub fn host(&self, host: usize) -> Option<&Host> {
+    pub(crate) fn host(&self, host: usize) -> Option<&Host> {
         self.hosts[host].host.as_ref()
     }
 
     /// Lets something happen to a node that is up.
-    pub fn with_node<T>(&mut self, host: usize, work: impl FnOnce(&mut Node) -> T) -> Option<T> {
+    pub(crate) fn with_node<T>(&mut self, host: usize, work: impl FnOnce(&mut Node) -> T) -> Option<T> {
         let Some(Host::Node(node)) = &mut self.hosts[host].host else { return None };
         let result = work(node);
         self.settle(host);
@@ -156,7 +157,7 @@ impl Network {
     }
 
     /// Lets the network run for some time.
-    pub fn run(&mut self, time: Duration) {
+    pub(crate) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(entry) = self.queue.first_entry() {
             if entry.key().0 > end {
@@ -180,7 +181,6 @@ impl Network {
 
     fn happen(&mut self, event: Event) {
         let now = self.now;
-        if self.trace && std::env::var("DBG").is_ok() { println!("{:?} {:?}", now-self.start, event); }
         match event {
             Event::Arrive { from, to } => self.arrive(from, to),
             Event::Connected(end) => {
@@ -259,7 +259,6 @@ impl Network {
         let life = self.hosts[id].life;
         while let Some(action) = self.hosts[id].host.as_mut().and_then(Host::poll_action) {
             let delay = self.rng.millis(DELAY);
-        if self.trace && std::env::var("DBG").is_ok() { println!("  {id} {:?}", action); }
             match action {
                 Action::Connect { conn, remote, .. } => {
                     let from = End { host: id, life, conn };
@@ -269,7 +268,7 @@ impl Network {
                     }
                 }
                 Action::WantsWrite { conn } => {
-                    self.schedule(delay, Event::Write(End { host: id, life, conn }))
+                    self.schedule(delay, Event::Write(End { host: id, life, conn }));
                 }
                 Action::Close { conn } => {
                     let end = End { host: id, life, conn };
@@ -319,7 +318,7 @@ impl Network {
     }
 
     /// Breaks the connections of a link. Silently: neither side is told, and for a while no other is made.
-    pub fn break_link(&mut self, a: usize, b: usize, silently: bool) {
+    pub(crate) fn break_link(&mut self, a: usize, b: usize, silently: bool) {
         self.say(|| format!("link {a}-{b} breaks, silently: {silently}"));
         self.break_pipes(|end, other| link(end.host, other.host) == link(a, b), silently);
         if silently {
@@ -335,15 +334,13 @@ impl Network {
             self.pipes.iter().filter(|(end, pipe)| which(end, &pipe.other)).map(|(end, _)| *end).collect();
         for end in broken {
             self.pipes.remove(&end);
-            if !silently {
-                let delay = self.rng.millis(DELAY);
-                self.schedule(delay, Event::Broken(end));
-            }
+            let delay = if silently { GIVE_UP } else { self.rng.millis(DELAY) };
+            self.schedule(delay, Event::Broken(end));
         }
     }
 
     /// Ends a host at once; another life of it begins after some time.
-    pub fn kill(&mut self, id: usize, silently: bool) {
+    pub(crate) fn kill(&mut self, id: usize, silently: bool) {
         let Some(host) = self.hosts[id].host.take() else { return };
         self.say(|| format!("host {id} dies, silently: {silently}"));
         let place = &mut self.hosts[id];

@@ -21,7 +21,7 @@ const MACS: u8 = 4;
 const QUIET: Duration = Duration::from_secs(75);
 
 /// Attachments and faults of all kinds, then the check; twice; then everything is detached.
-pub fn run(seed: u64, trace: bool) {
+pub(crate) fn run(seed: u64, trace: bool) {
     let mut rng = Rng::new(seed);
     let plan = Plan { nodes: 2 + rng.below(3), reflectors: 1 + rng.below(2) };
     let mut world = World { network: Network::new(plan, rng, trace), model: Model::default() };
@@ -42,7 +42,7 @@ pub fn run(seed: u64, trace: bool) {
 }
 
 /// Restarts one host after another, each in a quiet network: at no time is anything lost that was there.
-pub fn quiet_restarts(seed: u64) {
+pub(crate) fn quiet_restarts(seed: u64) {
     let plan = Plan { nodes: 3, reflectors: 2 };
     let mut world = World { network: Network::new(plan, Rng::new(seed), false), model: Model::default() };
     world.network.run(Duration::from_secs(5));
@@ -53,7 +53,7 @@ pub fn quiet_restarts(seed: u64) {
     world.check();
     for host in (0..plan.nodes).chain(plan.reflectors()) {
         let before: Vec<Fib> = (0..plan.nodes).map(|node| world.fib(node).clone()).collect();
-        world.network.kill(host, seed % 2 == 0);
+        world.network.kill(host, seed.is_multiple_of(2));
         for _ in 0..QUIET.as_secs() {
             world.network.run(Duration::from_secs(1));
             for node in (0..plan.nodes).filter(|node| *node != host) {
@@ -137,7 +137,8 @@ impl World {
         let targets = (!known || rng.one_in(6)).then(|| (random_targets(rng), random_targets(rng)));
         let request = self.model.attach(at, &interface, targets);
         self.network.say(|| format!("node {} attaches {request:?}", at.node));
-        self.network.with_node(at.node, |node| node.engine.attach(&request).unwrap());
+        let now = self.network.now;
+        self.network.with_node(at.node, |node| node.engine.attach(&request, now).unwrap());
     }
 
     fn detach(&mut self) {
@@ -152,7 +153,8 @@ impl World {
         }
         let request = self.model.detach(at);
         self.network.say(|| format!("node {} detaches {request:?}", at.node));
-        self.network.with_node(at.node, |node| node.engine.detach(&request).unwrap());
+        let now = self.network.now;
+        self.network.with_node(at.node, |node| node.engine.detach(&request, now).unwrap());
     }
 
     /// A MAC address goes to another node: attached there before, with or after the detach here.
@@ -188,8 +190,9 @@ impl World {
         let Some((at, vpn, mac, ips)) = self.random_attachment() else { return };
         let request =
             self.model.attach(&Endpoint { node: at, vpn: &vpn, mac, ip: ips.first().copied() }, "", None);
+        let now = self.network.now;
         self.network.with_node(at, |node| {
-            assert!(!node.engine.attach(&request).unwrap().changed);
+            assert!(!node.engine.attach(&request, now).unwrap().changed);
             assert_eq!(node.engine.poll_change(), None);
             assert_eq!(node.engine.poll_action(), None);
         });

@@ -37,7 +37,7 @@ impl Rib {
             self.attributes.release(released);
         }
         if put.new {
-            self.counted(source, family, encoded, 1);
+            self.counted(source, family, TargetPrefix::of(encoded), 1);
         }
     }
 
@@ -53,10 +53,10 @@ impl Rib {
         let Some(route) = self.table.get_mut(id) else { return };
         let before = route.best().map(identity);
         let Some(removed) = route.remove(source) else { return };
-        let (family, encoded) = (route.family, Box::<[u8]>::from(route.nlri()));
+        let (family, prefix) = (route.family, TargetPrefix::of(route.nlri()));
         self.decide(id, before, source);
         self.attributes.release(removed.attributes);
-        self.counted(source, family, &encoded, -1);
+        self.counted(source, family, prefix, -1);
     }
 
     /// Select the best path again, and pass on what changed. `touched`: the source whose path is not what it was.
@@ -101,14 +101,20 @@ impl Rib {
         }
     }
 
-    /// A peer has a path more or less.
-    fn counted(&mut self, source: Option<Slot>, family: FamilyId, encoded: &[u8], change: isize) {
+    /// A peer has a path more or less. `prefix`: what the route asks for, if it is a membership.
+    fn counted(
+        &mut self,
+        source: Option<Slot>,
+        family: FamilyId,
+        prefix: Option<TargetPrefix>,
+        change: isize,
+    ) {
         let Some(slot) = source else { return };
         if let Some(peer) = self.peers.get_mut(slot) {
             peer.count_received(family, change);
         }
         if self.table.family(family) == Family::ROUTE_TARGET
-            && let Some(prefix) = TargetPrefix::of(encoded)
+            && let Some(prefix) = prefix
         {
             self.membership_changed(slot, prefix, change > 0);
         }

@@ -16,9 +16,6 @@ const NO_EXPORT: u32 = 0xffff_ff01;
 const NO_ADVERTISE: u32 = 0xffff_ff02;
 const NO_EXPORT_SUBCONFED: u32 = 0xffff_ff03;
 
-/// Flag of attributes that some speaker on the way did not know (RFC 4271 §4.3).
-const PARTIAL: u8 = 0x20;
-
 /// The parts of the RIB that decide what is sent.
 #[derive(Clone, Copy)]
 pub(super) struct Exporter<'a> {
@@ -98,10 +95,6 @@ impl<'a> Exporter<'a> {
         source: Option<Slot>,
     ) -> Option<Attributes> {
         let mut attributes = Attributes::clone(&self.attributes.get(held)?.attributes);
-        for unknown in &mut attributes.unknown {
-            // Passed on without being understood (RFC 4271 §5).
-            unknown.flags |= PARTIAL;
-        }
         let source = source.and_then(|slot| self.peers.get(slot)).map(|source| &source.facts);
         if peer.internal {
             attributes.local_pref.get_or_insert(DEFAULT_LOCAL_PREF);
@@ -115,19 +108,17 @@ impl<'a> Exporter<'a> {
         }
         if family == Family::ROUTE_TARGET && (peer.client || !peer.internal) {
             // RFC 4684 §3.2: so that a client does not drop its own membership when it comes back.
-            attributes.originator_id = peer.internal.then_some(self.config.router_id);
+            attributes.originator_id = Some(self.config.router_id);
             attributes.next_hop = Some(NextHop { address: self.address_toward(peer), link_local: None });
         }
         Some(attributes)
     }
 
-    /// What changes on the way to another AS.
+    /// What changes on the way to another AS. The codec leaves out what is for internal peers alone: LOCAL_PREF,
+    /// ORIGINATOR_ID and CLUSTER_LIST.
     fn cross_border(&self, attributes: &mut Attributes, received: bool) {
         const NON_TRANSITIVE: u8 = 0x40;
         prepend(&mut attributes.as_path, self.config.asn);
-        attributes.local_pref = None; // RFC 4271 §5.1.5
-        attributes.originator_id = None; // RFC 4456 §8: both are of this AS only
-        attributes.cluster_list.clear();
         if received {
             attributes.med = None; // RFC 4271 §5.1.4
         }

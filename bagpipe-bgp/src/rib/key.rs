@@ -29,6 +29,10 @@ impl<'a> Key<'a> {
                 let (head, tail) = evpn_key(*kind, value).unwrap_or((value, &[]));
                 Self { kind: *kind, head, tail }
             }
+            // RFC 4364 §4.3.4: prefix length, one label (RFC 8277 §2.2), RD and prefix.
+            [_, _, _, _, tail @ ..] if family.safi == Family::VPNV4.safi => {
+                Self { kind: 0, head: encoded.get(..1).unwrap_or_default(), tail }
+            }
             _ => Self { kind: 0, head: encoded, tail: &[] },
         }
     }
@@ -93,6 +97,38 @@ mod tests {
         route.extend([0, 0, 77]);
         route[1] += 3;
         assert_eq!(Key::of(Family::EVPN, &route), Key::of(Family::EVPN, &mac_ip(0, 1, &[192, 0, 2, 1], 9)));
+    }
+
+    #[test]
+    fn segment_gateway_and_label_are_not_part_of_the_key_of_a_prefix_route() {
+        for octets in [4, 16] {
+            let route = |esi, prefix, gateway, label| {
+                let value = [
+                    vec![0, 1, 10, 0, 0, 1, 0, 7],
+                    vec![esi; 10],
+                    vec![0, 0, 0, 0, 24],
+                    vec![prefix; octets],
+                    vec![gateway; octets],
+                    vec![0, 0, label],
+                ]
+                .concat();
+                [vec![5, u8::try_from(value.len()).unwrap()], value].concat()
+            };
+            let first = route(0, 1, 0, 1);
+            let key = Key::of(Family::EVPN, &first);
+            assert_eq!(key, Key::of(Family::EVPN, &route(1, 1, 2, 3)));
+            assert_ne!(key, Key::of(Family::EVPN, &route(0, 2, 0, 1)));
+        }
+    }
+
+    #[test]
+    fn a_label_does_not_make_another_vpn_route() {
+        let route =
+            |label, prefix| [&[112, 0, 0, label][..], &[0, 1, 10, 0, 0, 1, 0, 7], &[192, 0, prefix]].concat();
+        let key = route(1, 2);
+        let key = Key::of(Family::VPNV4, &key);
+        assert_eq!(key, Key::of(Family::VPNV4, &route(9, 2)));
+        assert_ne!(key, Key::of(Family::VPNV4, &route(1, 3)));
     }
 
     #[test]

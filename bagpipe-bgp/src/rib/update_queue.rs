@@ -147,10 +147,16 @@ impl Rib {
                 peers: &self.peers,
             };
             let peer = self.peers.get(slot)?;
-            let Some(encoded) = exporter.still_due(slot, peer, &pending) else {
+            let Some(group) = exporter.due(slot, peer, &pending) else {
                 window.pop();
                 continue;
             };
+            if group != pending.group {
+                window.pop();
+                window.push(Pending { group, ..pending });
+                continue;
+            }
+            let encoded = exporter.encoded(slot, peer, pending.route)?;
             let (group, mut writer) = match open.take() {
                 Some(open) => open,
                 None => (pending.group, exporter.writer(peer, pending.group)?),
@@ -205,19 +211,21 @@ impl<'a> Exporter<'a> {
         (path.is_some() || route.sent_to.contains(slot)).then_some(Group { family: route.family, path })
     }
 
-    /// The octets to send, unless the route has changed since it was read: then the log or the memberships'
-    /// queue has it again.
-    fn still_due(&self, slot: Slot, peer: &Peer, pending: &Pending) -> Option<&'a [u8]> {
+    /// The group in which a route of the window is to be sent, if it still is. What has changed since it was read
+    /// stands again in the log; but whether the peer wants the route may have changed, too.
+    fn due(&self, slot: Slot, peer: &Peer, pending: &Pending) -> Option<Group> {
         let route = self.table.get(pending.route)?;
-        let unchanged = route.position < peer.position(route.family)?;
-        let due = pending.changed || pending.group.path.is_some() != route.sent_to.contains(slot);
-        if !unchanged || !due || self.group(slot, peer, route)? != pending.group {
+        if route.position >= peer.position(route.family)? {
             return None;
         }
-        match pending.group.path {
-            Some(_) => Some(route.nlri_of(self.path(slot, peer, route)?)),
-            None => Some(route.nlri()),
-        }
+        let group = self.group(slot, peer, route)?;
+        (pending.changed || group.path.is_some() != route.sent_to.contains(slot)).then_some(group)
+    }
+
+    /// The octets of a route that stand for it in its group.
+    fn encoded(&self, slot: Slot, peer: &Peer, id: RouteId) -> Option<&'a [u8]> {
+        let route = self.table.get(id)?;
+        Some(self.path(slot, peer, route).map_or(route.nlri(), |path| route.nlri_of(path)))
     }
 
     fn writer(&self, peer: &Peer, group: Group) -> Option<UpdateWriter> {

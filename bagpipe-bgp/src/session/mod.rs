@@ -163,6 +163,10 @@ impl Session {
     /// Ends the session with a NOTIFICATION.
     pub fn stop(&mut self, notification: Notification, reason: String) {
         if self.state != State::Closed {
+            // A KEEPALIVE that has not gone out yet would confirm, for an instant, a session that is to end.
+            let waiting = self.output.len();
+            self.output.retain(|message| message.len() > HEADER_LENGTH);
+            self.counters.sent.keepalives -= (waiting - self.output.len()) as u64;
             self.fail(notification, reason);
         }
     }
@@ -332,8 +336,6 @@ impl Session {
     }
 
     fn fail(&mut self, notification: Notification, reason: String) {
-        // A KEEPALIVE that has not gone out yet would confirm a session that is about to end.
-        self.output.retain(|message| message.len() > HEADER_LENGTH);
         self.send(&Message::Notification(notification.clone()));
         self.close(DownReason::Sent(notification, reason));
     }

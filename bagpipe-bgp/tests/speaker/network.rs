@@ -44,12 +44,14 @@ pub(crate) struct Node {
 #[derive(Clone, Copy)]
 struct Socket {
     remote: NodeId,
+    /// How long bytes take, in either direction.
+    latency: Duration,
     /// The connection's name at the other end, once it is accepted.
     remote_conn: Option<ConnId>,
 }
 
 enum Item {
-    Arrive { from: NodeId, conn: ConnId, to: NodeId },
+    Arrive { from: NodeId, conn: ConnId, to: NodeId, latency: Duration },
     Accepted { at: NodeId, conn: ConnId, by: NodeId, remote_conn: ConnId },
     Refused { at: NodeId, conn: ConnId },
     Bytes { at: NodeId, conn: ConnId, bytes: Bytes },
@@ -62,6 +64,8 @@ pub(crate) struct Network {
     pub(crate) nodes: BTreeMap<NodeId, Node>,
     /// Pairs between which nothing passes, without anybody being told; the lower number first.
     pub(crate) cut: BTreeSet<(NodeId, NodeId)>,
+    /// Connections that a node opens are slower than [`LATENCY`].
+    pub(crate) slow: BTreeMap<NodeId, Duration>,
     /// Bytes come in pieces of at most this length.
     pub(crate) piece: usize,
     queue: BTreeMap<(Instant, u64), Item>,
@@ -133,6 +137,17 @@ pub(crate) fn route(node: NodeId, number: u8) -> (Nlri, Attributes) {
     (nlri, attributes)
 }
 
+impl Item {
+    fn destination(&self) -> NodeId {
+        let (Self::Arrive { to, .. }
+        | Self::Accepted { at: to, .. }
+        | Self::Refused { at: to, .. }
+        | Self::Bytes { at: to, .. }
+        | Self::Closed { at: to, .. }) = self;
+        *to
+    }
+}
+
 impl Node {
     pub(crate) fn connection_ids(&self) -> Vec<ConnId> {
         self.sockets.keys().copied().collect()
@@ -147,18 +162,25 @@ impl Network {
             started: now,
             nodes: BTreeMap::new(),
             cut: BTreeSet::new(),
+            slow: BTreeMap::new(),
             piece: usize::MAX,
             queue: BTreeMap::new(),
             sequence: 0,
         }
     }
 
-    /// Starts a speaker on a node, which listens from now on.
+    /// Starts a speaker on a node, which listens from now on. It knows nothing of earlier connections.
     pub(crate) fn start(&mut self, node: NodeId, config: SpeakerConfig, peers: &[PeerConfig]) {
         let mut speaker = Speaker::new(config, self.now);
         for peer in peers {
             speaker.add_peer(peer.clone(), self.now);
         }
+        for state in self.nodes.values_mut() {
+            for socket in state.sockets.values_mut().filter(|socket| socket.remote == node) {
+                socket.remote_conn = None;
+            }
+        }
+        self.queue.retain(|_, item| matches!(item, Item::Arrive { .. }) || item.destination() != node);
         let state = Node { listening: true, speaker: Some(speaker), ..Node::default() };
         self.nodes.insert(node, state);
         self.pump(node);
@@ -178,6 +200,11 @@ impl Network {
         state.speaker = None;
         state.listening = false;
         state.sockets.clear();
+    }
+
+    /// Whether a node accepts connections.
+    pub(crate) fn listen(&mut self, node: NodeId, listening: bool) {
+        self.node(node).listening = listening;
     }
 
     /// Closes all connections of a node at both ends, as a network that forgets them does.
@@ -230,11 +257,13 @@ impl Network {
 
     /// The reasons for which sessions or attempts of a node have ended.
     pub(crate) fn downs(&self, node: NodeId) -> Vec<&str> {
-        let reason = |event| match event {
-            &SpeakerEvent::PeerDown { ref reason, .. } => Some(reason.as_str()),
-            _ => None,
-        };
-        self.nodes[&node].events.iter().filter_map(reason).collect()
+        let mut downs = Vec::new();
+        for event in &self.nodes[&node].events {
+            if let SpeakerEvent::PeerDown { reason, .. } = event {
+                downs.push(reason.as_str());
+            }
+        }
+        downs
     }
 
     /// The number of `node`'s connections, in any state.
@@ -287,7 +316,7 @@ impl Network {
     fn deliver(&mut self, item: Item) {
         let now = self.now;
         match item {
-            Item::Arrive { from, conn, to } => self.arrive(from, conn, to),
+            Item::Arrive { from, conn, to, latency } => self.arrive(from, conn, to, latency),
             Item::Accepted { at, conn, by, remote_conn } => {
                 match self.nodes.get_mut(&at).and_then(|node| node.sockets.get_mut(&conn)) {
                     Some(socket) => {
@@ -295,7 +324,7 @@ impl Network {
                         self.with(at, |speaker| speaker.connected(conn, now));
                     }
                     // Given up meanwhile.
-                    None => self.enqueue(at, Item::Closed { at: by, conn: remote_conn }),
+                    None => self.enqueue(at, LATENCY, Item::Closed { at: by, conn: remote_conn }),
                 }
             }
             Item::Refused { at, conn } => {
@@ -318,7 +347,7 @@ impl Network {
         }
     }
 
-    fn arrive(&mut self, from: NodeId, conn: ConnId, to: NodeId) {
+    fn arrive(&mut self, from: NodeId, conn: ConnId, to: NodeId, latency: Duration) {
         let now = self.now;
         let remote = SocketAddr::new(address(from).into(), 40_000);
         let listener = self.nodes.get_mut(&to).filter(|node| node.listening);
@@ -326,12 +355,12 @@ impl Network {
         let accepted = listener.and_then(|node| node.speaker.as_mut()?.accepted(remote, now).ok());
         match accepted {
             Some(remote_conn) => {
-                let socket = Socket { remote: from, remote_conn: Some(conn) };
+                let socket = Socket { remote: from, latency, remote_conn: Some(conn) };
                 self.node(to).sockets.insert(remote_conn, socket);
-                self.enqueue(to, Item::Accepted { at: from, conn, by: to, remote_conn });
+                self.enqueue(to, latency, Item::Accepted { at: from, conn, by: to, remote_conn });
                 self.pump(to);
             }
-            None => self.enqueue(to, Item::Refused { at: from, conn }),
+            None => self.enqueue(to, latency, Item::Refused { at: from, conn }),
         }
     }
 
@@ -357,8 +386,9 @@ impl Network {
                     let IpAddr::V4(remote) = remote.ip() else { panic!("all addresses are IPv4") };
                     let [.., to] = remote.octets();
                     node.attempts.push(now);
-                    node.sockets.insert(conn, Socket { remote: to, remote_conn: None });
-                    self.enqueue(id, Item::Arrive { from: id, conn, to });
+                    let latency = self.slow.get(&id).copied().unwrap_or(LATENCY);
+                    self.node(id).sockets.insert(conn, Socket { remote: to, latency, remote_conn: None });
+                    self.enqueue(id, latency, Item::Arrive { from: id, conn, to, latency });
                 }
                 Some(Action::Close { conn }) => {
                     self.transmit(id, conn);
@@ -384,28 +414,27 @@ impl Network {
         }
         let Some(speaker) = &mut node.speaker else { return };
         let bytes: Vec<_> = std::iter::from_fn(|| speaker.poll_transmit(conn)).collect();
-        if let Some(Socket { remote, remote_conn: Some(remote_conn) }) = node.sockets.get(&conn).copied() {
+        if let Some(Socket { remote, latency, remote_conn: Some(remote_conn) }) =
+            node.sockets.get(&conn).copied()
+        {
             for bytes in bytes {
-                self.enqueue(id, Item::Bytes { at: remote, conn: remote_conn, bytes });
+                self.enqueue(id, latency, Item::Bytes { at: remote, conn: remote_conn, bytes });
             }
         }
     }
 
     fn close(&mut self, id: NodeId, conn: ConnId) {
-        if let Some(Socket { remote, remote_conn: Some(conn) }) = self.node(id).sockets.remove(&conn) {
-            self.enqueue(id, Item::Closed { at: remote, conn });
+        if let Some(Socket { remote, latency, remote_conn: Some(conn) }) = self.node(id).sockets.remove(&conn)
+        {
+            self.enqueue(id, latency, Item::Closed { at: remote, conn });
         }
     }
 
-    fn enqueue(&mut self, from: NodeId, item: Item) {
-        let (Item::Arrive { to, .. }
-        | Item::Accepted { at: to, .. }
-        | Item::Refused { at: to, .. }
-        | Item::Bytes { at: to, .. }
-        | Item::Closed { at: to, .. }) = item;
+    fn enqueue(&mut self, from: NodeId, latency: Duration, item: Item) {
+        let to = item.destination();
         if !self.cut.contains(&(from.min(to), from.max(to))) {
             self.sequence += 1;
-            self.queue.insert((self.now + LATENCY, self.sequence), item);
+            self.queue.insert((self.now + latency, self.sequence), item);
         }
     }
 

@@ -76,7 +76,7 @@ fn an_ip_address_replaces_any_address_without_a_gap_and_back() {
     assert!(node.fib.macs[&(1, mac(1))].any_ip);
 
     for (ip_address, gone) in [(Some("10.0.0.1"), None), (None, Some("10.0.0.1"))] {
-        node.vpns.attach(&attach("tap0", 1, ip_address)).unwrap();
+        node.vpns.attach(&attach("tap0", 1, ip_address), node.now).unwrap();
         let effects = node.settle();
         let key = |address: Option<&str>| {
             let rd = RouteDistinguisher::from_ipv4("192.0.2.10".parse().unwrap(), 1);
@@ -107,7 +107,7 @@ fn contradictions_are_refused_and_change_nothing() {
         (Attach { vni: Vni::new(16_000), ..in_vpn("red", attach("tap5", 5, None)) }, &["16000", "green"]),
     ] {
         let before = node.vpns.snapshot();
-        let error = node.vpns.attach(&request).unwrap_err();
+        let error = node.vpns.attach(&request, node.now).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict);
         assert_eq!(node.vpns.check(&request), Err(error.clone()));
         for word in words {
@@ -125,7 +125,7 @@ fn identifiers_run_out_and_come_back() {
         node.attach(&in_vpn(name, attach(&format!("tap{number}"), 1, None)));
     }
     let fifth = in_vpn("e", attach("tap8", 1, None));
-    let error = node.vpns.attach(&fifth).unwrap_err();
+    let error = node.vpns.attach(&fifth, node.now).unwrap_err();
     assert!(error.to_string().contains("VNI is left of 16000 to 16003"), "{error}");
 
     node.vpns.detach(&Detach { vpn: "b".into(), ..detach(1, None) }).unwrap();
@@ -153,7 +153,7 @@ fn export_targets_change_in_place_with_the_multicast_route() {
     let mut node = Node::new();
     node.attach(&attach("tap0", 1, Some("10.0.0.1")));
     let other = Attach { export: [target("64512:2")].into(), ..attach("tap0", 1, Some("10.0.0.1")) };
-    node.vpns.attach(&other).unwrap();
+    node.vpns.attach(&other, node.now).unwrap();
     let effects = node.settle();
     assert_eq!((effects.announce.len(), effects.withdraw.len(), effects.changes.len()), (2, 0, 0));
     for (_, attributes) in node.routes.values() {

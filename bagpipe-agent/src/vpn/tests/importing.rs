@@ -63,7 +63,7 @@ fn import_targets_change_without_a_flap() {
     node.announce(&Remote { targets: vec![target("64512:2")], ..remote(LOWER, 4, None) });
 
     let request = Attach { import: [target("64512:3"), target("64512:2")].into(), ..attach("tap0", 1, None) };
-    node.vpns.attach(&request).unwrap();
+    node.vpns.attach(&request, node.now).unwrap();
     let effects = node.settle();
     assert_eq!(effects.import, [target("64512:3")]);
     assert_eq!(effects.unimport, [target("64512:1")]);

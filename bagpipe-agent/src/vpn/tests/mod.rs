@@ -8,6 +8,7 @@ mod restoring;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bagpipe_bgp::types::{MacAddr, RouteDistinguisher, RouteTarget, Vni};
 use bagpipe_bgp::wire::community::{MacMobility, TunnelType};
@@ -24,18 +25,24 @@ const HIGHER: &str = "192.0.2.11";
 /// A node: its instances, and what they have put out so far.
 struct Node {
     vpns: Vpns,
+    now: Instant,
     fib: Fib,
     routes: BTreeMap<RouteKey, (Nlri, Attributes)>,
 }
 
 impl Node {
     fn new() -> Self {
-        Self { vpns: Vpns::new(config()), fib: Fib::default(), routes: BTreeMap::new() }
+        Self { vpns: Vpns::new(config()), now: Instant::now(), fib: Fib::default(), routes: BTreeMap::new() }
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now += time;
+        self.settle();
     }
 
     /// Carries out what is to be done. Each effect has to make a difference and to keep the order promised.
     fn settle(&mut self) -> Effects {
-        let effects = self.vpns.settle();
+        let effects = self.vpns.settle(self.now);
         assert!(effects.changes.is_sorted_by_key(Change::rank));
         for change in &effects.changes {
             let before = self.fib.clone();
@@ -54,7 +61,7 @@ impl Node {
     }
 
     fn attach(&mut self, attach: &Attach) -> Attached {
-        let attached = self.vpns.attach(attach).unwrap();
+        let attached = self.vpns.attach(attach, self.now).unwrap();
         let effects = self.settle();
         assert!(attached.changed || effects.is_empty());
         attached

@@ -1,5 +1,38 @@
 use super::*;
 
+/// After this an instance has heard of other nodes.
+const LONG: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_new_instance_takes_the_first_routes_for_older_than_its_attachments() {
+    let mut node = Node::new();
+    node.attach(&attach("tap0", 1, Some("10.0.0.1")));
+    let claim = Remote { sequence: 6, ..remote(LOWER, 1, Some("10.0.0.1")) };
+    assert!(node.announce(&claim).renumbered);
+    assert_eq!(node.mac_routes(), [(mac(1), Some(ip("10.0.0.1")), 7)]);
+    // Only once: the other node may have the same reason.
+    assert!(!node.announce(&Remote { sequence: 8, ..claim }).renumbered);
+    assert!(node.mac_routes().is_empty());
+}
+
+#[test]
+fn a_static_mac_address_of_another_node_is_not_outbid() {
+    let mut node = Node::new();
+    node.attach(&attach("tap0", 1, None));
+    node.announce(&Remote { sticky: true, ..remote(LOWER, 1, None) });
+    assert!(node.mac_routes().is_empty());
+}
+
+#[test]
+fn what_is_attached_later_knows_the_routes_already() {
+    let mut node = Node::new();
+    node.attach(&attach("tap0", 1, None));
+    node.wait(LONG);
+    node.attach(&attach("tap0", 2, None));
+    node.announce(&Remote { sequence: 1, ..remote(LOWER, 2, None) });
+    assert_eq!(node.mac_routes(), [(mac(1), None, 0)]);
+}
+
 #[test]
 fn a_mac_address_attached_over_a_remote_one_takes_the_next_sequence_number() {
     let mut node = Node::new();
@@ -30,6 +63,7 @@ fn a_better_claim_of_another_node_silences_ours_until_it_goes() {
     ] {
         let mut node = Node::new();
         node.attach(&attach("tap0", 1, Some("10.0.0.1")));
+        node.wait(LONG);
         let advertised = node.mac_routes();
         node.announce(&claim);
         assert_eq!(node.mac_routes().is_empty(), wins);
@@ -45,6 +79,7 @@ fn a_better_claim_of_another_node_silences_ours_until_it_goes() {
 fn a_silenced_mac_address_gets_and_loses_ip_addresses_in_silence() {
     let mut node = Node::new();
     node.attach(&attach("tap0", 1, Some("10.0.0.1")));
+    node.wait(LONG);
     let claim = Remote { sequence: 1, ..remote(HIGHER, 1, Some("10.0.0.1")) };
     node.announce(&claim);
     node.attach(&attach("tap0", 1, Some("10.0.0.2")));

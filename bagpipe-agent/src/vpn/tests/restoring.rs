@@ -46,7 +46,8 @@ fn stored_state_that_contradicts_itself_is_refused() {
         Vpns::restore(config(), &snapshot).map(drop)
     };
     assert_eq!(twice(|_| {}), Ok(()));
-    let faults: [(fn(&mut Snapshot), &str); 9] = [
+    type Fault = (fn(&mut Snapshot), &'static str);
+    let faults: [Fault; 9] = [
         (|s| s.vpns[1].name = "blue".into(), "name"),
         (|s| s.vpns[1].number = 2, "number"),
         (|s| s.vpns[1].number = 0, "number"),

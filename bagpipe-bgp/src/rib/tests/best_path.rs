@@ -80,6 +80,21 @@ fn a_route_of_this_speaker_is_always_the_best() {
     assert_eq!(rib.routes().find(|path| path.best).unwrap().peer, None);
 }
 
+#[test]
+fn a_peer_that_comes_back_as_another_router_is_ranked_anew() {
+    let mut rib = peers();
+    for peer in [1, 2] {
+        rib.receive(PeerId(peer), &announce(attributes(30, &[]), &[mac(1, 1)]));
+    }
+    let best = |rib: &Rib| rib.routes().find(|path| path.best).unwrap().peer;
+    assert_eq!(best(&rib), Some(PeerId(1)));
+    rib.peer_down(PeerId(1), &[Family::EVPN]);
+    assert_eq!(best(&rib), Some(PeerId(1)), "a stale path is as good as any");
+    let other = RibPeer { router_id: address(99), ..facts(1, Kind::NonClient, &[Family::EVPN]) };
+    rib.peer_up(PeerId(1), other);
+    assert_eq!(best(&rib), Some(PeerId(2)));
+}
+
 fn any_attributes() -> impl Strategy<Value = Attributes> {
     let ases = proptest::collection::vec(7_u32..9, 0..3);
     (

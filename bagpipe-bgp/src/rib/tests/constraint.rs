@@ -69,6 +69,25 @@ fn a_route_follows_the_change_of_its_targets() {
 }
 
 #[test]
+fn a_change_of_targets_is_sent_though_it_was_unwanted_when_it_was_read() {
+    let mut network = network();
+    wants(&mut network, 2, &[1]);
+    network.announce(1, attributes(1, &[target(1)]), &[mac(1, 1)]);
+    network.settle();
+
+    // With two groups in its window the peer takes one UPDATE, and leaves the withdrawal of the route.
+    network.announce(3, attributes(3, &[target(1)]), &[mac(2, 1)]);
+    network.announce(1, attributes(9, &[target(2)]), &[mac(1, 1)]);
+    let (facts, remote) = &mut network.peers[1];
+    remote.pull(&mut network.rib, PeerId(2), &facts.context);
+    assert!(remote.has(&mac(1, 1)) && remote.has(&mac(2, 1)));
+
+    wants(&mut network, 2, &[2]);
+    assert_eq!(network.knowing(&mac(1, 1)), [2]);
+    assert_eq!(network.held(2, &mac(1, 1)).next_hop, attributes(9, &[]).next_hop);
+}
+
+#[test]
 fn a_peer_without_rt_constraint_gets_everything() {
     let mut network = Network::new(&[(Client, BOTH), (Client, EVPN), (Client, BOTH)]);
     network.announce(1, attributes(1, &[target(1)]), &[mac(1, 1)]);

@@ -486,7 +486,7 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
     fn any_history_ends_as_the_model_says(
         steps in proptest::collection::vec(step(), 1..80),

@@ -1,6 +1,7 @@
 //! RFC 4456, and the basics of eBGP.
 
 use super::*;
+use crate::wire::RawAttribute;
 use crate::wire::attribute::AsSegment;
 use Kind::{Client, External, NonClient};
 
@@ -93,6 +94,23 @@ fn another_as_gets_a_longer_path_and_nothing_internal() {
         ..attributes(1, &[target(1)])
     };
     assert_eq!(held, expected);
+}
+
+#[test]
+fn what_may_leave_the_as_and_what_is_marked_on_the_way() {
+    let mut network = network();
+    let non_transitive = crate::wire::ExtendedCommunity([0x43, 0, 0, 0, 0, 0, 0, 1]);
+    let unknown = |flags| RawAttribute { flags, kind: 200, value: Bytes::from_static(&[1]) };
+    let mut sent = attributes(1, &[target(1)]);
+    sent.extended_communities.push(non_transitive);
+    sent.unknown.push(unknown(0xc0));
+    network.announce(1, sent, &[mac(1, 1)]);
+    network.settle();
+    assert!(network.held(2, &mac(1, 1)).extended_communities.contains(&non_transitive));
+    assert_eq!(network.held(5, &mac(1, 1)).extended_communities, [target(1).into()]);
+    for peer in [2, 5] {
+        assert_eq!(network.held(peer, &mac(1, 1)).unknown, [unknown(0xe0)], "partial, RFC 4271 §5");
+    }
 }
 
 #[test]
