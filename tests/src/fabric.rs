@@ -16,8 +16,37 @@ pub const VNI: u32 = 10;
 /// The underlay interface of every node.
 pub const UNDERLAY: &str = "eth0";
 
-const REFLECTOR: &str = "10.99.0.254";
-const CLIENTS: &str = "10.99.0.0/24";
+/// The addresses of an underlay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Addresses {
+    V4,
+    V6,
+}
+
+impl Addresses {
+    fn node(self, number: u8) -> String {
+        match self {
+            Self::V4 => format!("10.99.0.{number}"),
+            Self::V6 => format!("fd99::{number:x}"),
+        }
+    }
+
+    /// The address with its prefix length.
+    fn interface(self, number: u8) -> String {
+        let length = if self == Self::V4 { 24 } else { 64 };
+        format!("{}/{length}", self.node(number))
+    }
+
+    const fn clients(self) -> &'static str {
+        match self {
+            Self::V4 => "10.99.0.0/24",
+            Self::V6 => "fd99::/64",
+        }
+    }
+}
+
+/// The number of the reflector among the nodes.
+const REFLECTOR: u8 = 254;
 
 /// Who reflects routes.
 #[derive(Debug)]
@@ -41,6 +70,7 @@ pub struct Fabric {
     pub reflector: Reflector,
     /// The switch between the nodes.
     pub underlay: Switch,
+    addresses: Addresses,
     /// What it all stands in; the last to go.
     pub lab: Lab,
 }
@@ -51,17 +81,15 @@ impl Fabric {
     /// # Errors
     /// When a part does not come up.
     pub fn new(nodes: u8) -> Result<Self, LabError> {
-        let mut fabric = Self::with_reflector(|lab, node| {
-            let role = BgpRole::Reflector(CLIENTS);
-            let options =
-                AgentOptions { address: REFLECTOR, router_id: None, role, underlay: None, hold_time: 9 };
-            Ok(Reflector::Bagpipe(Box::new(Agent::start(lab, &bagpipe(), node, &options)?)))
-        })?;
-        for number in 1..=nodes {
-            fabric.add_node(number)?;
-        }
-        fabric.settle()?;
-        Ok(fabric)
+        Self::with_bagpipe(Addresses::V4, nodes)
+    }
+
+    /// The same over IPv6.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn over_ipv6(nodes: u8) -> Result<Self, LabError> {
+        Self::with_bagpipe(Addresses::V6, nodes)
     }
 
     /// No nodes as yet, and GoBGP as reflector.
@@ -69,8 +97,10 @@ impl Fabric {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_gobgp() -> Result<Self, LabError> {
-        Self::with_reflector(|lab, node| {
-            gobgp::Reflector::start(lab, node, REFLECTOR, CLIENTS).map(Reflector::Gobgp)
+        let addresses = Addresses::V4;
+        Self::with_reflector(addresses, |lab, node| {
+            gobgp::Reflector::start(lab, node, &addresses.node(REFLECTOR), addresses.clients())
+                .map(Reflector::Gobgp)
         })
     }
 
@@ -79,13 +109,16 @@ impl Fabric {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_frr() -> Result<Self, LabError> {
-        Self::with_reflector(|lab, node| Frr::reflector(lab, node, REFLECTOR, CLIENTS).map(Reflector::Frr))
+        let addresses = Addresses::V4;
+        Self::with_reflector(addresses, |lab, node| {
+            Frr::reflector(lab, node, &addresses.node(REFLECTOR), addresses.clients()).map(Reflector::Frr)
+        })
     }
 
-    /// The address of a node, by its number.
+    /// The address of a node, by its number, in an IPv4 underlay.
     #[must_use]
     pub fn address(number: u8) -> String {
-        format!("10.99.0.{number}")
+        Addresses::V4.node(number)
     }
 
     /// Makes a node that is plugged into the underlay, without an agent.
@@ -94,7 +127,7 @@ impl Fabric {
     /// When it is there already.
     pub fn bare_node(&self, number: u8) -> Result<Node, LabError> {
         let node = self.lab.node(&format!("node{number}"))?;
-        self.underlay.plug(&node, UNDERLAY)?.address(UNDERLAY, &format!("{}/24", Self::address(number)))?;
+        self.underlay.plug(&node, UNDERLAY)?.address(UNDERLAY, &self.addresses.interface(number))?;
         Ok(node)
     }
 
@@ -104,11 +137,11 @@ impl Fabric {
     /// When the agent does not start or refuses the attachment.
     pub fn add_node(&mut self, number: u8) -> Result<(), LabError> {
         let node = self.bare_node(number)?;
-        let address = Self::address(number);
+        let (address, reflector) = (self.addresses.node(number), self.addresses.node(REFLECTOR));
         let options = AgentOptions {
             address: &address,
-            router_id: None,
-            role: BgpRole::Client(&[REFLECTOR]),
+            router_id: Some(&Self::address(number)),
+            role: BgpRole::Client(&[&reflector]),
             underlay: Some(UNDERLAY),
             hold_time: 9,
         };
@@ -166,15 +199,34 @@ impl Fabric {
         self.agents.iter().try_for_each(|agent| agent.cli(&["map", "verify"]).map(drop))
     }
 
+    fn with_bagpipe(addresses: Addresses, nodes: u8) -> Result<Self, LabError> {
+        let mut fabric = Self::with_reflector(addresses, |lab, node| {
+            let options = AgentOptions {
+                address: &addresses.node(REFLECTOR),
+                router_id: Some(&Self::address(REFLECTOR)),
+                role: BgpRole::Reflector(addresses.clients()),
+                underlay: None,
+                hold_time: 9,
+            };
+            Ok(Reflector::Bagpipe(Box::new(Agent::start(lab, &bagpipe(), node, &options)?)))
+        })?;
+        for number in 1..=nodes {
+            fabric.add_node(number)?;
+        }
+        fabric.settle()?;
+        Ok(fabric)
+    }
+
     fn with_reflector(
+        addresses: Addresses,
         start: impl FnOnce(&Lab, &Node) -> Result<Reflector, LabError>,
     ) -> Result<Self, LabError> {
         let lab = Lab::new()?;
         let underlay = lab.switch("underlay")?;
         let node = lab.node("reflector")?;
-        underlay.plug(&node, UNDERLAY)?.address(UNDERLAY, &format!("{REFLECTOR}/24"))?;
+        underlay.plug(&node, UNDERLAY)?.address(UNDERLAY, &addresses.interface(REFLECTOR))?;
         let reflector = start(&lab, &node)?;
-        Ok(Self { agents: Vec::new(), hosts: Vec::new(), reflector, underlay, lab })
+        Ok(Self { agents: Vec::new(), hosts: Vec::new(), reflector, underlay, addresses, lab })
     }
 }
 

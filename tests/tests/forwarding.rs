@@ -11,12 +11,29 @@ fn two_nodes() -> Result<(), LabError> {
     let fabric = Fabric::new(2)?;
     let capture = Capture::start(fabric.underlay.node(), "bridge", "tcp port 179 or udp port 4789")?;
     fabric.assert_whole()?;
+    let [one, two] = fabric.hosts.as_slice() else { unreachable!("two nodes") };
+    for address in [&two.ipv4, &two.ipv6] {
+        one.node.run(&["ping", "-n", "-c", "1", "-W", "1", "-s", "4000", address])?;
+    }
     let vxlan = format!("vxlan.vni == {VNI}");
     tshark::assert_well_formed(
         &capture.stop()?,
         &[&format!("{vxlan} && icmp"), &format!("{vxlan} && icmpv6")],
     );
     Ok(())
+}
+
+#[test]
+fn two_nodes_over_ipv6() -> Result<(), LabError> {
+    let fabric = Fabric::over_ipv6(2)?;
+    let capture = Capture::start(fabric.underlay.node(), "bridge", "tcp port 179 or udp port 4789")?;
+    fabric.assert_whole()?;
+    // The hosts think that there is room for 1450 octets; it is 1430, and they are told.
+    let [one, two] = fabric.hosts.as_slice() else { unreachable!("two nodes") };
+    let bits = traffic::tcp_throughput(&one.node, &two.node, &two.ipv4)?;
+    assert!(bits > 3e7, "{bits} bit/s");
+    tshark::assert_well_formed(&capture.stop()?, &["ipv6 && vxlan && icmp", "ipv6 && vxlan && icmpv6"]);
+    fabric.verify()
 }
 
 #[test]
@@ -117,6 +134,18 @@ fn what_is_too_big_for_the_underlay_is_answered() -> Result<(), LabError> {
     let bits = traffic::tcp_throughput(&one.node, &two.node, &two.ipv4)?;
     assert!(bits > 3e7, "TCP follows the path MTU: {bits} bit/s");
     fabric.verify()
+}
+
+#[test]
+fn bpftool_names_the_fields_of_the_maps() -> Result<(), LabError> {
+    let fabric = Fabric::new(2)?;
+    let agent = &fabric.agents[0];
+    let pin = format!("/sys/fs/bpf/bagpipe/{}/v{}/maps/FDB", agent.instance(), bagpipe_common::ABI_VERSION);
+    let text = agent.node().run(&["bpftool", "-p", "map", "dump", "pinned", &pin])?;
+    for field in ["\"vpn\":", "\"mac\":", "\"kind\":", "\"vni\":"] {
+        assert!(text.contains(field), "no {field} in:\n{text}");
+    }
+    Ok(())
 }
 
 fn broadcast_reaches_each_host_once(fabric: &Fabric) -> Result<(), LabError> {

@@ -173,16 +173,17 @@ impl Agent {
         self.node.output(&self.words(arguments).iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// Runs a reading subcommand with `-o json`, and returns what it printed.
+    /// Runs a reading subcommand with `-o json`, and returns what it printed. A degraded agent answers as well.
     ///
     /// # Errors
     /// When it fails, or prints something else than JSON.
     pub fn json(&self, arguments: &[&str]) -> Result<Value, LabError> {
-        let text = self.cli(&[arguments, &["-o", "json"]].concat())?;
-        serde_json::from_str(&text).map_err(|error| LabError::Failed {
-            command: self.shown(arguments),
-            status: format!("not JSON: {error}"),
-            output: text,
+        let arguments = [arguments, &["-o", "json"]].concat();
+        let output = self.output(&arguments)?;
+        serde_json::from_str(&output.stdout).map_err(|error| LabError::Failed {
+            command: self.shown(&arguments),
+            status: error.to_string(),
+            output: output.stderr + &output.stdout,
         })
     }
 
@@ -192,8 +193,11 @@ impl Agent {
     /// When the agent does not answer.
     pub fn dropped(&self, reason: &str) -> Result<u64, LabError> {
         let status = self.json(&["status"])?;
-        let packets = status.pointer(&format!("/dataplane/drops/{reason}/packets"));
-        Ok(packets.and_then(Value::as_u64).unwrap_or(0))
+        let reasons = status.pointer("/dataplane/dropped").and_then(Value::as_array);
+        let counted = |entry: &&Value| entry.get("reason").is_some_and(|name| name == reason);
+        let entry = reasons.and_then(|reasons| reasons.iter().find(counted));
+        // A reason that has dropped nothing is left out.
+        Ok(entry.and_then(|entry| entry.get("packets")?.as_u64()).unwrap_or(0))
     }
 
     /// Attaches a port.

@@ -125,6 +125,7 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        remains::halt_when_ending();
         if !self.kept {
             remains::remove(&self.id);
         }

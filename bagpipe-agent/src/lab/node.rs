@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{LabError, Process};
+use super::{LabError, Process, remains};
 
 /// One network namespace. Clones are the same node.
 #[derive(Clone, Debug)]
@@ -40,6 +40,7 @@ const SETTINGS: [&str; 6] = [
 
 impl Node {
     pub(super) fn create(lab: &str, directory: &Path, name: &str) -> Result<Self, LabError> {
+        remains::halt_when_ending();
         let namespace = format!("{lab}-{name}");
         run(Command::new("ip").args(["netns", "add", &namespace]))?;
         let node = Self { name: name.to_owned(), namespace, directory: directory.to_owned() };
@@ -70,6 +71,7 @@ impl Node {
     /// a fresh `/sys`.
     #[must_use]
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        remains::halt_when_ending();
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/run/netns/{}", self.namespace)).arg("--").arg(program);
         command
@@ -106,6 +108,7 @@ impl Node {
     /// # Errors
     /// As [`Self::run`].
     pub fn ip(&self, arguments: &[&str]) -> Result<String, LabError> {
+        remains::halt_when_ending();
         run(Command::new("ip").args(["-n", &self.namespace]).args(arguments))
     }
 

@@ -8,6 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use super::process::signal;
@@ -16,6 +18,9 @@ use super::{LabError, node, wait_until};
 const NAMESPACES: &str = "/run/netns";
 const DIRECTORIES: &str = "/run/bagpipe-lab";
 const PINS: &str = "/sys/fs/bpf/bagpipe";
+
+/// A signal is ending this process.
+static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// A file in the lab's directory: the lab outlives its owner.
 const KEPT: &str = "kept";
@@ -87,7 +92,7 @@ pub(super) fn remove_on_signal() {
     static WATCH: Once = Once::new();
     WATCH.call_once(|| {
         // Without this thread the next lab sweeps instead.
-        let _ = std::thread::Builder::new().name("lab-signals".to_owned()).spawn(watch_signals);
+        let _ = thread::Builder::new().name("lab-signals".to_owned()).spawn(watch_signals);
     });
 }
 
@@ -105,11 +110,24 @@ fn watch_signals() {
             _ = hangup.recv() => Some(1),
         }
     });
-    if let Some(number) = signaled {
-        let own = format!("bp{:x}-", process::id());
-        labs().iter().filter(|id| id.starts_with(&own) && !is_kept(id)).for_each(|id| remove(id));
-        // As a shell reports a process that a signal ended.
-        process::exit(128 + number);
+    let Some(number) = signaled else { return };
+    ENDING.store(true, Ordering::SeqCst);
+    let own = format!("bp{:x}-", process::id());
+    let standing =
+        || labs().into_iter().filter(|id| id.starts_with(&own) && !is_kept(id)).collect::<Vec<_>>();
+    // What another thread was just making comes up in a second look.
+    let mut rounds = 0..5;
+    while rounds.next().is_some() && !standing().is_empty() {
+        standing().iter().for_each(|id| remove(id));
+    }
+    // As a shell reports a process that a signal ended.
+    process::exit(128 + number);
+}
+
+/// Does not return once a signal is ending this process: what is being taken down must not be built on.
+pub(super) fn halt_when_ending() {
+    while ENDING.load(Ordering::SeqCst) {
+        thread::park();
     }
 }
 
