@@ -1,5 +1,7 @@
 //! Calls of the API: attach, detach, and the answers to both.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use super::Agent;
@@ -22,7 +24,7 @@ impl Agent {
         self.engine.check(request).map_err(refused)?;
         let interface = request.validate().map_err(refused)?.interface;
         self.dataplane.interface(&interface).map_err(refused)?;
-        let attached = self.engine.attach(request, std::time::Instant::now()).map_err(refused)?;
+        let attached = self.engine.attach(request, Instant::now()).map_err(refused)?;
         match self.settle() {
             Err(error) if attached.changed => {
                 self.take_back(request);
@@ -33,7 +35,7 @@ impl Agent {
     }
 
     fn detach(&mut self, request: &DetachRequest) -> Answer {
-        self.engine.detach(request, std::time::Instant::now()).map_err(refused)?;
+        self.engine.detach(request, Instant::now()).map_err(refused)?;
         // What cannot be removed now is removed later; there is nothing that the client could do.
         drop(self.settle());
         Ok(NULL)
@@ -48,7 +50,7 @@ impl Agent {
             ip_address: request.ip_address.clone(),
             local_port: request.local_port.clone(),
         };
-        if let Err(error) = self.engine.detach(&undo, std::time::Instant::now()) {
+        if let Err(error) = self.engine.detach(&undo, Instant::now()) {
             tracing::error!("cannot take back an attach that failed: {error}");
         }
         drop(self.settle());
