@@ -24,8 +24,8 @@ impl Chance {
     }
 
     fn client(&mut self) -> NodeId {
-        let clients: Vec<_> = CLIENTS.collect();
-        clients[self.below(clients.len() as u64) as usize]
+        let count = u64::try_from(CLIENTS.count()).unwrap();
+        CLIENTS.start() + u8::try_from(self.below(count)).unwrap()
     }
 }
 
