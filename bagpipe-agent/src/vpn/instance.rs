@@ -36,8 +36,9 @@ pub(crate) struct Instance {
     closed: bool,
 }
 
-/// How long the routes of a new route target take to come, generously: the reflector has them in memory.
-const LEARNING: Duration = Duration::from_secs(1);
+/// How long the routes of a new route target take to come: the reflector has them in memory. Longer would take
+/// newer routes for older ones.
+const LEARNING: Duration = Duration::from_millis(250);
 
 /// The routes that were put out.
 #[derive(Debug, Default)]

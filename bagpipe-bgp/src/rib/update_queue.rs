@@ -10,7 +10,7 @@ use super::Rib;
 use super::attributes::AttributesId;
 use super::export::Exporter;
 use super::peer::{Peer, Slot};
-use super::table::{FamilyId, Route, RouteId};
+use super::table::{FamilyId, PathRecord, Route, RouteId};
 use crate::types::Family;
 use crate::wire::update::{UpdateWriter, end_of_rib};
 
@@ -23,6 +23,12 @@ pub(super) struct Group {
     family: FamilyId,
     /// `None`: withdrawals.
     path: Option<(AttributesId, Option<Slot>)>,
+}
+
+impl Group {
+    fn of(route: &Route, path: Option<&PathRecord>) -> Self {
+        Self { family: route.family, path: path.map(|path| (path.attributes, path.source)) }
+    }
 }
 
 /// A route to be sent.
@@ -147,7 +153,7 @@ impl Rib {
                 peers: &self.peers,
             };
             let peer = self.peers.get(slot)?;
-            let Some(group) = exporter.due(slot, peer, &pending) else {
+            let Some((group, encoded)) = exporter.due(slot, peer, &pending) else {
                 window.pop();
                 continue;
             };
@@ -156,7 +162,6 @@ impl Rib {
                 window.push(Pending { group, ..pending });
                 continue;
             }
-            let encoded = exporter.encoded(slot, peer, pending.route)?;
             let (group, mut writer) = match open.take() {
                 Some(open) => open,
                 None => (pending.group, exporter.writer(peer, pending.group)?),
@@ -207,25 +212,22 @@ impl Rib {
 impl<'a> Exporter<'a> {
     /// Where a route belongs in what is sent to a peer; `None` if the peer neither holds it nor is to hold it.
     fn group(&self, slot: Slot, peer: &Peer, route: &'a Route) -> Option<Group> {
-        let path = self.path(slot, peer, route).map(|path| (path.attributes, path.source));
-        (path.is_some() || route.sent_to.contains(slot)).then_some(Group { family: route.family, path })
+        let path = self.path(slot, peer, route);
+        (path.is_some() || route.sent_to.contains(slot)).then(|| Group::of(route, path))
     }
 
-    /// The group in which a route of the window is to be sent, if it still is. What has changed since it was read
-    /// stands again in the log; but whether the peer wants the route may have changed, too.
-    fn due(&self, slot: Slot, peer: &Peer, pending: &Pending) -> Option<Group> {
+    /// The group in which a route of the window is to be sent, and its octets; `None` if it is not any more. What
+    /// has changed since it was read stands again in the log; but whether the peer wants it may have changed, too.
+    fn due(&self, slot: Slot, peer: &Peer, pending: &Pending) -> Option<(Group, &'a [u8])> {
         let route = self.table.get(pending.route)?;
         if route.position >= peer.position(route.family)? {
             return None;
         }
-        let group = self.group(slot, peer, route)?;
-        (pending.changed || group.path.is_some() != route.sent_to.contains(slot)).then_some(group)
-    }
-
-    /// The octets of a route that stand for it in its group.
-    fn encoded(&self, slot: Slot, peer: &Peer, id: RouteId) -> Option<&'a [u8]> {
-        let route = self.table.get(id)?;
-        Some(self.path(slot, peer, route).map_or(route.nlri(), |path| route.nlri_of(path)))
+        let path = self.path(slot, peer, route);
+        let (wanted, held) = (path.is_some(), route.sent_to.contains(slot));
+        let due = if pending.changed { wanted || held } else { wanted != held };
+        let encoded = path.map_or(route.nlri(), |path| route.nlri_of(path));
+        due.then_some((Group::of(route, path), encoded))
     }
 
     fn writer(&self, peer: &Peer, group: Group) -> Option<UpdateWriter> {
