@@ -66,9 +66,9 @@ pub(crate) fn quiet_restarts(seed: u64) {
     }
 }
 
-struct World {
-    network: Network,
-    model: Model,
+pub(crate) struct World {
+    pub(crate) network: Network,
+    pub(crate) model: Model,
 }
 
 impl World {
@@ -128,14 +128,23 @@ impl World {
     }
 
     fn do_attach(&mut self, at: &Endpoint<'_>) {
-        if self.network.node(at.node).is_none() {
-            return;
-        }
         let rng = &mut self.network.rng;
         let interface = format!("{}{}", at.vpn, rng.below(2));
         let known = self.model.0.contains_key(&(at.node, at.vpn.to_owned()));
         let targets = (!known || rng.one_in(6)).then(|| (random_targets(rng), random_targets(rng)));
-        let request = self.model.attach(at, &interface, targets);
+        self.attach_with(at, &interface, targets);
+    }
+
+    pub(crate) fn attach_with(
+        &mut self,
+        at: &Endpoint<'_>,
+        interface: &str,
+        targets: Option<(BTreeSet<String>, BTreeSet<String>)>,
+    ) {
+        if self.network.node(at.node).is_none() {
+            return;
+        }
+        let request = self.model.attach(at, interface, targets);
         self.network.say(|| format!("node {} attaches {request:?}", at.node));
         let now = self.network.now;
         self.network.with_node(at.node, |node| node.engine.attach(&request, now).unwrap());
@@ -147,7 +156,7 @@ impl World {
         self.do_detach(&Endpoint { node, vpn: &vpn, mac, ip });
     }
 
-    fn do_detach(&mut self, at: &Endpoint<'_>) {
+    pub(crate) fn do_detach(&mut self, at: &Endpoint<'_>) {
         if self.network.node(at.node).is_none() {
             return;
         }
@@ -236,7 +245,7 @@ impl World {
         }
     }
 
-    fn check(&self) {
+    pub(crate) fn check(&self) {
         let nodes = 0..self.network.plan.nodes;
         let network: BTreeMap<_, _> = nodes
             .clone()
@@ -276,7 +285,7 @@ impl World {
         }
     }
 
-    fn fib(&self, node: usize) -> &Fib {
+    pub(crate) fn fib(&self, node: usize) -> &Fib {
         &self.network.node(node).expect("the node is up").fib
     }
 }
