@@ -55,6 +55,17 @@ macro_rules! plain_data {
 
 #[cfg(feature = "user")]
 plain_data!(
-    Counters, Drop, Encap, FdbKey, FloodKey, Neighbor, NeighborKey, Port, Settings, Target, Tunnel, TunnelKey,
+    Counters,
+    Drop,
+    Encap,
+    FdbKey,
+    FloodKey,
+    Neighbor,
+    NeighborKey,
+    Port,
+    Settings,
+    Target,
+    Tunnel,
+    TunnelKey,
     Vpn
 );
