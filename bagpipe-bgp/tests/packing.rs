@@ -169,7 +169,13 @@ fn as4_path_takes_the_place_of_the_tail() {
             "40020a 0301 fc09 0202 fc01 5ba0 c0110c 0301 00010009 0201 00010000",
             path(&[Confederation(3, vec![0xfc09]), Sequence(vec![0xfc01, 0x10000])]),
         ),
-        // No AS_PATH is missing here, but it is empty.
+        ("40020a 0202 fc01 5ba0 0301 fc09 c01106 0201 00010000", path(&[Sequence(vec![0xfc01, 0x10000])])),
+        // What stays in front may be several segments.
+        (
+            "400210 0201 fc01 0102 fc02 fc03 0202 fc04 5ba0 c01106 0201 00010000",
+            path(&[Sequence(vec![0xfc01]), Set(vec![0xfc02, 0xfc03]), Sequence(vec![0xfc04, 0x10000])]),
+        ),
+        // AS_PATH is there, but empty.
         ("400200 c01106 0201 00010000", path(&[])),
     ] {
         assert_eq!(through_old(attributes).as_path, expected, "{attributes}");

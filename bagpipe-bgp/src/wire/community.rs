@@ -133,3 +133,30 @@ impl ExtendedCommunity {
         matches!(self.0, [0x03, 0x0d, ..])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn communities_are_read_back_and_printed() {
+        let mobility = MacMobility { sticky: true, sequence: 7 };
+        let mac = MacAddr([2, 0, 0, 0, 0, 1]);
+        assert_eq!(ExtendedCommunity::mac_mobility(mobility).as_mac_mobility(), Some(mobility));
+        assert_eq!(ExtendedCommunity::router_mac(mac).as_router_mac(), Some(mac));
+        let vxlan = ExtendedCommunity::encapsulation(TunnelType::VXLAN);
+        assert_eq!(vxlan.as_encapsulation(), Some(TunnelType::VXLAN));
+        assert_eq!(vxlan.as_mac_mobility(), None);
+        for (community, text) in [
+            (ExtendedCommunity::mac_mobility(mobility), "mac-mobility:7:sticky"),
+            (ExtendedCommunity::router_mac(mac), "router-mac:02:00:00:00:00:01"),
+            (vxlan, "encap:vxlan"),
+            (ExtendedCommunity::encapsulation(TunnelType(13)), "encap:13"),
+            (ExtendedCommunity([3, 13, 0, 0, 0, 0, 0, 0]), "default-gateway"),
+            (ExtendedCommunity([0, 2, 0xfc, 0, 0, 0, 0, 9]), "rt:64512:9"),
+            (ExtendedCommunity([0x40, 1, 2, 3, 4, 5, 6, 7]), "0x4001020304050607"),
+        ] {
+            assert_eq!(community.to_string(), text);
+        }
+    }
+}

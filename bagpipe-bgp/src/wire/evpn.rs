@@ -98,21 +98,21 @@ impl EvpnRoute {
     ///
     /// # Errors
     ///
-    /// What is wrong: RFC 7432 §7 gives each type its fields, and the length has to agree with them.
+    /// What is wrong: RFC 7432 §7 gives each type its fields, and all lengths have to agree with them.
     pub(super) fn decode(route_type: u8, value: &[u8], block: &Bytes) -> Result<Self, &'static str> {
         let mut reader = Reader(value);
         let route = match route_type {
             ETHERNET_AUTO_DISCOVERY => decode_auto_discovery(&mut reader),
-            MAC_IP => decode_mac_ip(&mut reader)?,
-            INCLUSIVE_MULTICAST => decode_inclusive_multicast(&mut reader)?,
-            ETHERNET_SEGMENT => decode_ethernet_segment(&mut reader)?,
-            IP_PREFIX => decode_ip_prefix(&mut reader)?,
+            MAC_IP => decode_mac_ip(&mut reader),
+            INCLUSIVE_MULTICAST => decode_inclusive_multicast(&mut reader),
+            ETHERNET_SEGMENT => decode_ethernet_segment(&mut reader),
+            IP_PREFIX => decode_ip_prefix(&mut reader),
             // Whoever does not know a type passes over it (RFC 7606 §5.4); a reflector may keep it.
             _ => return Ok(Self::Unknown { route_type, value: block.slice_ref(value) }),
         };
         match route {
             Some(route) if reader.is_empty() => Ok(route),
-            _ => Err("length does not fit the route type"),
+            _ => Err("lengths do not fit the route type (RFC 7432 §7, RFC 9136 §3.1)"),
         }
     }
 
@@ -178,84 +178,54 @@ impl EvpnRoute {
 }
 
 fn decode_auto_discovery(reader: &mut Reader<'_>) -> Option<EvpnRoute> {
-    Some(EvpnRoute::EthernetAutoDiscovery {
-        rd: RouteDistinguisher(reader.array()?),
-        esi: EthernetSegmentId(reader.array()?),
-        tag: reader.u32()?,
-        label: LabelField(reader.array()?),
-    })
+    let (rd, esi, tag) = take_start(reader)?;
+    Some(EvpnRoute::EthernetAutoDiscovery { rd, esi, tag, label: take_label(reader)? })
 }
 
-fn decode_mac_ip(reader: &mut Reader<'_>) -> Result<Option<EvpnRoute>, &'static str> {
-    let Some((rd, esi, tag)) = take_start(reader) else { return Ok(None) };
-    let (Some(mac_length), Some(mac)) = (reader.u8(), reader.array()) else { return Ok(None) };
-    if mac_length != 48 {
-        return Err("MAC address length is not 48 bits (RFC 7432 §7.2)");
-    }
-    let ip = match reader.u8() {
-        Some(0) => None,
-        Some(bits) => match take_address(reader, bits)? {
-            None => return Ok(None),
-            address => address,
-        },
-        None => return Ok(None),
+fn decode_mac_ip(reader: &mut Reader<'_>) -> Option<EvpnRoute> {
+    let (rd, esi, tag) = take_start(reader)?;
+    // RFC 7432 §7.2: the length of a MAC address is always 48 bits.
+    let [48, mac @ ..] = reader.array::<7>()? else { return None };
+    let ip = match reader.u8()? {
+        0 => None,
+        bits => Some(take_address(reader, bits)?),
     };
-    let Some(label) = reader.array().map(LabelField) else { return Ok(None) };
-    let ip_label = if reader.is_empty() {
-        None
-    } else {
-        match reader.array() {
-            None => return Ok(None),
-            label => label.map(LabelField),
-        }
-    };
-    Ok(Some(EvpnRoute::MacIp { rd, esi, tag, mac: MacAddr(mac), ip, label, ip_label }))
+    let label = take_label(reader)?;
+    let ip_label = if reader.is_empty() { None } else { Some(take_label(reader)?) };
+    Some(EvpnRoute::MacIp { rd, esi, tag, mac: MacAddr(mac), ip, label, ip_label })
 }
 
-fn decode_inclusive_multicast(reader: &mut Reader<'_>) -> Result<Option<EvpnRoute>, &'static str> {
-    let (Some(rd), Some(tag), Some(bits)) = (reader.array(), reader.u32(), reader.u8()) else {
-        return Ok(None);
-    };
-    let originator = take_address(reader, bits)?;
-    Ok(originator.map(|originator| EvpnRoute::InclusiveMulticast {
-        rd: RouteDistinguisher(rd),
-        tag,
-        originator,
-    }))
+fn decode_inclusive_multicast(reader: &mut Reader<'_>) -> Option<EvpnRoute> {
+    let (rd, tag, bits) = (RouteDistinguisher(reader.array()?), reader.u32()?, reader.u8()?);
+    Some(EvpnRoute::InclusiveMulticast { rd, tag, originator: take_address(reader, bits)? })
 }
 
-fn decode_ethernet_segment(reader: &mut Reader<'_>) -> Result<Option<EvpnRoute>, &'static str> {
-    let (Some(rd), Some(esi), Some(bits)) = (reader.array(), reader.array(), reader.u8()) else {
-        return Ok(None);
-    };
-    let originator = take_address(reader, bits)?;
-    Ok(originator.map(|originator| EvpnRoute::EthernetSegment {
-        rd: RouteDistinguisher(rd),
-        esi: EthernetSegmentId(esi),
-        originator,
-    }))
+fn decode_ethernet_segment(reader: &mut Reader<'_>) -> Option<EvpnRoute> {
+    let (rd, esi) = (RouteDistinguisher(reader.array()?), EthernetSegmentId(reader.array()?));
+    let bits = reader.u8()?;
+    Some(EvpnRoute::EthernetSegment { rd, esi, originator: take_address(reader, bits)? })
 }
 
 /// The family is told by the length alone: 34 octets with IPv4, 58 with IPv6 (RFC 9136 §3.1).
-fn decode_ip_prefix(reader: &mut Reader<'_>) -> Result<Option<EvpnRoute>, &'static str> {
+fn decode_ip_prefix(reader: &mut Reader<'_>) -> Option<EvpnRoute> {
     let octets = match reader.0.len() {
         34 => 4,
         58 => 16,
-        _ => return Ok(None),
+        _ => return None,
     };
-    let Some((rd, esi, tag)) = take_start(reader) else { return Ok(None) };
-    let (Some(prefix_length), Some(prefix), Some(gateway), Some(label)) =
-        (reader.u8(), reader.address(octets), reader.address(octets), reader.array())
-    else {
-        return Ok(None);
-    };
-    let prefix = mask(prefix, prefix_length).ok_or("prefix length exceeds the address (RFC 9136 §3.1)")?;
-    let label = LabelField(label);
-    Ok(Some(EvpnRoute::IpPrefix { rd, esi, tag, prefix, prefix_length, gateway, label }))
+    let (rd, esi, tag) = take_start(reader)?;
+    let prefix_length = reader.u8()?;
+    let prefix = mask(reader.address(octets)?, prefix_length)?;
+    let gateway = reader.address(octets)?;
+    Some(EvpnRoute::IpPrefix { rd, esi, tag, prefix, prefix_length, gateway, label: take_label(reader)? })
 }
 
 fn take_start(reader: &mut Reader<'_>) -> Option<(RouteDistinguisher, EthernetSegmentId, EthernetTagId)> {
     Some((RouteDistinguisher(reader.array()?), EthernetSegmentId(reader.array()?), reader.u32()?))
+}
+
+fn take_label(reader: &mut Reader<'_>) -> Option<LabelField> {
+    reader.array().map(LabelField)
 }
 
 fn put_start(out: &mut BytesMut, rd: RouteDistinguisher, esi: Option<EthernetSegmentId>, tag: EthernetTagId) {
@@ -266,12 +236,12 @@ fn put_start(out: &mut BytesMut, rd: RouteDistinguisher, esi: Option<EthernetSeg
     out.put_u32(tag);
 }
 
-/// An address after its length in bits.
-fn take_address(reader: &mut Reader<'_>, bits: u8) -> Result<Option<IpAddr>, &'static str> {
+/// An address after its length in bits (RFC 7432 §7).
+fn take_address(reader: &mut Reader<'_>, bits: u8) -> Option<IpAddr> {
     match bits {
-        32 => Ok(reader.address(4)),
-        128 => Ok(reader.address(16)),
-        _ => Err("IP address length is neither 32 nor 128 bits (RFC 7432 §7)"),
+        32 => reader.address(4),
+        128 => reader.address(16),
+        _ => None,
     }
 }
 

@@ -11,39 +11,47 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
+    #[inline]
     pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, tail) = self.0.split_first_chunk::<N>()?;
         self.0 = tail;
         Some(*head)
     }
 
+    #[inline]
     pub(super) fn u8(&mut self) -> Option<u8> {
         self.array().map(u8::from_be_bytes)
     }
 
+    #[inline]
     pub(super) fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_be_bytes)
     }
 
+    #[inline]
     pub(super) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_be_bytes)
     }
 
+    #[inline]
     pub(super) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (head, tail) = self.0.split_at_checked(length)?;
         self.0 = tail;
         Some(head)
     }
 
+    #[inline]
     pub(super) fn ipv4(&mut self) -> Option<Ipv4Addr> {
         self.array::<4>().map(Ipv4Addr::from)
     }
 
+    #[inline]
     pub(super) fn ipv6(&mut self) -> Option<Ipv6Addr> {
         self.array::<16>().map(Ipv6Addr::from)
     }
 
     /// An address of a length in octets that was given elsewhere: 4 or 16.
+    #[inline]
     pub(super) fn address(&mut self, octets: usize) -> Option<IpAddr> {
         match octets {
             4 => self.ipv4().map(IpAddr::V4),

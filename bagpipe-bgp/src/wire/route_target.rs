@@ -79,3 +79,26 @@ impl fmt::Display for RouteTargetMembership {
 }
 
 serialize_as_text!(RouteTargetMembership);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_membership_matches_what_begins_with_its_bits() {
+        let target = |text: &str| text.parse::<RouteTarget>().unwrap();
+        let exact = RouteTargetMembership::exact(64512, target("64512:100"));
+        assert!(exact.matches(target("64512:100")));
+        assert!(!exact.matches(target("64512:101")));
+        assert!(RouteTargetMembership::DEFAULT.matches(target("10.0.0.1:7")));
+        // 32 bits: the origin AS alone.
+        assert!(RouteTargetMembership { length: 32, target: [0; 8], ..exact }.matches(target("10.0.0.1:7")));
+        // 64 bits: the kind and the AS.
+        let of_as = RouteTargetMembership { length: 64, target: [0, 2, 0xfc, 0, 0, 0, 0, 0], ..exact };
+        assert!(of_as.matches(target("64512:7")));
+        assert!(!of_as.matches(target("64513:7")));
+        let one_bit_less = RouteTargetMembership { length: 95, ..exact };
+        assert!(one_bit_less.matches(target("64512:101")));
+        assert!(!one_bit_less.matches(target("64512:102")));
+    }
+}

@@ -7,7 +7,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use super::{NlriBlock, Update, is_vpn};
 use crate::types::Family;
 use crate::wire::attribute::{self, rules, rules::flag};
-use crate::wire::message::{HEADER_LENGTH, MAX_EXTENDED_LENGTH, kind, put_header};
+use crate::wire::message::{HEADER_LENGTH, MAX_EXTENDED_LENGTH, MAX_LENGTH, kind, put_header};
 use crate::wire::{Attributes, Context, NextHop, Nlri};
 
 /// Header, and the lengths of the withdrawn routes and of the path attributes.
@@ -51,7 +51,7 @@ impl UpdateWriter {
 
     fn new(context: &Context, family: Family, kind: u8) -> Self {
         let max_length = context.max_length.min(MAX_EXTENDED_LENGTH);
-        let mut buffer = BytesMut::with_capacity(max_length);
+        let mut buffer = BytesMut::with_capacity(max_length.min(MAX_LENGTH));
         buffer.put_bytes(0, FIXED + ATTRIBUTE_HEADER);
         buffer.put_u16(family.afi);
         buffer.put_u8(family.safi);
