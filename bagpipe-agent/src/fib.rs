@@ -100,7 +100,9 @@ impl Fib {
             Change::Mac(vpn, mac, value) => set(&mut self.macs, (*vpn, *mac), *value),
             Change::Neighbor(vpn, ip, value) => set(&mut self.neighbors, (*vpn, *ip), *value),
             Change::Flood(vpn, target, wanted) => include(&mut self.floods, (*vpn, *target), *wanted),
-            Change::Endpoint(vpn, endpoint, wanted) => include(&mut self.endpoints, (*vpn, *endpoint), *wanted),
+            Change::Endpoint(vpn, endpoint, wanted) => {
+                include(&mut self.endpoints, (*vpn, *endpoint), *wanted)
+            }
         }
     }
 }
