@@ -22,6 +22,7 @@ mod maps;
 mod netlink;
 mod nexthops;
 mod pool;
+pub mod programs;
 mod sys;
 mod tables;
 #[cfg(test)]
@@ -91,8 +92,8 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum DataplaneError {
     /// The programs can't be loaded or attached.
-    #[error("{0}")]
-    Programs(String),
+    #[error(transparent)]
+    Programs(#[from] programs::LoadError),
     /// The pinned maps can't be used.
     #[error(transparent)]
     Maps(#[from] MapsError),
