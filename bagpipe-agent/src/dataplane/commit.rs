@@ -16,29 +16,28 @@ impl Tables {
     /// # Errors
     /// The first entry that could not be written although none of its kind had failed before.
     pub(crate) fn commit(&mut self, kernel: &mut impl Kernel, now: Instant) -> Result<(), Failure> {
-        let failures_before = self.failed.len();
-        if std::mem::take(&mut self.retry) {
-            self.dirty.extend(self.failed.keys());
-        }
         self.dirty.extend(self.floods.settle(now));
         self.dirty.extend(self.floods.left(now));
         self.resolve(kernel, now);
-        let keys = std::mem::take(&mut self.dirty);
-        let mut removals = self.write(kernel, &keys);
+        let mut keys = std::mem::take(&mut self.dirty);
+        let removals = self.write(kernel, &keys);
+        self.remove(kernel, &removals);
         // What nothing refers to any longer goes after the last reference has gone.
-        self.remove(kernel, &removals);
-        removals = self.collect(now);
-        self.remove(kernel, &removals);
+        let unused = self.collect(now);
+        self.remove(kernel, &unused);
+        if std::mem::take(&mut self.retry) {
+            let failed = self.failed.keys().copied().collect();
+            let removals = self.write(kernel, &failed);
+            self.remove(kernel, &removals);
+            keys.extend(failed);
+        }
         self.follow_attachments(kernel, &keys);
         for (neighbor, keep) in self.underlay.take_keep() {
             if let Err(error) = kernel.keep_neighbor(neighbor, keep) {
                 tracing::debug!(ifindex = neighbor.0, address = %neighbor.1, %error, "can't have neighbour kept");
             }
         }
-        match self.failed.values().next() {
-            Some(failure) if self.failed.len() > failures_before => Err(failure.clone()),
-            _ => Ok(()),
-        }
+        self.setback.take().map_or(Ok(()), Err)
     }
 
     /// When to commit again although nothing changed.
@@ -51,9 +50,6 @@ impl Tables {
     fn resolve(&mut self, kernel: &mut impl Kernel, now: Instant) {
         for remote in self.nexthops.assign(now) {
             self.underlay.follow(remote);
-            self.retry |= !self.failed.is_empty();
-        }
-        if std::mem::take(&mut self.retry) {
             self.dirty.extend(self.failed.keys());
         }
         for remote in self.underlay.take_unrouted() {
@@ -73,12 +69,13 @@ impl Tables {
         let mut removals = Vec::new();
         for map in Map::ALL {
             let mut batch = Vec::new();
-            let flooded: Vec<Key> = match map {
+            let flooded: BTreeSet<Key> = match map {
                 // A flood list is only as long as its members could be written.
-                Map::Vpns => self.failed.keys().filter_map(flood_vpn).collect(),
-                _ => Vec::new(),
+                Map::Vpns => keys.iter().chain(self.failed.keys()).filter_map(flood_vpn).collect(),
+                _ => BTreeSet::new(),
             };
-            for key in keys.iter().filter(|key| key.map() == map).chain(&flooded) {
+            let others = keys.iter().filter(|key| key.map() == map && !flooded.contains(key));
+            for key in others.chain(&flooded) {
                 match self.desired(key) {
                     Ok(Some(value)) if self.mirror.get(key) != Some(&value) => batch.push((*key, value)),
                     Ok(Some(_)) => drop(self.failed.remove(key)),
@@ -87,7 +84,7 @@ impl Tables {
                         removals.extend(self.mirror.contains_key(key).then_some(*key));
                     }
                     Err(failure) => {
-                        self.failed.insert(*key, failure);
+                        self.fail(*key, failure);
                         removals.extend(self.mirror.contains_key(key).then_some(*key));
                     }
                 }
@@ -112,12 +109,27 @@ impl Tables {
                 && !batch.is_empty()
             {
                 let (key, _) = batch.remove(0);
+                let failure = failure(map, &error);
                 // An old value must not stay where the new one could not be written.
                 if self.mirror.contains_key(&key) {
                     self.remove(kernel, &[key]);
+                } else if matches!(failure, Failure::Full { .. }) {
+                    // There is none for the other new ones either.
+                    let (old, new): (Vec<_>, Vec<_>) =
+                        batch.into_iter().partition(|(key, _)| self.mirror.contains_key(key));
+                    batch = old;
+                    for (key, _) in new {
+                        self.fail(key, failure.clone());
+                    }
                 }
-                self.failed.insert(key, failure(map, &error));
+                self.fail(key, failure);
             }
+        }
+    }
+
+    fn fail(&mut self, key: Key, failure: Failure) {
+        if self.failed.insert(key, failure.clone()).is_none() {
+            self.setback.get_or_insert(failure);
         }
     }
 
@@ -143,7 +155,7 @@ impl Tables {
                 for key in gone {
                     self.mirror.remove(key);
                 }
-                self.retry |= !gone.is_empty() && !self.failed.is_empty();
+                self.retry |= !gone.is_empty() && self.failed.keys().any(|key| key.map() == map);
                 rest = left;
             }
         }
@@ -172,7 +184,14 @@ impl Tables {
                             self.attached.insert(*ifindex);
                             self.unattached.remove(ifindex);
                         }
-                        Err(error) => drop(self.unattached.insert(*ifindex, error.to_string())),
+                        Err(error) => {
+                            let name = self.links.get(*ifindex).map_or("?", |link| &link.name);
+                            let failure =
+                                Failure::Unattached { interface: name.to_owned(), error: error.to_string() };
+                            if self.unattached.insert(*ifindex, failure.clone()).is_none() {
+                                self.setback.get_or_insert(failure);
+                            }
+                        }
                     }
                 }
                 continue;

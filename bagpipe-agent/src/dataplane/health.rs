@@ -17,18 +17,14 @@ impl Tables {
             Some(vpn) => format!("instance {vpn} lacks {count} entries: {why}"),
             None => format!("{count} entries are missing: {why}"),
         });
-        let unattached = self.unattached.iter().map(|(ifindex, error)| {
-            let name = self.links.get(*ifindex).map_or("?", |link| &link.name);
-            format!("interface {name} has no program: {error}")
-        });
-        missing.chain(unattached).collect()
+        missing.chain(self.unattached.values().map(ToString::to_string)).collect()
     }
 }
 
 fn remedy(failure: &Failure) -> String {
     match failure {
         Failure::Full { .. } => format!("{failure}; spread its instances over more nodes"),
-        Failure::Refused { .. } => failure.to_string(),
+        Failure::Refused { .. } | Failure::Unattached { .. } => failure.to_string(),
     }
 }
 

@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::env;
-use std::io;
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::{self, Command};
+use std::process::{self, Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use bagpipe_common as abi;
 use super::driver::Ebpf;
 use super::host::Hooks;
 use super::map_cli;
+use super::netlink::events::Events;
 use super::underlay::State;
 use super::{Config, InterfaceError, PINS, pins_of, vxlan_device_of};
 use crate::fib::{Change, Mac, Neighbor, Port, Target};
@@ -103,6 +104,15 @@ async fn scenario() {
     ip("route replace 10.9.0.0/16 via 10.0.0.254");
     ip("neigh replace 10.0.0.254 lladdr 02:00:00:00:00:fe dev u1 nud permanent");
     until(&mut driver, |driver| nexthop_of(driver).state == State::Resolved).await;
+
+    // More happens than there is room to tell of: everything is read again.
+    let mut idle = Events::open().unwrap();
+    let routes: String =
+        (0..40_000).map(|n| format!("route add 10.77.{}.{}/32 dev lo\n", n / 250, n % 250)).collect();
+    batch(&routes);
+    ip("neigh replace 10.0.0.254 lladdr 02:00:00:00:00:ee dev u1 nud permanent");
+    assert!(idle.take().unwrap().lost);
+    until(&mut driver, |driver| nexthop_of(driver).mac == Some(MacAddr([2, 0, 0, 0, 0, 0xee]))).await;
 
     // The port's interface vanishes and comes back.
     ip("link del tap1");
@@ -256,6 +266,12 @@ fn index_of(name: &str) -> u32 {
 fn output(arguments: &str) -> String {
     let output = Command::new("ip").args(arguments.split(' ')).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
+}
+
+fn batch(commands: &str) {
+    let mut child = Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(commands.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
 }
 
 fn ip(arguments: &str) {

@@ -115,6 +115,24 @@ pub(crate) fn read_all(
     }
 }
 
+/// Sets the size of a socket's receive buffer, in bytes, beyond what the system allows to everybody.
+///
+/// # Errors
+/// Those of setsockopt(2): `EPERM` without CAP_NET_ADMIN.
+pub(crate) fn set_receive_buffer(socket: &Socket, bytes: libc::c_int) -> io::Result<()> {
+    // SAFETY: the option's value is an `int`, and the address is that of one.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVBUFFORCE,
+            std::ptr::from_ref(&bytes).cast(),
+            libc::socklen_t::try_from(size_of_val(&bytes)).unwrap_or(0),
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Has the runtime tell when a socket is readable. The runtime must be there.
 ///
 /// # Errors

@@ -94,6 +94,14 @@ pub enum Failure {
         /// What it said.
         error: String,
     },
+    /// The port program could not be put on an interface.
+    #[error("can't put the port program on interface {interface}: {error}")]
+    Unattached {
+        /// Name of the interface.
+        interface: String,
+        /// What the kernel said.
+        error: String,
+    },
 }
 
 /// Desired state, and what was derived from it and written.
@@ -116,10 +124,12 @@ pub(crate) struct Tables {
     pub(super) failed: BTreeMap<Key, Failure>,
     /// Space has come since something could not be written.
     pub(super) retry: bool,
+    /// The first thing in this commit that could not be done and that had been no problem before.
+    pub(super) setback: Option<Failure>,
     /// Interfaces that the port program is on.
     pub(super) attached: BTreeSet<u32>,
     /// Interfaces that the port program could not be put on.
-    pub(super) unattached: BTreeMap<u32, String>,
+    pub(super) unattached: BTreeMap<u32, Failure>,
 }
 
 impl Tables {

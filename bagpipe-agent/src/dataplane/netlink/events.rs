@@ -12,7 +12,7 @@ use super::request::DATAGRAM;
 use crate::dataplane::sys;
 
 /// Room for what comes while the agent does something else; more than that is lost, and told as lost.
-const BUFFER: usize = 4 << 20;
+const BUFFER: i32 = 4 << 20;
 
 /// A socket on which the kernel tells of interfaces, neighbours and routes.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Events {
         for group in groups {
             socket.add_membership(group)?;
         }
-        socket.set_rx_buf_sz(BUFFER)?;
+        sys::set_receive_buffer(&socket, BUFFER)?;
         socket.set_non_blocking(true)?;
         Ok(Self { socket: sys::watch(socket)? })
     }
@@ -64,8 +64,15 @@ impl Events {
         let mut datagram = Vec::with_capacity(DATAGRAM);
         loop {
             datagram.clear();
-            // Within `try_io`, so that the readiness that it clears is never that of a later event.
-            match self.socket.try_io(Interest::READABLE, |socket| socket.recv(&mut datagram, 0)) {
+            // What has come may not have been polled yet. When there is nothing more, once again within `try_io`,
+            // so that the readiness that it clears is never that of a later event.
+            let received = match self.socket.get_ref().recv(&mut datagram, 0) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.socket.try_io(Interest::READABLE, |socket| socket.recv(&mut datagram, 0))
+                }
+                received => received,
+            };
+            match received {
                 Ok(_) => {
                     batch.events.extend(messages(&datagram).filter_map(|message| decode::event(&message)));
                 }
