@@ -29,7 +29,7 @@ pub struct RouteView {
     pub stale: bool,
     /// The instances that import it.
     pub imported_by: Vec<String>,
-    /// Why it is not used for forwarding although its route targets match, or would match.
+    /// Why a received E-VPN route is not used for forwarding, whatever its route targets.
     pub ignored: Option<String>,
 }
 
@@ -81,9 +81,11 @@ impl Engine {
             RouteSource::Local => None,
             RouteSource::Peer(_, address) => Some(address),
         };
-        let ignored =
-            peer.and_then(|_| classify(&status.nlri, &status.attributes, self.vpns.local_endpoint()).err());
-        let used = peer.is_some() && status.best && ignored.is_none();
+        let received = peer.is_some() && matches!(status.nlri, Nlri::Evpn(_));
+        let ignored = received
+            .then(|| classify(&status.nlri, &status.attributes, self.vpns.local_endpoint()).err())
+            .flatten();
+        let used = received && status.best && ignored.is_none();
         RouteView {
             route: status.nlri.to_string(),
             imported_by: if used { self.vpns.importers(&status.attributes) } else { Vec::new() },

@@ -300,7 +300,6 @@ impl Instance {
         let retarget = self.advertised.targets != self.export;
         if retarget {
             self.advertised.targets.clone_from(&self.export);
-            routes.extend(self.advertised.macs.keys());
             routes
                 .extend(self.local.macs.iter().flat_map(|(mac, entry)| entry.routes().map(|ip| (*mac, ip))));
         }
