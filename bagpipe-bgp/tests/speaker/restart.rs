@@ -180,6 +180,27 @@ fn a_restarting_speaker_sends_its_end_of_rib_last() {
     network.run_until("sent when the time is over", SOON * 2, end_of_rib);
 }
 
+/// The peers' End-of-RIB is waited for even if they are up, unless they are restarting themselves.
+#[test]
+fn only_peers_that_restart_themselves_are_not_waited_for() {
+    let end_of_rib_after = |other: SpeakerConfig| {
+        let mut network = Network::new();
+        let own = SpeakerConfig { deferral: Duration::from_secs(60), ..restarting(speaker_config(2)) };
+        network.start(1, other, &[passive(2)]);
+        network.start(2, own, &[peer_config(1)]);
+        network.run_until("End-of-RIB", Duration::from_secs(61), |network| {
+            let of_evpn =
+                |event: &SpeakerEvent| matches!(event, SpeakerEvent::EndOfRib { family: Family::EVPN, .. });
+            network.nodes[&1].events.iter().any(of_evpn)
+        });
+        network.now - network.started
+    };
+    assert!(end_of_rib_after(restarting(speaker_config(1))) < SOON);
+    // A reflector holds its own back for a while.
+    let after = end_of_rib_after(reflector_config(1));
+    assert!(after >= SpeakerConfig::DEFERRAL && after < SpeakerConfig::DEFERRAL + SOON, "{after:?}");
+}
+
 #[test]
 fn a_speaker_that_has_just_started_does_not_wait() {
     let mut network = Network::new();
