@@ -175,6 +175,9 @@ impl Tables {
     /// Puts the port program on interfaces that have got a port, and takes it off those that have lost theirs:
     /// after the maps, so that a new port starts complete, and an old one passes nothing on meanwhile.
     fn follow_attachments(&mut self, kernel: &mut impl Kernel, keys: &BTreeSet<Key>) {
+        for ifindex in std::mem::take(&mut self.vanished) {
+            detach(kernel, ifindex);
+        }
         for key in keys {
             let Key::PortOfInterface(ifindex) = key else { continue };
             if self.mirror.contains_key(key) {
@@ -197,12 +200,16 @@ impl Tables {
                 continue;
             }
             self.unattached.remove(ifindex);
-            if self.attached.remove(ifindex)
-                && let Err(error) = kernel.detach_port(*ifindex)
-            {
-                tracing::warn!(ifindex, %error, "can't take the program off an interface");
+            if self.attached.remove(ifindex) {
+                detach(kernel, *ifindex);
             }
         }
+    }
+}
+
+fn detach(kernel: &mut impl Kernel, ifindex: u32) {
+    if let Err(error) = kernel.detach_port(ifindex) {
+        tracing::warn!(ifindex, %error, "can't take the program off an interface");
     }
 }
 

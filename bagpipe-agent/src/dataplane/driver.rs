@@ -251,12 +251,16 @@ impl Ebpf {
             Err(error) => tracing::error!(%error, "can't read netlink events"),
         }
         self.follow_underlay();
+        self.follow_vxlan_device();
     }
 
     fn take_event(&mut self, event: Event) {
         match event {
             Event::Link(link) => self.tables.set_link(link),
-            Event::LinkGone(ifindex) => self.tables.remove_link(ifindex),
+            Event::LinkGone(ifindex) => {
+                self.underlay.retain(|_, attached| *attached != ifindex);
+                self.tables.remove_link(ifindex);
+            }
             Event::Neighbor(id, neighbor) => self.tables.underlay.neighbor(id, neighbor),
             Event::Routes(prefix, length) => self.tables.underlay.routes_changed(prefix, length),
         }
@@ -298,6 +302,18 @@ impl Ebpf {
                 }
                 Err(error) => drop(self.underlay_problems.insert(name.clone(), error.to_string())),
             }
+        }
+    }
+
+    /// Makes the VXLAN device anew when somebody has deleted it.
+    fn follow_vxlan_device(&mut self) {
+        let name = vxlan_device_of(&self.config.instance);
+        if self.tables.links().of_name(&name).is_some() {
+            return;
+        }
+        match self.make_vxlan_device() {
+            Ok(()) => drop(self.underlay_problems.remove(&name)),
+            Err(error) => drop(self.underlay_problems.insert(name, error.to_string())),
         }
     }
 

@@ -120,6 +120,12 @@ async fn scenario() {
     ip("link add tap1 type veth peer name host1");
     until(&mut driver, |_| attached.borrow().ports == BTreeSet::from([index_of("tap1")])).await;
 
+    // Somebody deletes the agent's own device.
+    let device = vxlan_device_of(&instance);
+    let old = index_of(&device);
+    ip(&format!("link del {device}"));
+    until(&mut driver, |_| attached.borrow().stray.iter().any(|index| *index > old)).await;
+
     // The agent is gone; the maps stay, and agree with each other.
     drop(driver);
     assert_eq!(map_cli::verify_offline(&instance).unwrap(), []);
