@@ -62,6 +62,8 @@ pub struct Ebpf {
     events: Events,
     counters: CounterMaps,
     adopted: bool,
+    /// Nothing was committed yet.
+    new: bool,
     /// Underlay interfaces and their index, where the program is attached.
     underlay: BTreeMap<String, u32>,
     /// What is wrong with underlay interfaces.
@@ -94,6 +96,7 @@ impl Ebpf {
             events,
             counters: CounterMaps::open(&directory)?,
             adopted: false,
+            new: true,
             underlay: BTreeMap::new(),
             underlay_problems: BTreeMap::new(),
             config,
@@ -152,7 +155,11 @@ impl Ebpf {
     /// # Errors
     /// The first entry that could not be written.
     pub fn commit(&mut self) -> Result<(), DataplaneError> {
-        Ok(self.tables.commit(&mut self.host, Instant::now())?)
+        let committed = self.tables.commit(&mut self.host, Instant::now());
+        if std::mem::take(&mut self.new) {
+            self.detach_leftovers();
+        }
+        Ok(committed?)
     }
 
     /// See [`super::Dataplane::event`].
@@ -301,6 +308,23 @@ impl Ebpf {
                     self.underlay_problems.remove(name);
                 }
                 Err(error) => drop(self.underlay_problems.insert(name.clone(), error.to_string())),
+            }
+        }
+    }
+
+    /// Takes programs off interfaces that an earlier run had them on and that are no longer ports or underlay.
+    fn detach_leftovers(&mut self) {
+        for link in self.tables.links().iter() {
+            let port = match self.tables.attached.contains(&link.index) {
+                true => Ok(()),
+                false => self.host.programs.detach_port(link.index),
+            };
+            let underlay = match self.config.underlay.contains(&link.name) {
+                true => Ok(()),
+                false => self.host.programs.detach_underlay(link.index),
+            };
+            if let Err(error) = port.and(underlay) {
+                tracing::warn!(interface = link.name, %error, "can't take a program off an interface");
             }
         }
     }

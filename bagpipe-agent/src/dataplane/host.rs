@@ -31,6 +31,12 @@ pub(crate) trait Hooks {
     /// When the kernel refuses.
     fn attach_underlay(&mut self, ifindex: u32) -> io::Result<()>;
 
+    /// Takes the underlay programs off an interface, if they are there.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    fn detach_underlay(&mut self, ifindex: u32) -> io::Result<()>;
+
     /// Puts the program that drops strays on the kernel's VXLAN device.
     ///
     /// # Errors

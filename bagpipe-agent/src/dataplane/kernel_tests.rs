@@ -138,11 +138,15 @@ async fn scenario() {
         Some((2, 64))
     );
 
-    // It comes back, and only a part is confirmed.
+    // It comes back, and only a part is confirmed. Programs of an earlier configuration are taken off.
+    attached.borrow_mut().ports.insert(index_of("host1"));
+    attached.borrow_mut().underlay.insert(index_of("u2"));
     let mut driver = start(&[1]);
     assert!(driver.adopted());
     driver.commit().unwrap();
     assert_eq!(driver.verify().unwrap(), []);
+    assert_eq!(attached.borrow().ports, BTreeSet::from([index_of("tap1")]));
+    assert_eq!(attached.borrow().underlay, BTreeSet::from([index_of("u1")]));
     assert_eq!(driver.fib().macs.len(), 2);
     for change in
         changes().iter().filter(|change| !matches!(change, Change::Mac(_, _, Some(mac)) if !mac.any_ip))
@@ -215,6 +219,11 @@ impl Hooks for Rc<RefCell<Attached>> {
 
     fn attach_underlay(&mut self, ifindex: u32) -> io::Result<()> {
         self.borrow_mut().underlay.insert(ifindex);
+        Ok(())
+    }
+
+    fn detach_underlay(&mut self, ifindex: u32) -> io::Result<()> {
+        self.borrow_mut().underlay.remove(&ifindex);
         Ok(())
     }
 

@@ -22,6 +22,7 @@ mod maps;
 mod netlink;
 mod nexthops;
 mod pool;
+pub mod programs;
 mod sys;
 mod tables;
 #[cfg(test)]
