@@ -227,6 +227,90 @@ fn what_is_attached_on_one_agent_is_known_on_another_through_a_reflector() {
     assert_eq!(first.json("show vpns"), serde_json::json!([]));
 }
 
+/// What commands print, with the addresses of the agents as `R`, `A` and `B`: names and columns are what people and
+/// programs rely on.
+#[test]
+fn what_is_shown_keeps_its_form() {
+    let lab = Lab::new();
+    let _reflector = lab.reflector(1);
+    let (first, second) = (lab.client(2, 1), lab.client(3, 1));
+    first.done("attach --vpn blue --port tap0 --mac 02:00:00:00:00:01 --ip 10.0.0.1 --rt 64512:1 --vni 100");
+    second.done(
+        "attach --vpn red --port tap9 --mac 02:00:00:00:00:02 --rt 64512:1 --vni 200 --gateway-ip 10.0.0.254",
+    );
+    first.wait("both routes", || first.done("show fdb").contains("02:00:00:00:00:02"));
+    second.wait("both routes", || second.done("show fdb").contains("02:00:00:00:00:01"));
+
+    let shown = |what: &str| {
+        let text = second.done(&format!("show {what}"));
+        let text = [(1, "R"), (2, "A"), (3, "B")]
+            .iter()
+            .fold(text, |text, (host, name)| text.replace(&lab.address(*host), name));
+        // Columns are as wide as the addresses were.
+        text.lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n")
+            .collect::<String>()
+    };
+    assert_eq!(shown("vpns"), "NAME VNI RD IMPORT EXPORT PORTS REMOTES\nred 200 B:1 64512:1 64512:1 1 A\n");
+    assert_eq!(
+        shown("ports"),
+        "INTERFACE VPN MAC IP SEQUENCE ADVERTISED\ntap9 red 02:00:00:00:00:02 - 0 yes\n"
+    );
+    assert_eq!(
+        shown("fdb"),
+        "VPN MAC TARGET INTERFACE ENDPOINT VNI\n\
+         red 02:00:00:00:00:01 vxlan - A 100\n\
+         red 02:00:00:00:00:02 port tap9 - -\n"
+    );
+    assert_eq!(shown("neighbors"), "VPN IP MAC ROUTER\nred 10.0.0.1 02:00:00:00:00:01 no\n");
+    let routes = shown("routes");
+    for line in [
+        "BEST STALE SOURCE NEXT HOP TARGETS ROUTE",
+        "yes no R A 64512:1 mac-ip 02:00:00:00:00:01 10.0.0.1 rd A:1 tag 0 label 100",
+        "yes no R A 64512:1 multicast A rd A:1 tag 0",
+        "yes no local B 64512:1 mac-ip 02:00:00:00:00:02 rd B:1 tag 0 label 200",
+    ] {
+        assert!(routes.lines().any(|shown| shown == line), "{routes}lacks {line}");
+    }
+    assert!(shown("rtc").contains("local no rtc 64512:1 origin 64512"), "{}", shown("rtc"));
+    assert!(
+        shown("peers").starts_with("PEER AS STATE SECONDS RECEIVED SENT LAST ERROR\nR 64512 established ")
+    );
+    assert!(shown("nexthops").starts_with("ENDPOINT STATE INTERFACE GATEWAY MAC MTU\n"));
+    assert_eq!(second.json("show config")["vpn"]["vnis"], "16-16777215");
+    for (what, keys) in [
+        (
+            "peers",
+            vec![
+                "address",
+                "asn",
+                "state",
+                "seconds",
+                "received",
+                "sent",
+                "router_id",
+                "negotiated",
+                "counters",
+            ],
+        ),
+        (
+            "routes",
+            vec!["route", "nlri", "attributes", "source", "next_hop", "route_targets", "best", "stale"],
+        ),
+    ] {
+        let first = second.json(&format!("show {what}"))[0].clone();
+        for key in keys {
+            assert!(first.get(key).is_some(), "show {what} lacks {key}: {first}");
+        }
+    }
+    let status = second.json("status");
+    assert_eq!(
+        (&status["state"], &status["vpns"], &status["ports"]),
+        (&"running".into(), &1.into(), &1.into())
+    );
+    assert_eq!(second.json("map verify"), serde_json::json!([]));
+}
+
 #[test]
 fn attachments_outlive_a_killed_agent() {
     let lab = Lab::new();

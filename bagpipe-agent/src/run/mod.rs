@@ -36,6 +36,9 @@ const BATCH: usize = 64 * 1024;
 /// How long to wait after a failed write of the attachments.
 const SAVE_RETRY: Duration = Duration::from_secs(5);
 
+/// How often a data plane that is not well is looked at.
+const EXAMINE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How long the last write of the attachments may take.
 const LAST_SAVE: Duration = Duration::from_secs(5);
 
@@ -71,8 +74,27 @@ struct Agent {
     started: Instant,
     converged: bool,
     saving: Saving,
-    /// What is wrong with the data plane, as last logged.
-    ailing: Vec<String>,
+    health: Health,
+}
+
+/// How the data plane was when it was last looked at. Looking costs time in proportion to what is wrong, so it is
+/// not done after every event.
+struct Health {
+    /// What was wrong.
+    problems: Vec<String>,
+    /// Something may be wrong that was not before.
+    suspect: bool,
+    examined: Instant,
+}
+
+impl Health {
+    fn unknown() -> Self {
+        Self { problems: Vec::new(), suspect: true, examined: Instant::now() }
+    }
+
+    fn is_due(&self) -> bool {
+        self.suspect || !self.problems.is_empty() && self.examined.elapsed() >= EXAMINE_INTERVAL
+    }
 }
 
 /// How the attachments stand on disk.
@@ -95,7 +117,7 @@ impl Agent {
             Some(event) = self.sockets.next() => self.socket(event),
             Some(request) = self.calls.recv() => self.call(request),
             () = until(timeout) => self.engine.timeout(Instant::now()),
-            () = self.dataplane.event() => {}
+            () = self.dataplane.event() => self.health.suspect = true,
             outcome = self.store.saved() => self.saved(outcome),
             () = until(retry) => self.saving.not_before = None,
         }
@@ -137,7 +159,10 @@ impl Agent {
             self.dataplane.apply(&change);
         }
         let committed = self.dataplane.commit();
-        self.examine();
+        self.health.suspect |= committed.is_err();
+        if self.health.is_due() {
+            self.examine();
+        }
         while let Some(event) = self.engine.poll_event() {
             self.report(event);
         }
@@ -160,14 +185,14 @@ impl Agent {
 
     /// Logs what became wrong with the data plane, or right again.
     fn examine(&mut self) {
-        let ailing = self.dataplane.health();
-        if ailing != self.ailing {
-            match ailing.as_slice() {
+        let problems = self.dataplane.health();
+        if problems != self.health.problems {
+            match problems.as_slice() {
                 [] => tracing::info!("data plane is well again"),
-                reasons => tracing::warn!("data plane is degraded: {}", reasons.join("; ")),
+                problems => tracing::warn!("data plane is degraded: {}", problems.join("; ")),
             }
-            self.ailing = ailing;
         }
+        self.health = Health { problems, suspect: false, examined: Instant::now() };
     }
 
     /// Hands the next batch to a connection that can take one.

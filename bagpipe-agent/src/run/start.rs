@@ -9,7 +9,7 @@ use bagpipe_bgp::speaker::{PeerConfig, SpeakerConfig};
 use bagpipe_bgp::types::{Family, RouterId};
 use tokio::sync::mpsc;
 
-use super::{Agent, Claim, RunError, Saving};
+use super::{Agent, Claim, Health, RunError, Saving};
 use crate::api::{Limits, Listener, Request, Role, Service};
 use crate::config::{AddressError, Config, Driver, LocalAddress};
 use crate::dataplane::{self, Dataplane};
@@ -73,7 +73,7 @@ pub(super) async fn start(config: Config) -> Result<Agent, RunError> {
         started,
         converged: false,
         saving: Saving::default(),
-        ailing: Vec::new(),
+        health: Health::unknown(),
     };
     drop(agent.settle());
     Ok(agent)

@@ -208,6 +208,21 @@ mod tests {
     }
 
     #[test]
+    fn only_addresses_that_reach_beyond_the_link_are_read() {
+        let message = |family, scope, attribute, octets: &[u8]| {
+            let fixed = [[family, 24, 0, scope].as_slice(), &3_u32.to_ne_bytes()].concat();
+            Builder::new(libc::RTM_NEWADDR, 0, 0).fixed(&fixed).attribute(attribute, octets).finish()
+        };
+        let global = message(2, 0, libc::IFA_LOCAL, &[10, 0, 0, 1]);
+        assert_eq!(decode(&global, address), Some((3, "10.0.0.1".parse().unwrap())));
+        let six: std::net::Ipv6Addr = "2001:db8::1".parse().unwrap();
+        let global = message(10, 0, libc::IFA_ADDRESS, &six.octets());
+        assert_eq!(decode(&global, address), Some((3, six.into())));
+        assert_eq!(decode(&message(2, 253, libc::IFA_LOCAL, &[169, 254, 0, 1]), address), None);
+        assert_eq!(decode(&message(2, 0, libc::IFA_LABEL, b"eth0"), address), None);
+    }
+
+    #[test]
     fn a_route_through_a_gateway_of_the_other_family_is_read() {
         let via = [[10, 0].as_slice(), &[0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]].concat();
         let bytes = Builder::new(libc::RTM_NEWROUTE, 0, 0)
