@@ -434,7 +434,7 @@ fn a_full_map_degrades_an_instance_until_there_is_space() {
     assert_eq!(node.commit(), Ok(()), "it is told once");
     let health = node.tables.health();
     assert!(
-        health.len() == 1 && health[0].starts_with("instance 7 lacks 1 entries: map FDB is full"),
+        health.len() == 1 && health[0].starts_with("instance 7 lacks 1 entry: map FDB is full"),
         "{health:?}"
     );
     assert_eq!(node.tables.verify(&node.kernel.contents()), []);
