@@ -14,11 +14,15 @@ impl Tables {
             *missing.entry((vpn_of(key), remedy(failure))).or_default() += 1;
         }
         let missing = missing.into_iter().map(|((vpn, why), count)| match vpn {
-            Some(vpn) => format!("instance {vpn} lacks {count} entries: {why}"),
-            None => format!("{count} entries are missing: {why}"),
+            Some(vpn) => format!("instance {vpn} lacks {}: {why}", entries(count)),
+            None => format!("{} missing: {why}", entries(count)),
         });
         missing.chain(self.unattached.values().map(ToString::to_string)).collect()
     }
+}
+
+fn entries(count: usize) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
 }
 
 fn remedy(failure: &Failure) -> String {

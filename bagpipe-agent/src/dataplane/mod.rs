@@ -1,9 +1,9 @@
 //! The data plane: names become numbers, differences become map writes.
 //!
-//! [`Dataplane`] takes the engine's changes and netlink's events, both into [`tables`]: the desired state. A
-//! commit computes from it the entries of the BPF maps ([`entry`]), next hops ([`nexthops`], from what
-//! [`underlay`] knows of the way to each remote endpoint) and flood lists ([`floods`]), and writes what differs
-//! from what was written before. All of that is pure, over the [`kernel`] trait; [`host`] is the real one.
+//! [`Dataplane`] takes the engine's changes and netlink's events, both into `tables`: the desired state. A
+//! commit computes from it the entries of the BPF maps (`entry`), next hops (`nexthops`, from what
+//! `underlay` knows of the way to each remote endpoint) and flood lists (`floods`), and writes what differs
+//! from what was written before. All of that is pure, over the `kernel` trait; `host` is the real one.
 
 mod adopt;
 mod commit;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bagpipe_common::{Target, TargetKind};
+use bagpipe_common::{FloodKey, FloodScope, Target, TargetKind};
 use serde::Serialize;
 
 use super::entry::{Key, Map, Value};
@@ -80,7 +80,9 @@ impl Consistency<'_> {
                 Some(format!("instance {} in {}", port.vpn, Map::Vpns))
             }
             (Key::Fdb(fdb), Value::Target(target)) => self.target(fdb.vpn, target),
-            (Key::Flood(flood), Value::Target(target)) => self.target(flood.vpn, target),
+            (Key::Flood(flood), Value::Target(target)) if self.is_read(flood) => {
+                self.target(flood.vpn, target)
+            }
             (Key::Vpn(vpn), Value::Vpn(entry)) => self.vpn(*vpn, entry),
             (Key::Vni(vni), Value::Number(vpn)) => {
                 let entry = u16::try_from(*vpn).ok().and_then(|vpn| self.found.get(&Key::Vpn(vpn)));
@@ -102,6 +104,17 @@ impl Consistency<'_> {
         problem.map(|problem| Divergence::new(key, Some(problem), Some(value)))
     }
 
+    /// Whether an entry of a flood list is before the list's end. One behind it may be left of an agent that ended
+    /// before its grace did.
+    fn is_read(&self, key: &FloodKey) -> bool {
+        let count = match self.found.get(&Key::Vpn(key.vpn)) {
+            Some(Value::Vpn(vpn)) if key.scope == FloodScope::Local as u16 => vpn.local_ports,
+            Some(Value::Vpn(vpn)) => vpn.remote_endpoints,
+            _ => 0,
+        };
+        key.index < u32::from(count)
+    }
+
     fn has(&self, key: Key) -> bool {
         self.found.contains_key(&key)
     }
@@ -121,7 +134,7 @@ impl Consistency<'_> {
         let counts = [(0, entry.local_ports), (1, entry.remote_endpoints)];
         let missing = counts.into_iter().find_map(|(scope, count)| {
             (0..u32::from(count))
-                .map(|index| bagpipe_common::FloodKey { vpn, scope, index })
+                .map(|index| FloodKey { vpn, scope, index })
                 .find(|key| !self.has(Key::Flood(*key)))
         });
         missing.map(|key| format!("member {} of its flood list {}", key.index, key.scope))
