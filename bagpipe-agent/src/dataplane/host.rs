@@ -3,13 +3,16 @@
 use std::io;
 use std::net::IpAddr;
 
+use bagpipe_common::Settings;
+
 use super::entry::{Key, Map, Value};
 use super::kernel::Kernel;
 use super::maps::Maps;
 use super::netlink::request::Requests;
+use super::programs::{Programs, UnderlayMode};
 use super::sys::BatchError;
 use super::underlay::{NeighborId, Route};
-use super::{Config, DataplaneError};
+use super::{Config, DataplaneError, pins_of};
 
 /// Where programs are put. The one that loads them is [`super::programs`].
 pub(crate) trait Hooks {
@@ -48,8 +51,33 @@ pub(crate) trait Hooks {
 ///
 /// # Errors
 /// When they can't be loaded.
-pub(crate) fn load(_config: &Config) -> Result<Box<dyn Hooks>, DataplaneError> {
-    Err(DataplaneError::Programs("the eBPF programs were not built; run 'cargo xtask build-ebpf'".to_owned()))
+pub(crate) fn load(config: &Config) -> Result<Box<dyn Hooks>, DataplaneError> {
+    let settings = Settings { vxlan_port: config.vxlan_port, zero: [0; 3] };
+    Ok(Box::new(Programs::load(&pins_of(&config.instance), settings)?))
+}
+
+impl Hooks for Programs {
+    fn attach_port(&mut self, ifindex: u32) -> io::Result<()> {
+        Self::attach_port(self, ifindex).map_err(io::Error::other)
+    }
+
+    fn detach_port(&mut self, ifindex: u32) -> io::Result<()> {
+        Self::detach_port(self, ifindex).map_err(io::Error::other)
+    }
+
+    fn attach_underlay(&mut self, ifindex: u32) -> io::Result<()> {
+        let mode = Self::attach_underlay(self, ifindex, UnderlayMode::Auto).map_err(io::Error::other)?;
+        tracing::debug!(ifindex, ?mode, "underlay interface");
+        Ok(())
+    }
+
+    fn detach_underlay(&mut self, ifindex: u32) -> io::Result<()> {
+        Self::detach_underlay(self, ifindex).map_err(io::Error::other)
+    }
+
+    fn attach_stray(&mut self, ifindex: u32) -> io::Result<()> {
+        Self::attach_stray(self, ifindex).map_err(io::Error::other)
+    }
 }
 
 /// The kernel of this machine.

@@ -186,7 +186,7 @@ fn nexthop_of(driver: &Ebpf) -> super::NexthopView {
     driver.nexthops().pop().unwrap()
 }
 
-/// Lets the driver follow events until something holds, for a few seconds at most; then the maps must be right.
+/// Lets the driver follow events until something holds, for half a minute at most; then the maps must be right.
 async fn until(driver: &mut Ebpf, holds: impl Fn(&Ebpf) -> bool) {
     let wait = async {
         while !holds(driver) {
@@ -194,7 +194,7 @@ async fn until(driver: &mut Ebpf, holds: impl Fn(&Ebpf) -> bool) {
             driver.commit().unwrap();
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), wait).await.expect("the driver follows the kernel");
+    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("the driver follows the kernel");
     assert_eq!(driver.verify().unwrap(), []);
 }
 

@@ -92,8 +92,8 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum DataplaneError {
     /// The programs can't be loaded or attached.
-    #[error("{0}")]
-    Programs(String),
+    #[error(transparent)]
+    Programs(#[from] programs::LoadError),
     /// The pinned maps can't be used.
     #[error(transparent)]
     Maps(#[from] MapsError),

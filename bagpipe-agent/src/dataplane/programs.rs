@@ -20,6 +20,8 @@ use bagpipe_common::{
 
 pub use error::{AttachError, LoadError};
 
+use super::sys::interface_name;
+
 /// The object with the programs, or nothing where it was not built.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bagpipe-ebpf"));
 
@@ -186,7 +188,7 @@ impl Programs {
             remove_pin(&path)?;
         }
         let options = TcAttachOptions::TcxOrder(LinkOrder::default());
-        let interface = name_of(ifindex).map_err(|error| AttachError::Interface { ifindex, error })?;
+        let interface = interface_name(ifindex).map_err(|error| AttachError::Interface { ifindex, error })?;
         let id = program.attach_with_options(&interface, TcAttachType::Ingress, options).map_err(&failed)?;
         let link = program.take_link(id).map_err(&failed)?;
         let link: FdLink = link.try_into().map_err(AttachError::link(&path))?;
@@ -272,23 +274,7 @@ fn remove_pin(path: &Path) -> Result<(), AttachError> {
     }
 }
 
-/// The name of an interface of this network namespace.
-fn name_of(ifindex: u32) -> io::Result<String> {
-    for entry in fs::read_dir("/proc/self/net/dev_snmp6")? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if fs::read_to_string(format!("/proc/self/net/dev_snmp6/{name}"))?
-            .lines()
-            .next()
-            .and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
-            == Some(ifindex)
-        {
-            return Ok(name);
-        }
-    }
-    Err(io::ErrorKind::NotFound.into())
-}
-
 /// Whether an interface is a device of the machine, such as a NIC.
 fn is_hardware(ifindex: u32) -> bool {
-    name_of(ifindex).is_ok_and(|name| Path::new("/sys/class/net").join(name).join("device").exists())
+    interface_name(ifindex).is_ok_and(|name| Path::new("/sys/class/net").join(name).join("device").exists())
 }

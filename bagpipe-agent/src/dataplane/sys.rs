@@ -5,6 +5,7 @@
     reason = "this file is where the agent's unsafe code is; each use says why it is sound"
 )]
 
+use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -113,6 +114,21 @@ pub(crate) fn read_all(
         std::mem::swap(&mut cursor, &mut next);
         started = true;
     }
+}
+
+/// The name of an interface, in the network namespace of the calling thread.
+///
+/// # Errors
+/// `ENXIO` when there is none of this index.
+pub(crate) fn interface_name(ifindex: u32) -> io::Result<String> {
+    let mut name = [0_u8; libc::IF_NAMESIZE];
+    // SAFETY: the buffer is as large as the function asks for.
+    let result = unsafe { libc::if_indextoname(ifindex, name.as_mut_ptr().cast()) };
+    if result.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    let name = CStr::from_bytes_until_nul(&name).map_err(io::Error::other)?;
+    Ok(name.to_string_lossy().into_owned())
 }
 
 /// Sets the size of a socket's receive buffer, in bytes, beyond what the system allows to everybody.
