@@ -36,8 +36,9 @@ pub(crate) struct Instance {
     closed: bool,
 }
 
-/// How long the routes of a new route target take to come, generously: the reflector has them in memory.
-const LEARNING: Duration = Duration::from_secs(1);
+/// How long the routes of a new route target take to come: the reflector has them in memory. Longer would take
+/// newer routes for older ones.
+const LEARNING: Duration = Duration::from_millis(250);
 
 /// The routes that were put out.
 #[derive(Debug, Default)]
@@ -87,23 +88,29 @@ impl Instance {
     /// Attaches a MAC address to a port, with an IP address or, in place of all it has, with none.
     /// Tells whether anything changed.
     pub(crate) fn attach(&mut self, port: PortId, interface: &str, mac: MacAddr, ip: Option<IpAddr>) -> bool {
-        let ips_before = match self.local.macs.get(&mac) {
-            Some(entry) if ip.is_some_and(|ip| entry.ips.contains(&ip)) => return false,
-            Some(entry) if ip.is_none() && entry.ips.is_empty() => return false,
-            Some(entry) => entry.ips.clone(),
-            None => BTreeSet::new(),
-        };
-        self.local.add_port(port, interface);
-        let claim = self.remote.last_claim(&mac);
-        let entry = self.local.add_mac(port, mac, || claim.map_or(0, |claim| claim.next_sequence()));
-        entry.unheard |= claim.is_none() && self.learning.is_some();
+        let known = self.local.macs.get(&mac);
+        if known.is_some_and(|entry| entry.has(ip)) {
+            return false;
+        }
+        let replaced = known.filter(|_| ip.is_none()).map(|entry| entry.ips.clone()).unwrap_or_default();
+        if known.is_none() {
+            self.add_mac(port, interface, mac);
+        }
         match ip {
             Some(ip) => self.local.add_ip(mac, ip),
-            None => ips_before.iter().for_each(|ip| self.local.remove_ip(mac, *ip)),
+            None => replaced.iter().for_each(|ip| self.local.remove_ip(mac, *ip)),
         }
-        self.touch_port(port);
-        self.touch_mac(mac, ips_before.into_iter().chain(ip));
+        self.touch_mac(mac, replaced.into_iter().chain(ip));
         true
+    }
+
+    fn add_mac(&mut self, port: PortId, interface: &str, mac: MacAddr) {
+        let claim = self.remote.last_claim(&mac);
+        self.local.add_port(port, interface);
+        let entry = self.local.add_mac(port, mac, claim.map_or(0, |claim| claim.next_sequence()));
+        entry.unheard = claim.is_none() && self.learning.is_some();
+        self.touch_port(port);
+        self.touch_remote(mac);
     }
 
     /// Detaches an IP address of a MAC address, the MAC address with its last one, and its port with the last
@@ -113,6 +120,7 @@ impl Instance {
         let gone: Vec<IpAddr> = ip.map_or_else(|| entry.ips.iter().copied().collect(), |ip| vec![ip]);
         let last = ip.is_none_or(|ip| entry.ips.len() == 1 && entry.ips.contains(&ip));
         let port = if last {
+            self.touch_remote(mac);
             self.local.remove_mac(mac)
         } else {
             gone.iter().for_each(|ip| self.local.remove_ip(mac, *ip));
@@ -135,7 +143,7 @@ impl Instance {
         sequence: u32,
     ) {
         self.local.add_port(port, interface);
-        self.local.add_mac(port, mac, || sequence);
+        self.local.add_mac(port, mac, sequence);
         for ip in ips {
             self.local.add_ip(mac, *ip);
         }
@@ -187,7 +195,7 @@ impl Instance {
         self.touched.floods.insert(Target::Port(port));
     }
 
-    /// A MAC address of this node came, went or got other IP addresses.
+    /// A MAC address of this node came, went, or got or lost these IP addresses.
     fn touch_mac(&mut self, mac: MacAddr, ips: impl Iterator<Item = IpAddr>) {
         self.touched.macs.insert(mac);
         self.touched.routes.insert((mac, None));
@@ -195,7 +203,11 @@ impl Instance {
             self.touched.ips.insert(ip);
             self.touched.routes.insert((mac, Some(ip)));
         }
-        // What routes say about a MAC address of this node is not heard: see `neighbor`.
+    }
+
+    /// A MAC address came to this node or leaves it: what routes say about its IP addresses is heard no longer, or
+    /// again (see `neighbor`).
+    fn touch_remote(&mut self, mac: MacAddr) {
         self.touched.ips.extend(self.remote.ips_of(&mac));
     }
 

@@ -64,19 +64,14 @@ impl Local {
     }
 
     /// Adds a MAC address to a port, both new or known.
-    pub(crate) fn add_mac(
-        &mut self,
-        port: PortId,
-        mac: MacAddr,
-        sequence: impl FnOnce() -> u32,
-    ) -> &mut LocalMac {
+    pub(crate) fn add_mac(&mut self, port: PortId, mac: MacAddr, sequence: u32) -> &mut LocalMac {
         if let Some(port) = self.ports.get_mut(&port) {
             port.macs.insert(mac);
         }
         self.macs.entry(mac).or_insert_with(|| LocalMac {
             port,
             ips: BTreeSet::new(),
-            sequence: sequence(),
+            sequence,
             contested: false,
             unheard: false,
             description: None,

@@ -28,7 +28,8 @@ pub struct AttachRequest {
     pub vpn_instance_id: Option<String>,
     /// The MAC address.
     pub mac_address: Option<String>,
-    /// The IP address, with or without a prefix length. Without an address, any is allowed on the port.
+    /// The IP address, one more of the MAC address; with or without a prefix length. Without an address the MAC
+    /// address may use any, in place of those that it had.
     pub ip_address: Option<String>,
     /// The interface.
     pub local_port: Option<LocalPort>,

@@ -13,14 +13,13 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use super::effects::Effects;
-use super::error::{AttachError, DetachError, RestoreError};
+use super::error::{AttachError, DetachError};
 use super::imports::Imports;
 use super::instance::Instance;
 use super::numbers::Numbers;
 use super::originate::Originator;
 use super::remote::{RemoteRoute, RouteKey, classify};
 use super::request::{Attach, Detach};
-use super::store::{NextNumbers, Snapshot, StoredMac, StoredPort, StoredVpn};
 use crate::fib::{PortId, VpnId};
 
 /// What all instances have in common.
@@ -39,15 +38,15 @@ pub struct VpnsConfig {
 pub struct Vpns {
     config: VpnsConfig,
     pub(super) instances: BTreeMap<VpnId, Instance>,
-    names: FxHashMap<String, VpnId>,
-    interfaces: FxHashMap<String, (VpnId, PortId)>,
-    owners: FxHashMap<Vni, VpnId>,
+    pub(super) names: FxHashMap<String, VpnId>,
+    pub(super) interfaces: FxHashMap<String, (VpnId, PortId)>,
+    pub(super) owners: FxHashMap<Vni, VpnId>,
     imports: Imports,
-    numbers: Numbers,
-    ports: Numbers,
-    vnis: Numbers,
+    pub(super) numbers: Numbers,
+    pub(super) ports: Numbers,
+    pub(super) vnis: Numbers,
     /// Instances that something was told since the last time.
-    touched: BTreeSet<VpnId>,
+    pub(super) touched: BTreeSet<VpnId>,
     effects: Effects,
 }
 
@@ -196,7 +195,7 @@ impl Vpns {
         Attached { vpn: plan.vpn, port: plan.port, vni: plan.vni, created, changed }
     }
 
-    fn create(&mut self, vpn: VpnId, name: &str, vni: Vni) {
+    pub(super) fn create(&mut self, vpn: VpnId, name: &str, vni: Vni) {
         let originator = Originator {
             rd: RouteDistinguisher::from_ipv4(self.config.router_id, vpn),
             vni,
@@ -210,7 +209,7 @@ impl Vpns {
     }
 
     /// Imports other targets from now on. Routes that both old and new targets bring stay as they are.
-    fn set_import(&mut self, vpn: VpnId, targets: &BTreeSet<RouteTarget>) -> bool {
+    pub(super) fn set_import(&mut self, vpn: VpnId, targets: &BTreeSet<RouteTarget>) -> bool {
         let Some(instance) = self.instances.get_mut(&vpn) else { return false };
         let before = std::mem::replace(&mut instance.import, targets.clone());
         for target in targets.difference(&before) {
@@ -299,89 +298,6 @@ impl Vpns {
         effects
     }
 
-    /// All attachments and identifiers, to be stored.
-    #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            next: NextNumbers {
-                vpn: self.numbers.position(),
-                port: self.ports.position(),
-                vni: self.vnis.position(),
-            },
-            vpns: self.instances.values().map(store).collect(),
-        }
-    }
-
-    /// Takes up stored attachments.
-    ///
-    /// # Errors
-    /// The stored state contradicts itself.
-    pub fn restore(config: VpnsConfig, snapshot: &Snapshot) -> Result<Self, RestoreError> {
-        let mut vpns = Self::new(config);
-        for stored in &snapshot.vpns {
-            vpns.restore_vpn(stored)?;
-        }
-        vpns.numbers.resume(snapshot.next.vpn);
-        vpns.ports.resume(snapshot.next.port);
-        vpns.vnis.resume(snapshot.next.vni);
-        Ok(vpns)
-    }
-
-    fn restore_vpn(&mut self, stored: &StoredVpn) -> Result<(), RestoreError> {
-        let fault = |what, value: &dyn ToString, problem| RestoreError {
-            what,
-            value: value.to_string(),
-            vpn: stored.name.clone(),
-            problem,
-        };
-        if self.names.contains_key(&stored.name) {
-            return Err(fault("name", &stored.name, "is there twice"));
-        }
-        if stored.number == 0 || self.instances.contains_key(&stored.number) {
-            return Err(fault("number", &stored.number, "is zero or there twice"));
-        }
-        if self.owners.contains_key(&stored.vni) {
-            return Err(fault("VNI", &stored.vni, "is there twice"));
-        }
-        if stored.ports.is_empty() {
-            return Err(fault("instance", &stored.name, "has no ports"));
-        }
-        self.create(stored.number, &stored.name, stored.vni);
-        self.set_import(stored.number, &stored.import);
-        self.touched.insert(stored.number);
-        let Some(instance) = self.instances.get_mut(&stored.number) else { return Ok(()) };
-        instance.export.clone_from(&stored.export);
-        instance.description.clone_from(&stored.description);
-        if let Some(gateway) = stored.gateway {
-            instance.set_gateway(gateway);
-        }
-        for port in &stored.ports {
-            if !self.ports.range().contains(&port.number) || !self.ports.take(port.number) {
-                return Err(fault("port number", &port.number, "is out of range or there twice"));
-            }
-            let place = (stored.number, port.number);
-            if self.interfaces.insert(port.interface.clone(), place).is_some() {
-                return Err(fault("interface", &port.interface, "is there twice"));
-            }
-            if port.macs.is_empty() {
-                return Err(fault("interface", &port.interface, "has no MAC addresses"));
-            }
-            for StoredMac { mac, ips, sequence, description } in &port.macs {
-                if instance.local_mac(mac).is_some() {
-                    return Err(fault("MAC address", mac, "is there twice"));
-                }
-                if let Some(ip) = ips.iter().find(|ip| instance.local.owner(ip).is_some()) {
-                    return Err(fault("IP address", ip, "is there twice"));
-                }
-                instance.restore(port.number, &port.interface, *mac, ips, *sequence);
-                if let Some(entry) = instance.local.macs.get_mut(mac) {
-                    entry.description.clone_from(description);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Names of the instances that import a route with these attributes.
     #[must_use]
     pub fn importers(&self, attributes: &Attributes) -> Vec<String> {
@@ -448,35 +364,4 @@ fn assign<T: PartialEq + Clone>(place: &mut T, value: &T) -> bool {
         place.clone_from(value);
     }
     differs
-}
-
-fn store(instance: &Instance) -> StoredVpn {
-    let mac = |mac: &MacAddr| {
-        let entry = instance.local_mac(mac)?;
-        Some(StoredMac {
-            mac: *mac,
-            ips: entry.ips.clone(),
-            sequence: entry.sequence,
-            description: entry.description.clone(),
-        })
-    };
-    StoredVpn {
-        name: instance.name.clone(),
-        number: instance.id,
-        vni: instance.originator.vni,
-        import: instance.import.clone(),
-        export: instance.export.clone(),
-        gateway: instance.gateway,
-        description: instance.description.clone(),
-        ports: instance
-            .local
-            .ports
-            .iter()
-            .map(|(number, port)| StoredPort {
-                number: *number,
-                interface: port.interface.clone(),
-                macs: port.macs.iter().filter_map(mac).collect(),
-            })
-            .collect(),
-    }
 }

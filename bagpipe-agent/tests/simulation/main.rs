@@ -16,6 +16,7 @@
 )]
 
 mod host;
+mod migration;
 mod model;
 mod network;
 mod rng;
@@ -54,6 +55,13 @@ fn networks_come_to_the_right_state_whatever_happens() {
 fn a_restart_in_a_quiet_network_loses_nothing() {
     for seed in 1..=20 {
         scenario::quiet_restarts(seed);
+    }
+}
+
+#[test]
+fn a_thousand_migrations_leave_nothing_stale() {
+    for seed in 1..=4 {
+        migration::run(seed, 250);
     }
 }
 

@@ -136,6 +136,9 @@ impl Session {
 
     /// Takes bytes from the peer, cut anywhere.
     pub fn receive(&mut self, bytes: &[u8], now: Instant) {
+        if self.state == State::Closed {
+            return;
+        }
         self.input.extend_from_slice(bytes);
         while self.state != State::Closed {
             let max_length = self.max_receive_length();

@@ -5,6 +5,7 @@
 
 mod collision;
 mod establishment;
+mod histories;
 mod network;
 mod restart;
 mod routes;

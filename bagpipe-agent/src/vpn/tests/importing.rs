@@ -55,6 +55,18 @@ fn instances_that_import_the_same_target_both_get_the_route() {
 }
 
 #[test]
+fn what_one_instance_loses_another_keeps() {
+    let mut node = Node::new();
+    node.attach(&attach("tap0", 1, None));
+    node.attach(&in_vpn("green", attach("tap1", 2, None)));
+    node.announce(&remote(LOWER, 7, None));
+    node.attach(&Attach { import: [].into(), ..attach("tap0", 1, None) });
+    assert!(node.target(1, 7).is_none() && node.target(2, 7).is_some());
+    node.attach(&attach("tap0", 1, None));
+    assert!(node.target(1, 7).is_some());
+}
+
+#[test]
 fn import_targets_change_without_a_flap() {
     let mut node = Node::new();
     node.attach(&Attach { import: [target("64512:1"), target("64512:2")].into(), ..attach("tap0", 1, None) });

@@ -1,7 +1,7 @@
 use super::*;
 
 /// After this an instance has heard of other nodes.
-const LONG: Duration = Duration::from_secs(2);
+const LONG: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_new_instance_takes_the_first_routes_for_older_than_its_attachments() {
