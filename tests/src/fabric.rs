@@ -145,11 +145,19 @@ impl Fabric {
             underlay: Some(UNDERLAY),
             hold_time: 9,
         };
-        let agent = Agent::start(&self.lab, &bagpipe(), &node, &options)?;
+        self.agents.push(Agent::start(&self.lab, &bagpipe(), &node, &options)?);
+        self.add_host(number, number)
+    }
+
+    /// Makes a host behind a node, attached.
+    ///
+    /// # Errors
+    /// When the agent refuses the attachment.
+    pub fn add_host(&mut self, node: u8, number: u8) -> Result<(), LabError> {
+        let agent = &self.agents[usize::from(node) - 1];
         let host = Host::new(&self.lab, number)?;
-        host.link(&self.lab, &node, &port(&host))?;
+        host.link(&self.lab, agent.node(), &port(&host))?;
         agent.attach(&attachment(&host))?;
-        self.agents.push(agent);
         self.hosts.push(host);
         Ok(())
     }

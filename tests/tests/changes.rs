@@ -10,8 +10,10 @@ const PACE: Duration = Duration::from_millis(2);
 
 #[test]
 fn a_mac_moves_between_nodes() -> Result<(), LabError> {
-    let fabric = Fabric::new(3)?;
-    let moving = &fabric.hosts[0];
+    let mut fabric = Fabric::new(3)?;
+    fabric.add_host(1, 9)?;
+    fabric.settle()?;
+    let moving = &fabric.hosts[3];
     // There and back: the sequence number of MAC mobility must not stand in the way.
     for (from, to) in [(0, 1), (1, 2), (2, 0)] {
         let (left, right) = (&fabric.agents[from], &fabric.agents[to]);
