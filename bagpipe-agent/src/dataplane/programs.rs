@@ -272,17 +272,20 @@ fn remove_pin(path: &Path) -> Result<(), AttachError> {
     }
 }
 
-/// The name of an interface of this network namespace.
+/// The name of an interface of this thread's network namespace.
 fn name_of(ifindex: u32) -> io::Result<String> {
-    for entry in fs::read_dir("/proc/self/net/dev_snmp6")? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if fs::read_to_string(format!("/proc/self/net/dev_snmp6/{name}"))?
-            .lines()
-            .next()
-            .and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
-            == Some(ifindex)
-        {
-            return Ok(name);
+    // The first place is always of this namespace, but knows only interfaces that IPv6 can use.
+    let places: [(&str, &str); 2] = [("/proc/thread-self/net/dev_snmp6", ""), ("/sys/class/net", "ifindex")];
+    for (directory, file) in places {
+        for entry in fs::read_dir(directory).into_iter().flatten() {
+            let entry = entry?;
+            let path = if file.is_empty() { entry.path() } else { entry.path().join(file) };
+            let Ok(text) = fs::read_to_string(path) else { continue };
+            // "ifIndex 7" in the one, "7" in the other.
+            let first = text.lines().next().and_then(|line| line.split_whitespace().last());
+            if first.and_then(|number| number.parse().ok()) == Some(ifindex) {
+                return Ok(entry.file_name().to_string_lossy().into_owned());
+            }
         }
     }
     Err(io::ErrorKind::NotFound.into())
