@@ -1,6 +1,7 @@
 //! The programs on real interfaces: two nodes' programs between two hosts, and one node against the kernel's own
 //! VXLAN device. Maps are filled by hand.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -174,23 +175,27 @@ fn hosts_talk_through_the_port() {
     isolated("hosts_talk_through_the_port", || exercise(0));
 }
 
+fn exercise_driver(flags: u16) {
+    let (mut one, mut two, a, b) = two_nodes(flags);
+    for (node, interface) in [(&mut one, "u1"), (&mut two, "u2")] {
+        let program = node.xdp("underlay_xdp");
+        program.attach(interface, XdpMode::Driver).expect("the program attaches");
+    }
+    ping(&a, &["192.168.0.2"]);
+    ping(&b, &["fd00::1"]);
+    let _server = Server::new(&b);
+    assert_fast(tcp(&a, "192.168.0.2"), 0.5, "TCP, decapsulated in the driver");
+    report(&[&one, &two]);
+}
+
 #[test]
 fn decapsulated_in_the_driver() {
-    isolated("decapsulated_in_the_driver", || {
-        for flags in [port_flags::REDIRECT_PEER, 0] {
-            let (mut one, mut two, a, b) = two_nodes(flags);
-            for (node, interface) in [(&mut one, "u1"), (&mut two, "u2")] {
-                let program = node.xdp("underlay_xdp");
-                program.attach(interface, XdpMode::Driver).expect("the program attaches");
-            }
-            ping(&a, &["192.168.0.2"]);
-            ping(&b, &["fd00::1"]);
-            let _server = Server::new(&b);
-            assert_fast(tcp(&a, "192.168.0.2"), 0.5, "TCP, decapsulated in the driver");
-            report(&[&one, &two]);
-            ip(&["link", "del", "u1"]);
-        }
-    });
+    isolated("decapsulated_in_the_driver", || exercise_driver(port_flags::REDIRECT_PEER));
+}
+
+#[test]
+fn decapsulated_in_the_driver_and_sent_through_the_port() {
+    isolated("decapsulated_in_the_driver_and_sent_through_the_port", || exercise_driver(0));
 }
 
 #[test]
@@ -206,6 +211,41 @@ fn segments_of_mtu_size_cross_the_underlay() {
         let _server = Server::new(&b);
         assert_fast(tcp(&a, "192.168.0.2"), 0.5, "TCP, segmented before the underlay");
         report(&[&one, &two]);
+    });
+}
+
+/// Sends a frame with two tags from one host, and prints it as the other receives it.
+const TAGGED: &str = "
+from scapy.all import *
+import sys
+frame = Ether(src='02:00:00:00:00:0a', dst='02:00:00:00:00:0b') / Dot1AD(vlan=5) / Dot1Q(vlan=6) / \
+    IP(src='10.6.0.1', dst='10.6.0.2') / UDP(sport=1, dport=2) / (b'tagged' * 20)
+frame = frame if sys.argv[2] == '2' else Ether(bytes(frame)[:12] + bytes(frame)[16:])
+if sys.argv[1] == 'send':
+    sendp(frame, iface='eth0', verbose=False)
+else:
+    wanted = lambda got: b'tagged' in bytes(got)
+    ready = lambda: print('ready', flush=True)
+    got = sniff(iface='eth0', count=1, timeout=10, lfilter=wanted, started_callback=ready)
+    print('same' if got and bytes(got[0]) == bytes(frame) else [bytes(g).hex() for g in got], flush=True)
+";
+
+#[test]
+fn tags_cross_the_overlay() {
+    isolated("tags_cross_the_overlay", || {
+        let (one, two, a, b) = two_nodes(port_flags::REDIRECT_PEER);
+        for tags in ["1", "2"] {
+            let mut receiver = b.command("python3");
+            let receiver = receiver.args(["-c", TAGGED, "receive", tags]).stdout(Stdio::piped());
+            let mut receiver = receiver.spawn().expect("python3 runs");
+            let mut lines = BufReader::new(receiver.stdout.take().expect("its output")).lines();
+            assert_eq!(lines.next().expect("a line").expect("text"), "ready");
+            let _ = a.run("python3", &["-c", TAGGED, "send", tags]);
+            let result = lines.next().expect("a line").expect("text");
+            receiver.wait().expect("it ends");
+            report(&[&one, &two]);
+            assert_eq!(result, "same", "{tags} tags");
+        }
     });
 }
 
