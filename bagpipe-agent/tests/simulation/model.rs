@@ -1,6 +1,7 @@
 //! What is attached where, and the forwarding state that follows from it: computed anew from the definition,
-//! without any of the engine's indexes and history.
+//! without any of the engine's indexes and history. Only the numbers that a node chose are taken from it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -91,8 +92,28 @@ impl Model {
         here.map(|((node, _), _)| *node).collect()
     }
 
-    /// The forwarding state of a node. No MAC address is attached on two nodes any more.
-    pub(crate) fn expected(&self, node: usize, network: &BTreeMap<(usize, String), Numbers>) -> Fib {
+    /// The nodes that advertise a MAC address, the one with the best claim first: of those that hear of each other
+    /// only one does.
+    fn advertisers(&self, vpn: &str, mac: MacAddr, network: &Network) -> Vec<usize> {
+        let claim = |node: usize| {
+            let numbers = &network[&(node, vpn.to_owned())];
+            (Reverse(numbers.sequences[&mac]), numbers.endpoint)
+        };
+        let instance = |node: usize| &self.0[&(node, vpn.to_owned())];
+        let mut places = self.places(vpn, mac);
+        places.sort_by_key(|node| claim(*node));
+        let mut advertisers: Vec<usize> = Vec::new();
+        for node in places {
+            let hears = |other: &usize| !instance(node).import.is_disjoint(&instance(*other).export);
+            if !advertisers.iter().any(hears) {
+                advertisers.push(node);
+            }
+        }
+        advertisers
+    }
+
+    /// The forwarding state of a node.
+    pub(crate) fn expected(&self, node: usize, network: &Network) -> Fib {
         let mut fib = Fib::default();
         for ((_, name), instance) in self.0.iter().filter(|((at, _), _)| *at == node) {
             let own = &network[&(node, name.clone())];
@@ -105,21 +126,40 @@ impl Model {
                 fib.macs.insert((own.vpn, *mac), target);
                 add_neighbors(&mut fib, own.vpn, *mac, ips);
             }
-            for ((other, name), remote) in &self.0 {
-                if *other == node || instance.import.is_disjoint(&remote.export) {
+            let heard = |other: usize, name: &String| {
+                let remote = self.0.get(&(other, name.clone()));
+                remote.filter(|remote| other != node && !instance.import.is_disjoint(&remote.export))
+            };
+            let target = |numbers: &Numbers| Target::Vxlan { endpoint: numbers.endpoint, vni: numbers.vni };
+            for (other, name) in self.0.keys() {
+                if heard(*other, name).is_some() {
+                    let numbers = &network[&(*other, name.clone())];
+                    fib.floods.insert((own.vpn, target(numbers)));
+                    fib.endpoints.insert((own.vpn, numbers.endpoint));
+                }
+            }
+            for (name, mac) in self.macs() {
+                if instance.macs.contains_key(&mac) {
                     continue;
                 }
-                let numbers = &network[&(*other, name.clone())];
-                let target = Target::Vxlan { endpoint: numbers.endpoint, vni: numbers.vni };
-                fib.floods.insert((own.vpn, target));
-                fib.endpoints.insert((own.vpn, numbers.endpoint));
-                for (mac, (_, ips)) in &remote.macs {
-                    fib.macs.insert((own.vpn, *mac), Mac { target, any_ip: false });
-                    add_neighbors(&mut fib, own.vpn, *mac, ips);
+                for other in self.advertisers(&name, mac, network) {
+                    let Some(remote) = heard(other, &name) else { continue };
+                    let best = Mac { target: target(&network[&(other, name.clone())]), any_ip: false };
+                    fib.macs.entry((own.vpn, mac)).or_insert(best);
+                    add_neighbors(&mut fib, own.vpn, mac, &remote.macs[&mac].1);
                 }
             }
         }
         fib
+    }
+
+    /// All MAC addresses, with the names of their instances.
+    pub(crate) fn macs(&self) -> BTreeSet<(String, MacAddr)> {
+        let macs = self
+            .0
+            .iter()
+            .flat_map(|((_, vpn), instance)| instance.macs.keys().map(move |mac| (vpn.clone(), *mac)));
+        macs.collect()
     }
 }
 
@@ -133,16 +173,23 @@ pub(crate) struct Numbers {
     vpn: VpnId,
     vni: Vni,
     ports: BTreeMap<String, PortId>,
+    /// Sequence numbers of MAC mobility.
+    sequences: BTreeMap<MacAddr, u32>,
 }
+
+/// The identifiers of all instances, by node and name.
+pub(crate) type Network = BTreeMap<(usize, String), Numbers>;
 
 /// The identifiers of all instances of a node. None is given twice.
 pub(crate) fn numbers(engine: &Engine, endpoint: IpAddr) -> Vec<(String, Numbers)> {
     let named: Vec<_> = engine
         .vpns()
         .map(|vpn| {
-            let ports = engine.ports().filter(|port| port.vpn == vpn.name);
-            let ports = ports.map(|port| (port.interface, port.number)).collect();
-            (vpn.name, Numbers { endpoint, vpn: vpn.number, vni: vpn.vni, ports })
+            let views: Vec<_> = engine.ports().filter(|port| port.vpn == vpn.name).collect();
+            let ports = views.iter().map(|port| (port.interface.clone(), port.number)).collect();
+            let macs = views.iter().flat_map(|port| &port.macs);
+            let sequences = macs.map(|entry| (entry.mac, entry.sequence)).collect();
+            (vpn.name, Numbers { endpoint, vpn: vpn.number, vni: vpn.vni, ports, sequences })
         })
         .collect();
     let distinct =

@@ -26,6 +26,21 @@ fn routes_are_followed_with_the_vni_that_the_remote_advertises() {
 }
 
 #[test]
+fn endpoints_may_have_ipv6_addresses() {
+    let own = VpnsConfig { local_endpoint: ip("2001:db8::10"), ..config() };
+    let mut node = Node { vpns: Vpns::new(own), ..Node::new() };
+    node.attach(&attach("tap0", 1, Some("10.0.0.1")));
+    assert!(node.routes.values().all(|(_, attributes)| {
+        attributes.next_hop.is_some_and(|next_hop| next_hop.address == ip("2001:db8::10"))
+    }));
+    node.announce(&remote("2001:db8::9", 2, None));
+    node.announce(&multicast("2001:db8::9"));
+    assert_eq!(node.target(1, 2), Some(vxlan("2001:db8::9", 700)));
+    assert!(node.fib.floods.contains(&(1, vxlan("2001:db8::9", 700))));
+    assert!(node.announce(&remote("2001:db8::10", 3, None)).is_empty());
+}
+
+#[test]
 fn route_targets_alone_decide_what_is_imported() {
     let mut node = Node::new();
     node.attach(&Attach { vni: Vni::new(700), ..attach("tap0", 1, None) });

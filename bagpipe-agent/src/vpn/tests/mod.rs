@@ -162,7 +162,10 @@ fn multicast(endpoint: &str) -> Remote {
 
 impl Remote {
     fn nlri(&self) -> Nlri {
-        let IpAddr::V4(address) = self.endpoint else { panic!("IPv4 endpoints only") };
+        let address = match self.endpoint {
+            IpAddr::V4(address) => address,
+            IpAddr::V6(_) => "192.0.2.66".parse().unwrap(),
+        };
         let (rd, tag) = (RouteDistinguisher::from_ipv4(address, 1), self.tag);
         Nlri::Evpn(match self.mac {
             Some(mac) => EvpnRoute::MacIp {
