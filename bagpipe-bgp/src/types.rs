@@ -191,7 +191,8 @@ impl TryFrom<u32> for Vni {
     type Error = ParseError;
 
     fn try_from(number: u32) -> Result<Self, ParseError> {
-        Self::new(number).ok_or_else(|| ParseError::new("VNI", &number.to_string(), "a number from 0 to 16777215"))
+        Self::new(number)
+            .ok_or_else(|| ParseError::new("VNI", &number.to_string(), "a number from 0 to 16777215"))
     }
 }
 
@@ -229,6 +230,19 @@ impl LabelField {
     #[must_use]
     pub const fn mpls(self) -> u32 {
         Vni::from_octets(self.0).get() >> 4
+    }
+}
+
+impl fmt::Display for LabelField {
+    /// All 24 bits as a number: right for a VNI, and for an MPLS label together with its lower bits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.vni().fmt(f)
+    }
+}
+
+impl Serialize for LabelField {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(self.vni().get())
     }
 }
 
@@ -428,8 +442,8 @@ impl FromStr for RouteDistinguisher {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let assigned =
-            Assigned::parse(text).ok_or_else(|| ParseError::new("route distinguisher", text, ASSIGNED_FORMS))?;
+        let assigned = Assigned::parse(text)
+            .ok_or_else(|| ParseError::new("route distinguisher", text, ASSIGNED_FORMS))?;
         let (layout, [a, b, c, d, e, f]) = assigned.octets();
         Ok(Self([0, layout, a, b, c, d, e, f]))
     }
@@ -455,7 +469,17 @@ mod tests {
 
     #[test]
     fn malformed_route_targets_are_refused() {
-        for text in ["", "64512", "64512:", ":1", "a:1", "64512:4294967296", "10.0.0.1:65536", "4200000000:65536", "1:2:3"] {
+        for text in [
+            "",
+            "64512",
+            "64512:",
+            ":1",
+            "a:1",
+            "64512:4294967296",
+            "10.0.0.1:65536",
+            "4200000000:65536",
+            "1:2:3",
+        ] {
             assert!(text.parse::<RouteTarget>().is_err(), "{text}");
         }
     }
@@ -463,7 +487,14 @@ mod tests {
     #[test]
     fn malformed_mac_addresses_are_refused() {
         assert_eq!("02-00-00-00-00-0A".parse(), Ok(MacAddr([2, 0, 0, 0, 0, 10])));
-        for text in ["", "02:00:00:00:00", "02:00:00:00:00:00:00", "02:00:00:00:00:100", "02:00:00:00:00:+1x", "020000000001"] {
+        for text in [
+            "",
+            "02:00:00:00:00",
+            "02:00:00:00:00:00:00",
+            "02:00:00:00:00:100",
+            "02:00:00:00:00:+1x",
+            "020000000001",
+        ] {
             assert!(text.parse::<MacAddr>().is_err(), "{text}");
         }
     }

@@ -20,6 +20,8 @@ use bagpipe_common::{
 
 pub use error::{AttachError, LoadError};
 
+use super::sys::interface_name;
+
 /// The object with the programs, or nothing where it was not built.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bagpipe-ebpf"));
 
@@ -186,7 +188,7 @@ impl Programs {
             remove_pin(&path)?;
         }
         let options = TcAttachOptions::TcxOrder(LinkOrder::default());
-        let interface = name_of(ifindex).map_err(|error| AttachError::Interface { ifindex, error })?;
+        let interface = interface_name(ifindex).map_err(|error| AttachError::Interface { ifindex, error })?;
         let id = program.attach_with_options(&interface, TcAttachType::Ingress, options).map_err(&failed)?;
         let link = program.take_link(id).map_err(&failed)?;
         let link: FdLink = link.try_into().map_err(AttachError::link(&path))?;
@@ -272,26 +274,7 @@ fn remove_pin(path: &Path) -> Result<(), AttachError> {
     }
 }
 
-/// The name of an interface of this thread's network namespace.
-fn name_of(ifindex: u32) -> io::Result<String> {
-    // The first place is always of this namespace, but knows only interfaces that IPv6 can use.
-    let places: [(&str, &str); 2] = [("/proc/thread-self/net/dev_snmp6", ""), ("/sys/class/net", "ifindex")];
-    for (directory, file) in places {
-        for entry in fs::read_dir(directory).into_iter().flatten() {
-            let entry = entry?;
-            let path = if file.is_empty() { entry.path() } else { entry.path().join(file) };
-            let Ok(text) = fs::read_to_string(path) else { continue };
-            // "ifIndex 7" in the one, "7" in the other.
-            let first = text.lines().next().and_then(|line| line.split_whitespace().last());
-            if first.and_then(|number| number.parse().ok()) == Some(ifindex) {
-                return Ok(entry.file_name().to_string_lossy().into_owned());
-            }
-        }
-    }
-    Err(io::ErrorKind::NotFound.into())
-}
-
 /// Whether an interface is a device of the machine, such as a NIC.
 fn is_hardware(ifindex: u32) -> bool {
-    name_of(ifindex).is_ok_and(|name| Path::new("/sys/class/net").join(name).join("device").exists())
+    interface_name(ifindex).is_ok_and(|name| Path::new("/sys/class/net").join(name).join("device").exists())
 }

@@ -1,1 +1,354 @@
-//! Routing information bases.
+//! Routing information bases: Adj-RIB-In, best path, Adj-RIB-Out, for a leaf as for a route reflector.
+//!
+//! There are no sessions and no time here. UPDATEs come in by [`Rib::receive`], routes of this speaker by
+//! [`Rib::originate`]; [`Rib::next_update`] packs what a peer is to be told, and [`Rib::poll_change`] reports
+//! what the VPN instances of this speaker import.
+//!
+//! Made for many routes and many peers: a route is kept as it is encoded and typed on demand; attributes are held
+//! once; what a peer has yet to be told is a position in a log that all peers share.
+
+mod attributes;
+mod best_path;
+mod decision;
+mod export;
+mod importer;
+mod key;
+mod peer;
+mod rt_constraint;
+mod table;
+#[cfg(test)]
+mod tests;
+mod update_queue;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use rustc_hash::FxHashMap;
+
+use self::attributes::AttributeTable;
+use self::peer::{Peers, Slot};
+use self::rt_constraint::Target;
+use self::table::{FamilyId, Position, RouteId, Table};
+use crate::types::{Asn, Family, RouterId};
+use crate::wire::attribute::AsSegment;
+use crate::wire::message::Context;
+use crate::wire::{Attributes, Nlri, NlriBlock, Update};
+
+/// Names a peer for as long as the speaker knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+pub struct PeerId(pub u32);
+
+/// What the RIB knows about this speaker.
+#[derive(Clone, Debug)]
+pub struct RibConfig {
+    /// Own AS.
+    pub asn: Asn,
+    /// Own BGP identifier.
+    pub router_id: RouterId,
+    /// Own cluster identifier (RFC 4456 §7).
+    pub cluster_id: Ipv4Addr,
+    /// Own next hops: received routes that have one of them are ignored.
+    pub local_addresses: Vec<IpAddr>,
+}
+
+/// What the RIB knows about a peer whose session is up.
+#[derive(Clone, Debug)]
+pub struct RibPeer {
+    /// Its AS.
+    pub asn: Asn,
+    /// Its BGP identifier.
+    pub router_id: RouterId,
+    /// Its address.
+    pub address: IpAddr,
+    /// It is in the same AS (iBGP).
+    pub internal: bool,
+    /// It is a client of this route reflector (RFC 4456).
+    pub client: bool,
+    /// The families negotiated.
+    pub families: Vec<Family>,
+    /// How messages to it are encoded.
+    pub context: Context,
+}
+
+/// A path to an NLRI, received from a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// Attributes.
+    pub attributes: Arc<Attributes>,
+    /// The route as received, with its labels.
+    pub nlri: Nlri,
+    /// The peer it came from.
+    pub peer: PeerId,
+    /// Kept after the session went down (RFC 4724 §4.2).
+    pub stale: bool,
+}
+
+/// The best path of an NLRI changed, or there is none any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteChange {
+    /// The route; its key fields count (RFC 7432 §7).
+    pub nlri: Nlri,
+    /// The best path received from a peer.
+    pub best: Option<Path>,
+}
+
+/// A path held in the RIB, as shown to a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldPath {
+    /// The route, with its labels.
+    pub nlri: Nlri,
+    /// Attributes as received.
+    pub attributes: Arc<Attributes>,
+    /// The peer it came from; `None` for a route of this speaker.
+    pub peer: Option<PeerId>,
+    /// It is the best path.
+    pub best: bool,
+    /// Kept after the session went down (RFC 4724 §4.2).
+    pub stale: bool,
+}
+
+/// How many routes of a family a peer has sent and was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct FamilyCount {
+    /// The family.
+    pub family: Family,
+    /// Paths in the Adj-RIB-In.
+    pub received: usize,
+    /// Routes the peer holds of us: its Adj-RIB-Out.
+    pub sent: usize,
+}
+
+/// The routing information bases of one speaker.
+#[derive(Debug)]
+pub struct Rib {
+    config: RibConfig,
+    table: Table,
+    attributes: AttributeTable,
+    peers: Peers,
+    /// Targets that the instances of this speaker import, and how many of them do.
+    imports: FxHashMap<Target, usize>,
+    /// Routes with a change to report.
+    changes: VecDeque<RouteId>,
+    /// End-of-RIB markers are held back.
+    deferred: bool,
+}
+
+impl Rib {
+    /// An empty RIB without peers.
+    #[must_use]
+    pub fn new(config: RibConfig) -> Self {
+        Self {
+            config,
+            table: Table::default(),
+            attributes: AttributeTable::default(),
+            peers: Peers::default(),
+            imports: FxHashMap::default(),
+            changes: VecDeque::new(),
+            deferred: false,
+        }
+    }
+
+    /// A session was established. All routes that the peer is to have will be sent to it. Routes kept from its
+    /// last session stay until they are announced again or swept.
+    pub fn peer_up(&mut self, id: PeerId, facts: RibPeer) {
+        let slot = self.peers.find_or_add(id, &facts);
+        if self.peers.get(slot).is_some_and(|peer| peer.up) {
+            self.peer_down(id, &[]);
+        }
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let same = peer.facts.ranks_like(&facts);
+        peer.start(facts, &mut self.table);
+        if !same {
+            self.decide_all_of(slot);
+        }
+        self.peers.rest(slot);
+        self.peers.wake(slot);
+    }
+
+    /// A session went down. The routes of the families in `retain` are kept as stale (RFC 4724 §4.2), the others
+    /// are removed.
+    pub fn peer_down(&mut self, id: PeerId, retain: &[Family]) {
+        let Some(slot) = self.peers.slot(id) else { return };
+        self.peers.stop(slot);
+        for route_id in self.table.ids() {
+            let Some(route) = self.table.get_mut(route_id) else { continue };
+            route.sent_to.remove(slot);
+            let family = route.family;
+            if retain.contains(&self.table.family(family)) {
+                if let Some(route) = self.table.get_mut(route_id) {
+                    route.mark_stale(slot);
+                }
+            } else {
+                self.remove_from(Some(slot), route_id);
+            }
+            self.table.drop_if_dead(route_id);
+        }
+    }
+
+    /// Remove the routes of a peer that are still stale: it has not announced them again.
+    pub fn sweep(&mut self, id: PeerId, family: Family) {
+        let (Some(slot), Some(family)) = (self.peers.slot(id), self.table.family_id(family)) else { return };
+        for route_id in self.table.ids() {
+            let stale = self.table.get(route_id).is_some_and(|route| {
+                route.family == family
+                    && route.paths().iter().any(|path| path.stale && path.source == Some(slot))
+            });
+            if stale {
+                self.remove_from(Some(slot), route_id);
+            }
+        }
+    }
+
+    /// A peer was removed: nothing of it remains.
+    pub fn forget(&mut self, id: PeerId) {
+        if let Some(slot) = self.peers.slot(id) {
+            self.peer_down(id, &[]);
+            self.peers.remove(slot);
+        }
+    }
+
+    /// An UPDATE came in.
+    pub fn receive(&mut self, id: PeerId, update: &Update) {
+        let Some(slot) = self.peers.slot(id) else { return };
+        let Some(peer) = self.peers.get(slot).filter(|peer| peer.up) else { return };
+        let usable = !self.is_looped(&peer.facts, &update.attributes);
+        self.each(slot, &update.withdrawn, |rib, family, encoded| rib.remove(Some(slot), family, encoded));
+        if usable && !update.announced.is_empty() {
+            let held = self.attributes.intern(&update.attributes);
+            self.each(slot, &update.announced, |rib, family, encoded| {
+                rib.put(Some(slot), family, encoded, held);
+            });
+            self.attributes.release(held);
+        } else {
+            // An earlier path is replaced by one that is ignored: there is none.
+            self.each(slot, &update.announced, |rib, family, encoded| {
+                rib.remove(Some(slot), family, encoded);
+            });
+        }
+    }
+
+    /// Do something with each route of the families negotiated with a peer.
+    fn each(&mut self, slot: Slot, blocks: &[NlriBlock], mut action: impl FnMut(&mut Self, FamilyId, &[u8])) {
+        let mut encoded = BytesMut::new();
+        for block in blocks {
+            let Some(family) = self.table.family_id(block.family) else { continue };
+            if self.peers.get(slot).and_then(|peer| peer.position(family)).is_none() {
+                continue;
+            }
+            for nlri in block.iter().flatten() {
+                encoded.clear();
+                nlri.encode(&mut encoded);
+                action(self, family, &encoded);
+            }
+        }
+    }
+
+    /// Whether a path comes from this speaker, or from its cluster or AS: such a path is ignored.
+    fn is_looped(&self, peer: &RibPeer, attributes: &Attributes) -> bool {
+        let RibConfig { asn, router_id, cluster_id, local_addresses } = &self.config;
+        // RFC 4271 §5.1.3
+        let own_next_hop =
+            attributes.next_hop.is_some_and(|next_hop| local_addresses.contains(&next_hop.address));
+        if peer.internal {
+            // RFC 4456 §8
+            own_next_hop
+                || attributes.originator_id == Some(*router_id)
+                || attributes.cluster_list.contains(cluster_id)
+        } else {
+            // RFC 4271 §9.1.2
+            own_next_hop
+                || attributes.as_path.0.iter().any(|segment| match segment {
+                    AsSegment::Set(ases) | AsSegment::Sequence(ases) | AsSegment::Confederation(_, ases) => {
+                        ases.contains(asn)
+                    }
+                })
+        }
+    }
+
+    /// Send all routes of a family to a peer again (RFC 2918 §4).
+    pub fn refresh(&mut self, id: PeerId, family: Family) {
+        let (Some(slot), Some(family)) = (self.peers.slot(id), self.table.family_id(family)) else { return };
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        for reader in peer.readers.iter_mut().filter(|reader| reader.family == family) {
+            reader.position = Position::default();
+        }
+        self.peers.wake(slot);
+    }
+
+    /// Whether End-of-RIB markers are held back: after a restart, until the routes of the peers are known
+    /// (RFC 4724 §4.1).
+    pub fn defer_end_of_rib(&mut self, defer: bool) {
+        self.deferred = defer;
+        if !defer {
+            self.peers.wake_all();
+        }
+    }
+
+    /// The memberships of a peer are known, or were waited for long enough: VPN routes may flow to it
+    /// (RFC 4684 §6).
+    pub fn release_memberships(&mut self, id: PeerId) {
+        let Some(slot) = self.peers.slot(id) else { return };
+        if let Some(peer) = self.peers.get_mut(slot) {
+            peer.released = true;
+        }
+        self.peers.wake(slot);
+    }
+
+    /// Whether [`Rib::next_update`] may have something for a peer.
+    #[must_use]
+    pub fn has_updates(&self, id: PeerId) -> bool {
+        self.peers
+            .slot(id)
+            .is_some_and(|slot| !self.peers.is_idle(slot) && self.peers.get(slot).is_some_and(|peer| peer.up))
+    }
+
+    /// A peer for which there is something to send. It is reported again only after [`Rib::next_update`] was
+    /// `None` for it.
+    pub fn poll_peer_with_updates(&mut self) -> Option<PeerId> {
+        self.peers.poll_awake()
+    }
+
+    /// All paths held, those of a route together, the best first.
+    pub fn routes(&self) -> impl Iterator<Item = HeldPath> + '_ {
+        self.table.routes().flat_map(move |route| {
+            let family = self.table.family(route.family);
+            route.paths().iter().enumerate().filter_map(move |(position, path)| {
+                Some(HeldPath {
+                    nlri: key::decode(family, route.nlri_of(path))?,
+                    attributes: Arc::clone(&self.attributes.get(path.attributes)?.attributes),
+                    peer: path.source.and_then(|slot| self.peers.get(slot)).map(|peer| peer.id),
+                    best: position == 0,
+                    stale: path.stale,
+                })
+            })
+        })
+    }
+
+    /// How many routes came from a peer and went to it, per family.
+    #[must_use]
+    pub fn counts(&self, id: PeerId) -> Vec<FamilyCount> {
+        let peer = self.peers.slot(id).and_then(|slot| self.peers.get(slot));
+        peer.map(|peer| peer.counts(&self.table)).unwrap_or_default()
+    }
+
+    /// Select again wherever a peer has a path.
+    fn decide_all_of(&mut self, slot: Slot) {
+        for id in self.table.ids() {
+            let Some(route) = self.table.get(id) else { continue };
+            if route.paths().iter().any(|path| path.source == Some(slot)) {
+                let before = route.best().map(|path| (path.source, path.attributes));
+                self.decide(id, before, Some(slot));
+            }
+        }
+    }
+}
+
+impl RibPeer {
+    /// Whether paths from a peer rank and travel the same after it came back.
+    fn ranks_like(&self, other: &Self) -> bool {
+        (self.router_id, self.address, self.internal, self.client)
+            == (other.router_id, other.address, other.internal, other.client)
+    }
+}

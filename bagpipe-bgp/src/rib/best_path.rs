@@ -1,0 +1,148 @@
+//! Which of several paths is the best (RFC 4271 §9.1.2.2, RFC 4456 §9, RFC 7432 §15.1).
+//!
+//! Each rule removes paths from the whole set, so the outcome does not depend on the order of arrival; comparing
+//! paths in pairs would, because MED is compared only between paths from the same neighboring AS.
+
+use std::cmp::Reverse;
+use std::net::IpAddr;
+
+use rustc_hash::FxHashMap;
+
+use super::PeerId;
+use crate::types::{Asn, RouterId};
+use crate::wire::attribute::AsSegment;
+use crate::wire::{AsPath, Attributes, ExtendedCommunity, Origin};
+
+/// LOCAL_PREF of a path that has none.
+pub(super) const DEFAULT_LOCAL_PREF: u32 = 100;
+
+/// What of the attributes counts, read once when they are interned.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Preference {
+    sticky: bool,
+    sequence: u32,
+    local_pref: u32,
+    as_path_length: usize,
+    origin: Origin,
+    neighbor: Option<Asn>,
+    med: u32,
+    originator: Option<RouterId>,
+    cluster_list_length: usize,
+}
+
+impl Preference {
+    pub(super) fn of(attributes: &Attributes) -> Self {
+        // Without the community the sequence number is zero (RFC 7432 §15).
+        let mobility = attributes.extended_communities.iter().find_map(ExtendedCommunity::as_mac_mobility);
+        Self {
+            sticky: mobility.is_some_and(|mobility| mobility.sticky),
+            sequence: mobility.map_or(0, |mobility| mobility.sequence),
+            local_pref: attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF),
+            as_path_length: length(&attributes.as_path),
+            origin: attributes.origin,
+            neighbor: neighbor(&attributes.as_path),
+            med: attributes.med.unwrap_or(0),
+            originator: attributes.originator_id,
+            cluster_list_length: attributes.cluster_list.len(),
+        }
+    }
+}
+
+/// Number of ASes; a set counts as one (RFC 4271 §9.1.2.2 a), a confederation not at all (RFC 5065 §5.3).
+fn length(path: &AsPath) -> usize {
+    path.0
+        .iter()
+        .map(|segment| match segment {
+            AsSegment::Sequence(ases) => ases.len(),
+            AsSegment::Set(_) => 1,
+            AsSegment::Confederation(..) => 0,
+        })
+        .sum()
+}
+
+/// The neighboring AS of RFC 4271 §9.1.2.2 c; `None` for a path from within this AS.
+fn neighbor(path: &AsPath) -> Option<Asn> {
+    let segment = path.0.iter().find(|segment| !matches!(segment, AsSegment::Confederation(..)))?;
+    match segment {
+        AsSegment::Sequence(ases) => ases.first().copied(),
+        _ => None,
+    }
+}
+
+/// Where a path came from. The order is that of the last rules: a route of this speaker before any other.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origination {
+    /// This speaker.
+    Local,
+    /// A peer.
+    Peer { id: PeerId, internal: bool, router_id: RouterId, address: IpAddr },
+}
+
+/// A path to choose from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate<'a> {
+    pub(super) preference: &'a Preference,
+    pub(super) origination: Origination,
+}
+
+/// The position of the best path. `mobile`: MAC Mobility decides first.
+pub(super) fn best<'a>(candidates: impl Iterator<Item = Candidate<'a>>, mobile: bool) -> Option<usize> {
+    let mut left: Vec<(usize, Candidate<'a>)> = candidates.enumerate().collect();
+    keep(&mut left, |path| !matches!(path.origination, Origination::Local));
+    if mobile {
+        keep(&mut left, |path| Reverse((path.preference.sticky, path.preference.sequence)));
+    }
+    keep(&mut left, |path| Reverse(path.preference.local_pref));
+    keep(&mut left, |path| path.preference.as_path_length);
+    keep(&mut left, |path| path.preference.origin);
+    keep_lowest_med(&mut left);
+    keep(&mut left, Candidate::is_internal);
+    // RFC 4456 §9: ORIGINATOR_ID stands for the router identifier, and the CLUSTER_LIST breaks the next tie.
+    keep(&mut left, Candidate::router_id);
+    keep(&mut left, |path| path.preference.cluster_list_length);
+    keep(&mut left, Candidate::peer);
+    left.first().map(|(position, _)| *position)
+}
+
+/// Keep the paths with the lowest rank.
+fn keep<'a, R: Ord>(left: &mut Vec<(usize, Candidate<'a>)>, rank: impl Fn(&Candidate<'a>) -> R) {
+    if left.len() < 2 {
+        return;
+    }
+    if let Some(lowest) = left.iter().map(|(_, path)| rank(path)).min() {
+        left.retain(|(_, path)| rank(path) == lowest);
+    }
+}
+
+/// Of the paths from one neighboring AS, keep those with the lowest MED (RFC 4271 §9.1.2.2 c).
+fn keep_lowest_med(left: &mut Vec<(usize, Candidate<'_>)>) {
+    if left.len() < 2 {
+        return;
+    }
+    let mut lowest: FxHashMap<Option<Asn>, u32> = FxHashMap::default();
+    for (_, path) in left.iter() {
+        let med = lowest.entry(path.preference.neighbor).or_insert(u32::MAX);
+        *med = path.preference.med.min(*med);
+    }
+    left.retain(|(_, path)| lowest.get(&path.preference.neighbor) == Some(&path.preference.med));
+}
+
+impl Candidate<'_> {
+    fn is_internal(&self) -> bool {
+        matches!(self.origination, Origination::Peer { internal: true, .. })
+    }
+
+    fn router_id(&self) -> Option<RouterId> {
+        match self.origination {
+            Origination::Local => None,
+            Origination::Peer { router_id, .. } => Some(self.preference.originator.unwrap_or(router_id)),
+        }
+    }
+
+    fn peer(&self) -> Option<(IpAddr, PeerId)> {
+        match self.origination {
+            Origination::Local => None,
+            Origination::Peer { address, id, .. } => Some((address, id)),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What follows from a path that comes, changes or goes: the best path, the log, the importer.
+
+use super::Rib;
+use super::attributes::AttributesId;
+use super::export::Exporter;
+use super::peer::Slot;
+use super::rt_constraint::TargetPrefix;
+use super::table::{FamilyId, PathRecord, RouteId};
+use super::{best_path, key};
+use crate::types::Family;
+
+/// What the best path of a route was.
+type Best = Option<(Option<Slot>, AttributesId)>;
+
+fn identity(path: &PathRecord) -> (Option<Slot>, AttributesId) {
+    (path.source, path.attributes)
+}
+
+impl Rib {
+    /// A path was announced.
+    pub(super) fn put(
+        &mut self,
+        source: Option<Slot>,
+        family: FamilyId,
+        encoded: &[u8],
+        attributes: AttributesId,
+    ) {
+        let id = self.table.find_or_add(family, encoded);
+        let Some(route) = self.table.get_mut(id) else { return };
+        let before = route.best().map(identity);
+        self.attributes.refer(attributes);
+        let put = route.put(source, encoded, attributes);
+        if put.changed {
+            self.decide(id, before, source);
+        }
+        if let Some(released) = put.released {
+            self.attributes.release(released);
+        }
+        if put.new {
+            self.counted(source, family, TargetPrefix::of(encoded), 1);
+        }
+    }
+
+    /// A path was withdrawn.
+    pub(super) fn remove(&mut self, source: Option<Slot>, family: FamilyId, encoded: &[u8]) {
+        if let Some(id) = self.table.find(family, encoded) {
+            self.remove_from(source, id);
+        }
+    }
+
+    /// Remove the path that a source has in a route, if it has one.
+    pub(super) fn remove_from(&mut self, source: Option<Slot>, id: RouteId) {
+        let Some(route) = self.table.get_mut(id) else { return };
+        let before = route.best().map(identity);
+        let Some(removed) = route.remove(source) else { return };
+        let (family, prefix) = (route.family, TargetPrefix::of(route.nlri()));
+        self.decide(id, before, source);
+        self.attributes.release(removed.attributes);
+        self.counted(source, family, prefix, -1);
+    }
+
+    /// Select the best path again, and pass on what changed. `touched`: the source whose path is not what it was.
+    pub(super) fn decide(&mut self, id: RouteId, before: Best, touched: Option<Slot>) {
+        let Self { config, table, attributes, peers, .. } = self;
+        let Some(route) = table.get(id) else { return };
+        let name = table.family(route.family);
+        if route.paths().len() > 1 {
+            let exporter = Exporter { config, table, attributes, peers };
+            let candidates = route.paths().iter().filter_map(|path| exporter.candidate(path));
+            let best = best_path::best(candidates, key::is_mobile(name, route.nlri())).unwrap_or(0);
+            if let Some(route) = table.get_mut(id) {
+                route.promote(best);
+            }
+        }
+        let Some(route) = table.get(id) else { return };
+        let (family, after) = (route.family, route.best().map(identity));
+        if before.map(|(_, held)| held) != after.map(|(_, held)| held) {
+            if let Some((_, held)) = before {
+                table.unlink(id, held, attributes);
+            }
+            if let Some((_, held)) = after {
+                table.link(id, held, attributes);
+            }
+        }
+        // Of a membership a path other than the best may be what some peer holds (RFC 4684 §3.2).
+        let concerns_best = before != after || after.is_some_and(|(source, _)| source == touched);
+        if concerns_best || name == Family::ROUTE_TARGET {
+            self.changed(id, family);
+        }
+    }
+
+    /// The best path of a route changed.
+    fn changed(&mut self, id: RouteId, family: FamilyId) {
+        self.table.touch(id);
+        self.queue_change(id);
+        if !self.table.drop_if_dead(id) {
+            self.peers.wake_all();
+        }
+        if let Some(translation) = self.table.compact(family) {
+            self.peers.translate(family, &translation);
+        }
+    }
+
+    /// A peer has a path more or less. `prefix`: what the route asks for, if it is a membership.
+    fn counted(
+        &mut self,
+        source: Option<Slot>,
+        family: FamilyId,
+        prefix: Option<TargetPrefix>,
+        change: isize,
+    ) {
+        let Some(slot) = source else { return };
+        if let Some(peer) = self.peers.get_mut(slot) {
+            peer.count_received(family, change);
+        }
+        if self.table.family(family) == Family::ROUTE_TARGET
+            && let Some(prefix) = prefix
+        {
+            self.membership_changed(slot, prefix, change > 0);
+        }
+    }
+
+    /// A peer wants more or less: reconsider exactly the routes for which this makes a difference (RFC 4684 §3).
+    fn membership_changed(&mut self, slot: Slot, prefix: TargetPrefix, added: bool) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let affected =
+            if peer.up { self.attributes.with_target(prefix) } else { std::collections::BTreeSet::new() };
+        let unwanted = |peer: &super::peer::Peer, held: &AttributesId| {
+            self.attributes.get(*held).is_some_and(|held| !peer.memberships.want(&held.targets))
+        };
+        let affected: Vec<_> = if added {
+            let affected = affected.into_iter().filter(|held| unwanted(peer, held)).collect();
+            peer.memberships.add(prefix);
+            affected
+        } else {
+            peer.memberships.remove(prefix);
+            affected.into_iter().filter(|held| unwanted(peer, held)).collect()
+        };
+        for held in affected {
+            peer.reconsider.extend(self.table.with_attributes(held, &self.attributes));
+        }
+        if !peer.reconsider.is_empty() {
+            self.peers.wake(slot);
+        }
+    }
+}

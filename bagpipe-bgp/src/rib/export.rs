@@ -1,0 +1,147 @@
+//! What a peer is told: which path of a route, and with which attributes (RFC 4271 §9.1.3, RFC 4456, RFC 4684).
+
+use std::net::IpAddr;
+
+use super::attributes::{AttributeTable, AttributesId};
+use super::best_path::{self, Candidate, DEFAULT_LOCAL_PREF, Origination};
+use super::peer::{Peer, Peers, Slot};
+use super::table::{PathRecord, Route, Table};
+use super::{RibConfig, RibPeer};
+use crate::types::Family;
+use crate::wire::attribute::AsSegment;
+use crate::wire::{AsPath, Attributes, NextHop};
+
+/// Well-known communities (RFC 1997).
+const NO_EXPORT: u32 = 0xffff_ff01;
+const NO_ADVERTISE: u32 = 0xffff_ff02;
+const NO_EXPORT_SUBCONFED: u32 = 0xffff_ff03;
+
+/// The parts of the RIB that decide what is sent.
+#[derive(Clone, Copy)]
+pub(super) struct Exporter<'a> {
+    pub(super) config: &'a RibConfig,
+    pub(super) table: &'a Table,
+    pub(super) attributes: &'a AttributeTable,
+    pub(super) peers: &'a Peers,
+}
+
+impl<'a> Exporter<'a> {
+    /// The path of a route that a peer is to hold; `None` if it is not to hold the route.
+    pub(super) fn path(&self, slot: Slot, peer: &Peer, route: &'a Route) -> Option<&'a PathRecord> {
+        let best = route.best()?;
+        let family = self.table.family(route.family);
+        let path = match family {
+            Family::ROUTE_TARGET if peer.facts.internal => self.membership(slot, peer, route)?,
+            _ => best,
+        };
+        let attributes = self.attributes.get(path.attributes)?;
+        let kept_here = attributes.attributes.communities.iter().any(|community| match *community {
+            NO_ADVERTISE => true,
+            NO_EXPORT | NO_EXPORT_SUBCONFED => !peer.facts.internal,
+            _ => false,
+        });
+        let reflects_own = family == Family::ROUTE_TARGET && peer.facts.client;
+        let allowed = reflects_own || self.may_pass(slot, peer, path);
+        (allowed && !kept_here && peer.wants(family, &attributes.targets)).then_some(path)
+    }
+
+    /// Whether a path may go to a peer (RFC 4271 §9.2, RFC 4456 §6).
+    fn may_pass(&self, slot: Slot, peer: &Peer, path: &PathRecord) -> bool {
+        let Some(source_slot) = path.source else { return true };
+        let Some(source) = self.peers.get(source_slot).map(|source| &source.facts) else { return false };
+        if source_slot == slot {
+            return false;
+        }
+        if !(source.internal && peer.facts.internal) {
+            return true;
+        }
+        let originator = self.attributes.get(path.attributes).and_then(|held| held.attributes.originator_id);
+        (source.client || peer.facts.client) && originator.unwrap_or(source.router_id) != peer.facts.router_id
+    }
+
+    /// The path of a membership for an internal peer (RFC 4684 §3.2). A client gets the best path, be it its own:
+    /// so it learns that the reflector wants the target. For any other peer a path from a client stands in for
+    /// a best path that came from a non-client and so could not be sent to it.
+    fn membership(&self, slot: Slot, peer: &Peer, route: &'a Route) -> Option<&'a PathRecord> {
+        let best = route.best()?;
+        if peer.facts.client || self.may_pass(slot, peer, best) {
+            return Some(best);
+        }
+        let others: Vec<_> = route.paths().iter().filter(|path| self.may_pass(slot, peer, path)).collect();
+        let chosen = best_path::best(others.iter().filter_map(|path| self.candidate(path)), false)?;
+        others.get(chosen).copied()
+    }
+
+    /// What the decision process looks at.
+    pub(super) fn candidate(&self, path: &PathRecord) -> Option<Candidate<'a>> {
+        let preference = &self.attributes.get(path.attributes)?.preference;
+        let origination = match path.source {
+            None => Origination::Local,
+            Some(slot) => {
+                let Peer { id, facts, .. } = self.peers.get(slot)?;
+                let RibPeer { internal, router_id, address, .. } = *facts;
+                Origination::Peer { id: *id, internal, router_id, address }
+            }
+        };
+        Some(Candidate { preference, origination })
+    }
+
+    /// The attributes that go to a peer with a path. The next hop of VPN routes is kept: the tunnel ends there.
+    pub(super) fn attributes(
+        &self,
+        peer: &RibPeer,
+        family: Family,
+        held: AttributesId,
+        source: Option<Slot>,
+    ) -> Option<Attributes> {
+        let mut attributes = Attributes::clone(&self.attributes.get(held)?.attributes);
+        let source = source.and_then(|slot| self.peers.get(slot)).map(|source| &source.facts);
+        if peer.internal {
+            attributes.local_pref.get_or_insert(DEFAULT_LOCAL_PREF);
+            if let Some(source) = source.filter(|source| source.internal) {
+                // RFC 4456 §8.
+                attributes.originator_id.get_or_insert(source.router_id);
+                attributes.cluster_list.insert(0, self.config.cluster_id);
+            }
+        } else {
+            self.cross_border(&mut attributes, source.is_some());
+        }
+        if family == Family::ROUTE_TARGET && (peer.client || !peer.internal) {
+            // RFC 4684 §3.2: so that a client does not drop its own membership when it comes back.
+            attributes.originator_id = Some(self.config.router_id);
+            attributes.next_hop = Some(NextHop { address: self.address_toward(peer), link_local: None });
+        }
+        Some(attributes)
+    }
+
+    /// What changes on the way to another AS. The codec leaves out what is for internal peers alone: LOCAL_PREF,
+    /// ORIGINATOR_ID and CLUSTER_LIST.
+    fn cross_border(&self, attributes: &mut Attributes, received: bool) {
+        const NON_TRANSITIVE: u8 = 0x40;
+        prepend(&mut attributes.as_path, self.config.asn);
+        if received {
+            attributes.med = None; // RFC 4271 §5.1.4
+        }
+        // RFC 4360 §3
+        attributes.extended_communities.retain(|community| {
+            let [kind, ..] = community.0;
+            kind & NON_TRANSITIVE == 0
+        });
+    }
+
+    /// The own address of the peer's IP version.
+    fn address_toward(&self, peer: &RibPeer) -> IpAddr {
+        let same_version = |address: &&IpAddr| address.is_ipv4() == peer.address.is_ipv4();
+        self.config.local_addresses.iter().find(same_version).copied().unwrap_or(self.config.router_id.into())
+    }
+}
+
+/// Put an AS in front of a path (RFC 4271 §5.1.2).
+fn prepend(path: &mut AsPath, asn: u32) {
+    const LONGEST_SEGMENT: usize = 255;
+    path.0.retain(|segment| !matches!(segment, AsSegment::Confederation(..)));
+    match path.0.first_mut() {
+        Some(AsSegment::Sequence(ases)) if ases.len() < LONGEST_SEGMENT => ases.insert(0, asn),
+        _ => path.0.insert(0, AsSegment::Sequence(vec![asn])),
+    }
+}

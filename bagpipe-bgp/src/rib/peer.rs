@@ -1,0 +1,285 @@
+//! What the RIB keeps per peer.
+
+use std::collections::BTreeSet;
+
+use rustc_hash::FxHashMap;
+
+use super::rt_constraint::{Memberships, Target, is_constrained};
+use super::table::{FamilyId, Position, RouteId, Table, Translation};
+use super::update_queue::Pending;
+use super::{FamilyCount, PeerId, RibPeer};
+use crate::types::Family;
+
+/// A small number for a peer, used again after the peer is forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Slot(u32);
+
+/// A set of peers: one word for the first 64, more when there are more.
+#[derive(Debug, Default)]
+pub(super) struct PeerSet {
+    first: u64,
+    more: Option<Box<[u64]>>,
+}
+
+impl PeerSet {
+    pub(super) fn contains(&self, slot: Slot) -> bool {
+        let word = match slot.word() {
+            0 => self.first,
+            word => self.more.as_ref().and_then(|more| more.get(word - 1).copied()).unwrap_or(0),
+        };
+        word & slot.bit() != 0
+    }
+
+    /// Whether it was not there.
+    pub(super) fn insert(&mut self, slot: Slot) -> bool {
+        if slot.word() > self.more.as_ref().map_or(0, |more| more.len()) {
+            let mut grown = self.more.take().unwrap_or_default().into_vec();
+            grown.resize(slot.word(), 0);
+            self.more = Some(grown.into());
+        }
+        let Some(word) = self.word_mut(slot) else { return false };
+        let absent = *word & slot.bit() == 0;
+        *word |= slot.bit();
+        absent
+    }
+
+    /// Whether it was there.
+    pub(super) fn remove(&mut self, slot: Slot) -> bool {
+        let Some(word) = self.word_mut(slot) else { return false };
+        let present = *word & slot.bit() != 0;
+        *word &= !slot.bit();
+        present
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first == 0 && self.more.iter().all(|more| more.iter().all(|word| *word == 0))
+    }
+
+    fn word_mut(&mut self, slot: Slot) -> Option<&mut u64> {
+        match slot.word() {
+            0 => Some(&mut self.first),
+            word => self.more.as_mut()?.get_mut(word - 1),
+        }
+    }
+}
+
+impl Slot {
+    fn word(self) -> usize {
+        self.0 as usize / 64
+    }
+
+    fn bit(self) -> u64 {
+        1 << (self.0 % 64)
+    }
+}
+
+/// How far a peer has read the log of a family.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) family: FamilyId,
+    pub(super) position: Position,
+    /// The End-of-RIB marker has yet to be sent (RFC 4724 §2).
+    pub(super) end_of_rib_due: bool,
+}
+
+/// A peer: one that is up, or whose routes are kept although it is down.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) id: PeerId,
+    pub(super) facts: RibPeer,
+    pub(super) up: bool,
+    /// RT Constraint was negotiated.
+    pub(super) constrained: bool,
+    /// VPN routes may be sent to it: its memberships are known (RFC 4684 §6).
+    pub(super) released: bool,
+    pub(super) memberships: Memberships,
+    /// RT Constraint first.
+    pub(super) readers: Vec<Reader>,
+    /// Routes before the reader's position that a change of memberships concerns.
+    pub(super) reconsider: BTreeSet<RouteId>,
+    /// Routes read from the log, sorted so that those with the same attributes are together.
+    pub(super) window: Vec<Pending>,
+    counts: FxHashMap<FamilyId, Count>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    received: usize,
+    sent: usize,
+}
+
+impl Peer {
+    fn new(id: PeerId, facts: RibPeer) -> Self {
+        Self {
+            id,
+            facts,
+            up: false,
+            constrained: false,
+            released: false,
+            memberships: Memberships::default(),
+            readers: Vec::new(),
+            reconsider: BTreeSet::new(),
+            window: Vec::new(),
+            counts: FxHashMap::default(),
+        }
+    }
+
+    /// Start over: everything is to be sent.
+    pub(super) fn start(&mut self, facts: RibPeer, table: &mut Table) {
+        let mut families = facts.families.clone();
+        families.sort_by_key(|family| *family != Family::ROUTE_TARGET);
+        families.dedup();
+        self.constrained = families.contains(&Family::ROUTE_TARGET);
+        self.released = !self.constrained;
+        self.readers = families
+            .into_iter()
+            .filter_map(|family| table.family_id(family))
+            .map(|family| Reader { family, position: Position::default(), end_of_rib_due: true })
+            .collect();
+        self.facts = facts;
+        self.up = true;
+    }
+
+    /// Forget all about what is to be sent and was sent.
+    fn stop(&mut self) {
+        self.up = false;
+        self.readers.clear();
+        self.reconsider.clear();
+        self.window.clear();
+        for count in self.counts.values_mut() {
+            count.sent = 0;
+        }
+    }
+
+    /// Whether it asks for a route of this family with these targets (RFC 4684 §3).
+    pub(super) fn wants(&self, family: Family, targets: &[Target]) -> bool {
+        !self.constrained || !is_constrained(family) || self.memberships.want(targets)
+    }
+
+    /// Whether routes of this family are held back.
+    pub(super) fn waits(&self, family: Family) -> bool {
+        !self.released && is_constrained(family)
+    }
+
+    /// How far it has read a family; `None` if the family was not negotiated.
+    pub(super) fn position(&self, family: FamilyId) -> Option<Position> {
+        self.readers.iter().find(|reader| reader.family == family).map(|reader| reader.position)
+    }
+
+    pub(super) fn count_received(&mut self, family: FamilyId, change: isize) {
+        let count = self.counts.entry(family).or_default();
+        count.received = count.received.saturating_add_signed(change);
+    }
+
+    pub(super) fn count_sent(&mut self, family: FamilyId, change: isize) {
+        let count = self.counts.entry(family).or_default();
+        count.sent = count.sent.saturating_add_signed(change);
+    }
+
+    pub(super) fn counts(&self, table: &Table) -> Vec<FamilyCount> {
+        let mut counts: Vec<_> = self
+            .counts
+            .iter()
+            .map(|(id, count)| FamilyCount {
+                family: table.family(*id),
+                received: count.received,
+                sent: count.sent,
+            })
+            .collect();
+        counts.sort_by_key(|count| count.family);
+        counts
+    }
+}
+
+/// All peers; and which of them have something to read.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    slots: Vec<Option<Peer>>,
+    by_id: FxHashMap<PeerId, Slot>,
+    /// Peers that have read everything.
+    idle: BTreeSet<Slot>,
+    /// Peers that have something to read, and were not reported since they were last idle.
+    awake: BTreeSet<Slot>,
+}
+
+impl Peers {
+    pub(super) fn slot(&self, id: PeerId) -> Option<Slot> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub(super) fn get(&self, slot: Slot) -> Option<&Peer> {
+        self.slots.get(slot.0 as usize)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Peer> {
+        self.slots.get_mut(slot.0 as usize)?.as_mut()
+    }
+
+    /// The slot of a peer.
+    pub(super) fn find_or_add(&mut self, id: PeerId, facts: &RibPeer) -> Slot {
+        if let Some(slot) = self.slot(id) {
+            return slot;
+        }
+        let number = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
+        let slot = Slot(u32::try_from(number).unwrap_or(u32::MAX));
+        let peer = Some(Peer::new(id, facts.clone()));
+        match self.slots.get_mut(number) {
+            Some(place) => *place = peer,
+            None => self.slots.push(peer),
+        }
+        self.by_id.insert(id, slot);
+        slot
+    }
+
+    pub(super) fn remove(&mut self, slot: Slot) {
+        self.stop(slot);
+        if let Some(peer) = self.slots.get_mut(slot.0 as usize).and_then(Option::take) {
+            self.by_id.remove(&peer.id);
+        }
+    }
+
+    /// There is something to read for this peer.
+    pub(super) fn wake(&mut self, slot: Slot) {
+        if self.idle.remove(&slot) {
+            self.awake.insert(slot);
+        }
+    }
+
+    /// There is something to read for all peers.
+    pub(super) fn wake_all(&mut self) {
+        self.awake.append(&mut self.idle);
+    }
+
+    /// This peer has read everything.
+    pub(super) fn rest(&mut self, slot: Slot) {
+        self.awake.remove(&slot);
+        self.idle.insert(slot);
+    }
+
+    /// A session went down.
+    pub(super) fn stop(&mut self, slot: Slot) {
+        self.idle.remove(&slot);
+        self.awake.remove(&slot);
+        if let Some(peer) = self.get_mut(slot) {
+            peer.stop();
+        }
+    }
+
+    pub(super) fn is_idle(&self, slot: Slot) -> bool {
+        self.idle.contains(&slot)
+    }
+
+    pub(super) fn poll_awake(&mut self) -> Option<PeerId> {
+        let slot = self.awake.pop_first()?;
+        self.get(slot).map(|peer| peer.id)
+    }
+
+    /// A log was compacted.
+    pub(super) fn translate(&mut self, family: FamilyId, translation: &Translation) {
+        for peer in self.slots.iter_mut().flatten() {
+            for reader in peer.readers.iter_mut().filter(|reader| reader.family == family) {
+                translation.apply(&mut reader.position);
+            }
+        }
+    }
+}

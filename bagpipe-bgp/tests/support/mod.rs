@@ -1,0 +1,293 @@
+//! Random values of every wire type, and the way to and from bytes.
+
+// Each test program uses its own part of this module.
+#![allow(dead_code, missing_docs, unreachable_pub)]
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use bagpipe_bgp::types::{EthernetSegmentId, Family, LabelField, MacAddr, RouteDistinguisher};
+use bagpipe_bgp::wire::pmsi::{PmsiTunnel, PmsiTunnelKind};
+use bagpipe_bgp::wire::{
+    AsPath, AsSegment, Attributes, Context, EvpnRoute, ExtendedCommunity, Frame, Message, MessageError,
+    NextHop, Nlri, NlriBlock, Origin, RawAttribute, RouteTargetMembership, Update, UpdateWriter, frame,
+};
+use bytes::{Bytes, BytesMut};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+/// What a session between two bagpipe speakers agrees on.
+pub fn context() -> Context {
+    Context {
+        four_octet_as: true,
+        families: vec![Family::EVPN, Family::ROUTE_TARGET, Family::VPNV4, Family::VPNV6],
+        ..Context::default()
+    }
+}
+
+/// Decodes exactly one message.
+pub fn decode(bytes: &[u8], context: &Context) -> Result<Message, MessageError> {
+    let mut buffer = BytesMut::from(bytes);
+    let frame = frame(&mut buffer, context.max_length)?.expect("a whole message");
+    assert!(buffer.is_empty(), "one message");
+    Message::decode(frame, context)
+}
+
+/// The next of several messages.
+pub fn next(buffer: &mut BytesMut, context: &Context) -> Option<Frame> {
+    frame(buffer, context.max_length).expect("a header that is right")
+}
+
+pub fn decode_update(bytes: &[u8], context: &Context) -> Update {
+    match decode(bytes, context) {
+        Ok(Message::Update(update)) => update,
+        other => panic!("not an UPDATE: {other:?}"),
+    }
+}
+
+pub fn routes(block: &NlriBlock) -> Vec<Nlri> {
+    block.iter().collect::<Result<_, _>>().expect("only routes that are right")
+}
+
+/// One UPDATE with as many of the routes as fit, and those routes.
+pub fn announce(context: &Context, attributes: &Attributes, routes: &[Nlri]) -> (Bytes, Vec<Nlri>) {
+    let family = routes.first().map_or(Family::EVPN, Nlri::family);
+    let mut writer = UpdateWriter::announce(context, family, attributes);
+    let taken = routes.iter().take_while(|nlri| writer.push(nlri)).cloned().collect();
+    (writer.finish(), taken)
+}
+
+pub fn update(attributes: Attributes, announced: &[Nlri]) -> Update {
+    Update { attributes: Arc::new(attributes), announced: blocks(announced), ..Update::default() }
+}
+
+fn blocks(routes: &[Nlri]) -> Vec<NlriBlock> {
+    let mut bytes = BytesMut::new();
+    routes.iter().for_each(|nlri| nlri.encode(&mut bytes));
+    match routes.first() {
+        Some(first) => vec![NlriBlock { family: first.family(), bytes: bytes.freeze() }],
+        None => Vec::new(),
+    }
+}
+
+pub fn ipv4() -> impl Strategy<Value = Ipv4Addr> {
+    (1_u8..224, any::<[u8; 3]>()).prop_map(|(a, [b, c, d])| Ipv4Addr::new(a, b, c, d))
+}
+
+pub fn ipv6() -> impl Strategy<Value = Ipv6Addr> {
+    any::<[u8; 14]>().prop_map(|tail| {
+        let mut octets = [0x20; 16];
+        octets[2..].copy_from_slice(&tail);
+        Ipv6Addr::from(octets)
+    })
+}
+
+pub fn address() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![ipv4().prop_map(IpAddr::V4), ipv6().prop_map(IpAddr::V6)]
+}
+
+fn rd() -> impl Strategy<Value = RouteDistinguisher> {
+    (0_u8..3, any::<[u8; 6]>())
+        .prop_map(|(kind, [a, b, c, d, e, f])| RouteDistinguisher([0, kind, a, b, c, d, e, f]))
+}
+
+fn esi() -> impl Strategy<Value = EthernetSegmentId> {
+    prop_oneof![
+        Just(EthernetSegmentId::ZERO),
+        any::<[u8; 9]>().prop_map(|tail| {
+            let mut octets = [0; 10];
+            octets[1..].copy_from_slice(&tail);
+            EthernetSegmentId(octets)
+        })
+    ]
+}
+
+fn label() -> impl Strategy<Value = LabelField> {
+    any::<[u8; 3]>().prop_map(LabelField)
+}
+
+fn mac() -> impl Strategy<Value = MacAddr> {
+    any::<[u8; 6]>().prop_map(MacAddr)
+}
+
+/// Routes of types 1 to 5.
+pub fn known_route() -> impl Strategy<Value = EvpnRoute> {
+    prop_oneof![
+        (rd(), esi(), any::<u32>(), label())
+            .prop_map(|(rd, esi, tag, label)| EvpnRoute::EthernetAutoDiscovery { rd, esi, tag, label }),
+        (rd(), esi(), any::<u32>(), mac(), option::of(address()), label(), option::of(label())).prop_map(
+            |(rd, esi, tag, mac, ip, label, ip_label)| EvpnRoute::MacIp {
+                rd,
+                esi,
+                tag,
+                mac,
+                ip,
+                label,
+                ip_label
+            }
+        ),
+        (rd(), any::<u32>(), address()).prop_map(|(rd, tag, originator)| EvpnRoute::InclusiveMulticast {
+            rd,
+            tag,
+            originator
+        }),
+        (rd(), esi(), address()).prop_map(|(rd, esi, originator)| EvpnRoute::EthernetSegment {
+            rd,
+            esi,
+            originator
+        }),
+        (rd(), any::<u32>(), prefix(), label()).prop_map(
+            |(rd, tag, (prefix, prefix_length, gateway), label)| {
+                EvpnRoute::IpPrefix {
+                    rd,
+                    esi: EthernetSegmentId::ZERO,
+                    tag,
+                    prefix,
+                    prefix_length,
+                    gateway,
+                    label,
+                }
+            }
+        ),
+    ]
+}
+
+/// A network address, its length, and a gateway of the same family.
+fn prefix() -> impl Strategy<Value = (IpAddr, u8, IpAddr)> {
+    prop_oneof![
+        (any::<u32>(), 0_u8..=32, any::<u32>()).prop_map(|(bits, length, gateway)| {
+            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
+            (IpAddr::V4((bits & mask).into()), length, IpAddr::V4(gateway.into()))
+        }),
+        (any::<u128>(), 0_u8..=128, any::<u128>()).prop_map(|(bits, length, gateway)| {
+            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+            (IpAddr::V6((bits & mask).into()), length, IpAddr::V6(gateway.into()))
+        }),
+    ]
+}
+
+pub fn membership() -> impl Strategy<Value = RouteTargetMembership> {
+    prop_oneof![
+        Just(RouteTargetMembership::DEFAULT),
+        (32_u8..=96, any::<u32>(), any::<u64>()).prop_map(|(length, origin, target)| {
+            let mask = u64::MAX.checked_shl(96 - u32::from(length)).unwrap_or(0);
+            RouteTargetMembership { length, origin, target: (target & mask).to_be_bytes() }
+        })
+    ]
+}
+
+/// Routes of one family.
+pub fn nlri_list() -> impl Strategy<Value = Vec<Nlri>> {
+    let unknown = (6_u8..=255, vec(any::<u8>(), 0..40))
+        .prop_map(|(route_type, value)| EvpnRoute::Unknown { route_type, value: value.into() });
+    let vpn = (1_u8..=15, any::<[u8; 15]>()).prop_map(|(octets, bytes)| {
+        let mut nlri = vec![octets * 8];
+        nlri.extend(bytes.iter().take(octets.into()));
+        Nlri::Other(Family::VPNV4, nlri.into())
+    });
+    prop_oneof![
+        4 => vec(prop_oneof![9 => known_route(), 1 => unknown].prop_map(Nlri::Evpn), 1..80),
+        1 => vec(membership().prop_map(Nlri::RouteTarget), 1..80),
+        1 => vec(vpn, 1..80),
+    ]
+}
+
+pub fn as_path() -> impl Strategy<Value = AsPath> {
+    let asn = || prop_oneof![1_u32..=0xffff, 1_u32..];
+    vec(
+        prop_oneof![
+            3 => vec(asn(), 1..6).prop_map(AsSegment::Sequence),
+            1 => vec(asn(), 1..6).prop_map(AsSegment::Set),
+        ],
+        0..4,
+    )
+    .prop_map(|segments| {
+        // Two sequences in a row would be one.
+        let mut path: Vec<AsSegment> = Vec::new();
+        for segment in segments {
+            match (path.last_mut(), segment) {
+                (Some(AsSegment::Sequence(head)), AsSegment::Sequence(more)) => head.extend(more),
+                (_, segment) => path.push(segment),
+            }
+        }
+        AsPath(path)
+    })
+}
+
+fn pmsi() -> impl Strategy<Value = PmsiTunnel> {
+    (any::<bool>(), label(), address()).prop_map(|(flag, label, endpoint)| PmsiTunnel {
+        flags: flag.into(),
+        label,
+        tunnel: PmsiTunnelKind::IngressReplication(endpoint),
+    })
+}
+
+pub fn extended_community() -> impl Strategy<Value = ExtendedCommunity> {
+    let kinds = prop_oneof![Just([0x00, 0x02]), Just([0x01, 0x02]), Just([0x02, 0x02]), Just([0x06, 0x03]),];
+    let with_tail = (kinds, any::<[u8; 6]>())
+        .prop_map(|([kind, sub], [a, b, c, d, e, f])| ExtendedCommunity([kind, sub, a, b, c, d, e, f]));
+    let mobility = (any::<bool>(), any::<u32>()).prop_map(|(sticky, sequence)| {
+        ExtendedCommunity::mac_mobility(bagpipe_bgp::wire::community::MacMobility { sticky, sequence })
+    });
+    let tunnel = prop_oneof![
+        Just(bagpipe_bgp::wire::community::TunnelType::VXLAN),
+        Just(bagpipe_bgp::wire::community::TunnelType::MPLS)
+    ];
+    prop_oneof![4 => with_tail, 1 => mobility, 1 => tunnel.prop_map(ExtendedCommunity::encapsulation)]
+}
+
+/// Attributes that every implementation of the RFCs reads alike.
+pub fn common_attributes() -> impl Strategy<Value = Attributes> {
+    let origin = prop_oneof![Just(Origin::Igp), Just(Origin::Egp), Just(Origin::Incomplete)];
+    let first = (
+        (origin, as_path(), address()),
+        option::of(any::<u32>()),
+        option::of(any::<u32>()),
+        any::<bool>(),
+        option::of((1_u32.., ipv4())),
+        vec(any::<u32>(), 0..4),
+    );
+    let second = (
+        option::of(ipv4()),
+        vec(ipv4(), 0..4),
+        vec(extended_community(), 0..8),
+        vec(any::<[u32; 3]>(), 0..4),
+        option::of(pmsi()),
+    );
+    (first, second).prop_map(|(first, second)| {
+        let ((origin, as_path, next_hop), med, local_pref, atomic_aggregate, aggregator, communities) = first;
+        let (originator_id, cluster_list, extended_communities, large_communities, pmsi_tunnel) = second;
+        Attributes {
+            origin,
+            as_path,
+            next_hop: Some(next_hop.into()),
+            med,
+            local_pref,
+            atomic_aggregate,
+            aggregator,
+            communities,
+            originator_id,
+            cluster_list,
+            extended_communities,
+            large_communities,
+            pmsi_tunnel,
+            unknown: Vec::new(),
+        }
+    })
+}
+
+/// The above, and what is particular: unknown attributes, link-local next hops, values of extended length.
+pub fn attributes() -> impl Strategy<Value = Attributes> {
+    let unknown = option::of((prop_oneof![19_u8..=21, 23_u8..=31, 100_u8..=127], vec(any::<u8>(), 0..400)));
+    let more = (unknown, option::of(ipv6()), vec(extended_community(), 0..64));
+    (common_attributes(), more).prop_map(|(mut attributes, (unknown, link_local, communities))| {
+        attributes.extended_communities.extend(communities);
+        let raw = |(kind, value): (u8, Vec<u8>)| RawAttribute { flags: 0xe0, kind, value: value.into() };
+        attributes.unknown = unknown.map(raw).into_iter().collect();
+        if let Some(NextHop { address: IpAddr::V6(_), link_local: field }) = &mut attributes.next_hop {
+            *field = link_local;
+        }
+        attributes
+    })
+}
