@@ -6,7 +6,10 @@
 pub mod fabric;
 pub mod frr;
 pub mod gobgp;
+pub mod isolated;
 pub mod kernel;
+pub mod packet;
+pub mod programs;
 pub mod traffic;
 pub mod tshark;
 
@@ -34,8 +37,3 @@ pub fn bagpipe() -> PathBuf {
         }
     }
 }
-//! End-to-end tests: see `tests/tests`. Here is what they share.
-
-pub mod isolated;
-pub mod packet;
-pub mod programs;
