@@ -323,7 +323,7 @@ fn the_kernels_vxlan_device_understands_us() {
         ]);
         kernel.ip(&["link", "set", "vx", "up", "mtu", "1450"]);
         kernel.ip(&["addr", "add", "192.168.0.2/24", "dev", "vx"]);
-        let one = node("pa", "u1", (A, UNDERLAY_1), (B, UNDERLAY_2), port_flags::REDIRECT_PEER);
+        let mut one = node("pa", "u1", (A, UNDERLAY_1), (B, UNDERLAY_2), port_flags::REDIRECT_PEER);
         ping(&a, &["192.168.0.2"]);
         ping(&kernel, &["192.168.0.1"]);
         let server = Server::new(&kernel);
@@ -331,6 +331,14 @@ fn the_kernels_vxlan_device_understands_us() {
         drop(server);
         let _server = Server::new(&a);
         assert_fast(tcp(&kernel, "192.168.0.1"), 2.0, "TCP from the kernel");
+        // The kernel also resolves next hops, for ARP in the tunnel as for IP.
+        let mut unresolved = encap(UNDERLAY_1, UNDERLAY_2, ifindex("u1"), 1500);
+        (unresolved.flags, unresolved.destination_mac) = (0, Mac::default());
+        one.next_hop(1, unresolved);
+        ip(&["neigh", "flush", "dev", "u1"]);
+        a.ip(&["neigh", "flush", "dev", "eth0"]);
+        ping(&a, &["192.168.0.2"]);
+        assert_fast(tcp(&kernel, "192.168.0.1"), 2.0, "TCP over an unresolved next hop");
         report(&[&one]);
     });
 }
