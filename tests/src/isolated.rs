@@ -101,8 +101,11 @@ pub fn isolated(name: &str, body: impl FnOnce()) {
     }
     let namespace = Namespace::new();
     let test = env::current_exe().expect("the test's own path");
+    // In a namespace, 'ip' mounts a new /sys, without what was mounted in the old one. This mount ends with the test.
     let status = namespace
-        .command(&test.to_string_lossy())
+        .command("sh")
+        .args(["-c", "mount -t bpf bpf /sys/fs/bpf && exec \"$0\" \"$@\""])
+        .arg(test)
         .args([name, "--exact", "--nocapture", "--include-ignored"])
         .env(INSIDE, namespace.name())
         .status()

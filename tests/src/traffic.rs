@@ -27,12 +27,8 @@ pub fn wait_for_ping(node: &Node, target: &str) -> Result<(), LabError> {
 /// When iperf3 fails.
 pub fn tcp_throughput(client: &Node, server: &Node, address: &str) -> Result<f64, LabError> {
     let mut listening = server.spawn("iperf3", &["iperf3", "-s", "-1", "--forceflush"])?;
-    let before = listening.printed().len();
-    // The log goes on from one run to the next: only what is new counts.
-    listening.wait_ready(SOON, "iperf3 server", |process| {
-        let printed = process.printed();
-        printed.get(before..).or(Some(&printed)).filter(|text| text.contains("listening")).map(drop)
-    })?;
+    listening
+        .wait_ready(SOON, "iperf3 server", |process| process.printed().contains("listening").then_some(()))?;
     let text = client.run(&["iperf3", "-c", address, "-t", "1", "-J", "--connect-timeout", "5000"])?;
     listening.wait(SOON)?;
     let report = serde_json::from_str::<Value>(&text).unwrap_or_default();

@@ -133,59 +133,49 @@ fn provoke(reason: DropReason) {
     }
 }
 
-/// A packet to be segmented that is a tunnel's already: the program's own output, run through it again.
-fn provoke_tunnel_in_tunnel() {
+/// A packet that claims to be segments of nothing that the kernel knows: it does not let a program change it.
+fn provoke_encapsulation() {
     const GSO_SEGS: usize = 164;
     const GSO_SIZE: usize = 176;
     const CONTEXT: usize = 192;
     let mut node = node();
-    node.mac(VPN, UNDERLAY, port_any_ip(1));
-    node.mac(VPN, ROUTER, remote(1, REMOTE_VNI));
     let mut context = [0; CONTEXT];
     context[GSO_SEGS..GSO_SEGS + 4].copy_from_slice(&2u32.to_ne_bytes());
     context[GSO_SIZE..GSO_SIZE + 4].copy_from_slice(&500u32.to_ne_bytes());
     let packet = frame(B, A, IP_A, 1000);
-    let options = TestRunOptions {
-        data_in: Some(&packet),
-        ctx_in: Some(&context),
-        repeat: 2,
-        ..TestRunOptions::default()
-    };
+    let options =
+        TestRunOptions { data_in: Some(&packet), ctx_in: Some(&context), ..TestRunOptions::default() };
     node.classifier("port_ingress").test_run(options).expect("the program runs");
-    assert_eq!(node.drops(DropReason::TunnelInTunnel).packets, 1);
+    assert_eq!(node.drops(DropReason::Encapsulation).packets, 1);
 }
 
-/// A frame so large that the kernel does not let a program make it larger.
-fn provoke_encapsulation() {
+/// Segments in a tenant's own tunnel, from a host with offloads.
+fn provoke_tunnel_in_tunnel() {
     let mut node = node();
     let host = Namespace::new();
-    let mac = A.map(|byte| format!("{byte:02x}")).join(":");
-    ip(&[
-        "link",
-        "add",
-        "port",
-        "type",
-        "veth",
-        "peer",
-        "name",
-        "eth0",
-        "address",
-        &mac,
-        "netns",
-        host.name(),
-    ]);
-    ip(&["link", "set", "port", "up", "mtu", "60000"]);
-    host.ip(&["link", "set", "eth0", "up", "mtu", "60000"]);
-    host.ip(&["addr", "add", "192.168.0.1/24", "dev", "eth0"]);
-    host.ip(&["neigh", "add", "192.168.0.2", "lladdr", "02:00:00:00:00:0b", "dev", "eth0"]);
+    ip(&["link", "add", "port", "type", "veth", "peer", "name", "eth0", "netns", host.name()]);
+    ip(&["link", "set", "port", "up"]);
+    let tunnel = "type vxlan id 55 dstport 4789 local 192.168.0.1 remote 192.168.0.2";
+    for command in [
+        "link set eth0 address 02:00:00:00:00:0a",
+        "link set eth0 up",
+        "addr add 192.168.0.1/24 dev eth0",
+        "neigh add 192.168.0.2 lladdr 02:00:00:00:00:0b dev eth0",
+        &format!("link add tunnel {tunnel}"),
+        "link set tunnel up mtu 1300",
+        "addr add 10.55.0.1/24 dev tunnel",
+        "neigh add 10.55.0.2 lladdr 02:00:00:00:00:55 dev tunnel",
+    ] {
+        host.ip(&command.split(' ').collect::<Vec<_>>());
+    }
     let ifindex = std::fs::read_to_string("/sys/class/net/port/ifindex").expect("the interface");
-    let ifindex = ifindex.trim().parse().expect("an index");
-    node.interface(ifindex, 1);
-    node.next_hop(1, encap(LOCAL, REMOTE, ABSENT, 65_000));
+    node.interface(ifindex.trim().parse().expect("an index"), 1);
     node.classifier("port_ingress").attach("port", TcAttachType::Ingress).expect("the program attaches");
-    let ping = host.command("ping").args(["-c", "1", "-W", "1", "-s", "40000", "192.168.0.2"]).output();
-    assert!(!ping.expect("ping runs").status.success());
-    assert_eq!(node.drops(DropReason::Encapsulation).packets, 1);
+    // UDP_SEGMENT: one packet of five datagrams.
+    let send = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); \
+                s.setsockopt(17, 103, 1000); s.sendto(bytes(5000), ('10.55.0.2', 9))";
+    let _ = host.run("python3", &["-c", send]);
+    assert_eq!(node.drops(DropReason::TunnelInTunnel).packets, 1);
 }
 
 #[test]

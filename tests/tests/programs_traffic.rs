@@ -1,6 +1,7 @@
 //! The programs on real interfaces: two nodes' programs between two hosts, and one node against the kernel's own
 //! VXLAN device. Maps are filled by hand.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -8,7 +9,7 @@ use std::{fs, thread};
 use aya::programs::{TcAttachType, XdpMode};
 use bagpipe_common::{DropReason, FloodScope, Port, Vpn, mapped, port_flags};
 use bagpipe_tests::isolated::{Namespace, ip, isolated};
-use bagpipe_tests::packet::Mac;
+use bagpipe_tests::packet::{Ipv4, Mac, ethernet, tagged, udp};
 use bagpipe_tests::programs::{Copy, encap, port_any_ip, remote};
 
 const VPN: u16 = 7;
@@ -174,23 +175,27 @@ fn hosts_talk_through_the_port() {
     isolated("hosts_talk_through_the_port", || exercise(0));
 }
 
+fn exercise_driver(flags: u16) {
+    let (mut one, mut two, a, b) = two_nodes(flags);
+    for (node, interface) in [(&mut one, "u1"), (&mut two, "u2")] {
+        let program = node.xdp("underlay_xdp");
+        program.attach(interface, XdpMode::Driver).expect("the program attaches");
+    }
+    ping(&a, &["192.168.0.2"]);
+    ping(&b, &["fd00::1"]);
+    let _server = Server::new(&b);
+    assert_fast(tcp(&a, "192.168.0.2"), 0.5, "TCP, decapsulated in the driver");
+    report(&[&one, &two]);
+}
+
 #[test]
 fn decapsulated_in_the_driver() {
-    isolated("decapsulated_in_the_driver", || {
-        for flags in [port_flags::REDIRECT_PEER, 0] {
-            let (mut one, mut two, a, b) = two_nodes(flags);
-            for (node, interface) in [(&mut one, "u1"), (&mut two, "u2")] {
-                let program = node.xdp("underlay_xdp");
-                program.attach(interface, XdpMode::Driver).expect("the program attaches");
-            }
-            ping(&a, &["192.168.0.2"]);
-            ping(&b, &["fd00::1"]);
-            let _server = Server::new(&b);
-            assert_fast(tcp(&a, "192.168.0.2"), 0.5, "TCP, decapsulated in the driver");
-            report(&[&one, &two]);
-            ip(&["link", "del", "u1"]);
-        }
-    });
+    isolated("decapsulated_in_the_driver", || exercise_driver(port_flags::REDIRECT_PEER));
+}
+
+#[test]
+fn decapsulated_in_the_driver_and_sent_through_the_port() {
+    isolated("decapsulated_in_the_driver_and_sent_through_the_port", || exercise_driver(0));
 }
 
 #[test]
@@ -206,6 +211,51 @@ fn segments_of_mtu_size_cross_the_underlay() {
         let _server = Server::new(&b);
         assert_fast(tcp(&a, "192.168.0.2"), 0.5, "TCP, segmented before the underlay");
         report(&[&one, &two]);
+    });
+}
+
+/// Sends a frame from one host, and prints what the other receives, with the tag that the kernel keeps aside.
+const TAGGED: &str = "
+import socket, struct, sys
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+link.bind(('eth0', 0))
+link.settimeout(10)
+link.setsockopt(263, 8, 1)
+frame = bytes.fromhex(sys.argv[2])
+if sys.argv[1] == 'send':
+    link.send(frame)
+else:
+    print('ready', flush=True)
+    while True:
+        got, notes, _, _ = link.recvmsg(2000, 100)
+        if got[:12] == frame[:12]:
+            break
+    for _, _, note in notes:
+        status, _, _, _, _, control, kind = struct.unpack('=IIIHHHH', note)
+        if status & 0x10:
+            got = got[:12] + struct.pack('>HH', kind, control) + got[12:]
+    print(got.hex(), flush=True)
+";
+
+#[test]
+fn tags_cross_the_overlay() {
+    isolated("tags_cross_the_overlay", || {
+        let (one, two, a, b) = two_nodes(port_flags::REDIRECT_PEER);
+        let ip = Ipv4::new([10, 6, 0, 1], [10, 6, 0, 2], 17).packet(&udp(1, 2, &[0x55; 60]));
+        let once = tagged(&ethernet(B, A, 0x0800, &ip), 0x8100, 6);
+        for frame in [once.clone(), tagged(&once, 0x88a8, 5), tagged(&once, 0x8100, 5)] {
+            let frame: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
+            let mut receiver = b.command("python3");
+            let receiver = receiver.args(["-c", TAGGED, "receive", &frame]).stdout(Stdio::piped());
+            let mut receiver = receiver.spawn().expect("python3 runs");
+            let mut lines = BufReader::new(receiver.stdout.take().expect("its output")).lines();
+            assert_eq!(lines.next().expect("a line").expect("text"), "ready");
+            let _ = a.run("python3", &["-c", TAGGED, "send", &frame]);
+            let received = lines.next();
+            receiver.wait().expect("it ends");
+            report(&[&one, &two]);
+            assert_eq!(received.expect("a line").expect("text"), frame);
+        }
     });
 }
 

@@ -28,7 +28,8 @@ pub(crate) fn run_bagpipe(arguments: &[String]) -> Result<(), TaskError> {
 pub(crate) fn test(filter: Option<&str>) -> Result<(), TaskError> {
     debug()?;
     let mut command = cargo();
-    command.arg("test");
+    // All failures of a run are worth seeing, not only the first program's.
+    command.args(["test", "--no-fail-fast"]);
     if !is_root() {
         // Only the tests themselves: cargo goes on as the user, and so does what it builds.
         let host = host()?.to_uppercase().replace('-', "_");

@@ -8,7 +8,10 @@ pub(crate) fn check() -> Result<(), TaskError> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
     ebpf::build()?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
-    run(cargo().env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--workspace", "--no-deps"]))?;
+    // Private items are documented as well: then links to them lead somewhere.
+    let flags = "-D warnings -A rustdoc::private_intra_doc_links";
+    let scope = ["--workspace", "--no-deps", "--document-private-items"];
+    run(cargo().env("RUSTDOCFLAGS", flags).arg("doc").args(scope))?;
     // Not the advisories: they come from the network, and a commit would pass or fail by the day.
     run(cargo().args(["deny", "--workspace", "check", "bans", "licenses", "sources"]))
 }

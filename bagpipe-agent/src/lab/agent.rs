@@ -112,7 +112,7 @@ impl Agent {
         &self.socket
     }
 
-    /// What it logged so far.
+    /// What it logged so far, since it was last started.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.as_ref().map(Process::printed).unwrap_or_default()

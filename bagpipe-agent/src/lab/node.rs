@@ -94,13 +94,12 @@ impl Node {
     }
 
     /// Starts a program that goes on running; what it prints goes to `<node>-<name>.log` in the lab's
-    /// directory.
+    /// directory, or with a number if there is one already.
     ///
     /// # Errors
     /// When it can't be started.
     pub fn spawn(&self, name: &str, line: &[&str]) -> Result<Process, LabError> {
-        let log = self.directory.join(format!("{}-{name}.log", self.name));
-        Process::spawn(self.line(line), log)
+        Process::spawn(self.line(line), &self.directory, &format!("{}-{name}", self.name))
     }
 
     /// Runs `ip` in this namespace.

@@ -1,6 +1,7 @@
 //! A process that goes on running in a namespace.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -19,12 +20,8 @@ pub struct Process {
 impl Process {
     /// Starts it in a process group of its own, so that Ctrl-C in a terminal reaches only the owner of the lab,
     /// who then ends everything in order.
-    pub(super) fn spawn(mut command: Command, log: PathBuf) -> Result<Self, LabError> {
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .map_err(|source| LabError::file(&log, source))?;
+    pub(super) fn spawn(mut command: Command, directory: &Path, name: &str) -> Result<Self, LabError> {
+        let (file, log) = new_log(directory, name)?;
         let errors = file.try_clone().map_err(|source| LabError::file(&log, source))?;
         let child = command
             .process_group(0)
@@ -142,6 +139,22 @@ impl Drop for Process {
             self.end();
         }
     }
+}
+
+/// A log of its own for each process, also for the second of the same name.
+fn new_log(directory: &Path, name: &str) -> Result<(File, PathBuf), LabError> {
+    let names = (1_u32..).map(|number| match number {
+        1 => format!("{name}.log"),
+        _ => format!("{name}.{number}.log"),
+    });
+    for log in names.map(|name| directory.join(name)) {
+        match File::create_new(&log) {
+            Ok(file) => return Ok((file, log)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(LabError::file(&log, source)),
+        }
+    }
+    Err(LabError::file(directory, io::ErrorKind::AlreadyExists.into()))
 }
 
 /// Sends a signal by name to one process.

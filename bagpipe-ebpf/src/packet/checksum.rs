@@ -14,14 +14,9 @@ pub const fn fold(sum: u64) -> u16 {
 /// The sum of `bytes` as 16-bit words in network order; their number must be even.
 #[inline(always)]
 #[must_use]
-pub const fn sum<const N: usize>(bytes: &[u8; N]) -> u64 {
-    let mut total = 0;
-    let mut at = 0;
-    while at + 1 < N {
-        total += u16::from_be_bytes([bytes[at], bytes[at + 1]]) as u64;
-        at += 2;
-    }
-    total
+pub fn sum<const N: usize>(bytes: &[u8; N]) -> u64 {
+    const { assert!(N % 2 == 0) };
+    bytes.as_chunks::<2>().0.iter().map(|word| u64::from(u16::from_be_bytes(*word))).sum()
 }
 
 /// The checksum after one 16-bit word that it covers has changed (RFC 1624 equation 3).

@@ -58,7 +58,7 @@ impl OverIpv4 {
     /// (RFC 6040 §4.1, normal mode), and routers must not fragment (RFC 7348 §4.3).
     #[inline(always)]
     #[must_use]
-    pub const fn new(encap: &Encap, inner: Inner) -> Self {
+    pub fn new(encap: &Encap, inner: Inner) -> Self {
         let mut ip = Ipv4 {
             version_length: 0x45,
             traffic_class: inner.traffic_class,
@@ -81,7 +81,7 @@ impl OverIpv6 {
     /// label carries the hash of the inner flow (RFC 6438 §3).
     #[inline(always)]
     #[must_use]
-    pub const fn new(encap: &Encap, inner: Inner) -> Self {
+    pub fn new(encap: &Encap, inner: Inner) -> Self {
         let class = inner.traffic_class as u32;
         let udp = udp(inner);
         Self {

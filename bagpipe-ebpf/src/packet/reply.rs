@@ -66,7 +66,7 @@ impl NeighborAdvertisement {
     /// Who asks from the unspecified address looks for duplicates: all nodes are told (RFC 4861 §7.2.4).
     #[inline(always)]
     #[must_use]
-    pub const fn new(asker: Mac, source: [u8; 16], target: [u8; 16], mac: Mac, router: bool) -> Self {
+    pub fn new(asker: Mac, source: [u8; 16], target: [u8; 16], mac: Mac, router: bool) -> Self {
         let unspecified = u128::from_ne_bytes(source) == 0;
         let (destination, station) = if unspecified { ALL_NODES } else { (source, asker) };
         let solicited = if unspecified { 0 } else { SOLICITED };
@@ -101,7 +101,7 @@ impl NeighborAdvertisement {
 
     /// The sum that the checksum is made of: pseudo-header (RFC 8200 §8.1), message and option.
     #[inline(always)]
-    const fn sum(&self) -> u64 {
+    fn sum(&self) -> u64 {
         let NeighborMessage { kind, code, checksum, flags, target } = self.message;
         let [m0, m1, m2, m3, m4, m5] = self.mac;
         checksum::sum(&self.ip.source)
