@@ -6,7 +6,8 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use aya::programs::{TcAttachType, XdpMode};
+use aya::programs::tc::TcAttachOptions;
+use aya::programs::{LinkOrder, TcAttachType, XdpMode};
 use bagpipe_common::{DropReason, FloodScope, Port, Vpn, mapped, port_flags};
 use bagpipe_tests::isolated::{Namespace, ip, isolated};
 use bagpipe_tests::packet::{Ipv4, Mac, ethernet, tagged, udp};
@@ -181,11 +182,21 @@ fn exercise_driver(flags: u16) {
         let program = node.xdp("underlay_xdp");
         program.attach(interface, XdpMode::Driver).expect("the program attaches");
     }
+    // A program that comes first, knows no tunnel, and so delivers only what was decapsulated before it.
+    let mut first = Copy::load();
+    first.vpn(VPN, Vpn { vni: VNI, local_ports: 1, remote_endpoints: 0 });
+    first.port(1, Port { ifindex: ifindex("pb"), vpn: VPN, flags });
+    first.member(VPN, FloodScope::Local, 0, port_any_ip(1));
+    let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+    let program = first.classifier("underlay_ingress");
+    program.attach_with_options("u2", TcAttachType::Ingress, order).expect("the program attaches");
     ping(&a, &["192.168.0.2"]);
     ping(&b, &["fd00::1"]);
     let _server = Server::new(&b);
     assert_fast(tcp(&a, "192.168.0.2"), 0.5, "TCP, decapsulated in the driver");
-    report(&[&one, &two]);
+    report(&[&one, &two, &first]);
+    assert_ne!(first.counters("PORT_STATS", 1).tx_packets, 0);
+    assert_eq!(two.counters("PORT_STATS", 1).tx_packets, 0, "decapsulated behind the driver");
 }
 
 #[test]
