@@ -62,6 +62,19 @@ pub fn vxlan_device_of(instance: &str) -> String {
     format!("bp-{instance}").chars().take(15).collect()
 }
 
+/// The first address of an interface that reaches beyond its link, if it has one.
+///
+/// # Errors
+/// When netlink does not answer.
+pub fn address_of(interface: &str) -> Result<Option<IpAddr>, DataplaneError> {
+    let netlink = |error| DataplaneError::Netlink { action: "list addresses", error };
+    let mut requests = netlink::request::Requests::open().map_err(netlink)?;
+    let links = requests.links().map_err(netlink)?;
+    let index = links.iter().find(|link| link.name == interface).map(|link| link.index);
+    let addresses = requests.addresses().map_err(netlink)?;
+    Ok(addresses.into_iter().find(|(owner, _)| Some(*owner) == index).map(|(_, address)| address))
+}
+
 /// What the data plane is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {

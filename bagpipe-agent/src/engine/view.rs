@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bagpipe_bgp::rib::PeerId;
 use bagpipe_bgp::speaker::{PeerStatus, RouteSource, RouteStatus};
 use bagpipe_bgp::wire::{Attributes, Nlri};
 use serde::Serialize;
@@ -36,6 +37,12 @@ impl Engine {
     /// The BGP peers.
     pub fn peers(&self) -> impl Iterator<Item = PeerStatus> + '_ {
         self.speaker.peers()
+    }
+
+    /// One BGP peer.
+    #[must_use]
+    pub fn peer(&self, peer: PeerId) -> Option<PeerStatus> {
+        self.speaker.peer(peer)
     }
 
     /// All routes, received and originated.

@@ -94,6 +94,12 @@ impl Speaker {
         self.peers.iter().map(|(&peer, state)| self.status(peer, state))
     }
 
+    /// One peer.
+    #[must_use]
+    pub fn peer(&self, peer: PeerId) -> Option<PeerStatus> {
+        self.peers.get(&peer).map(|state| self.status(peer, state))
+    }
+
     /// All routes held: our own and those received.
     pub fn routes(&self) -> impl Iterator<Item = RouteStatus> + '_ {
         self.rib.routes().map(|held| {

@@ -85,6 +85,23 @@ fn link_info(info: &[u8], link: &mut Link) {
     }
 }
 
+/// An address of an interface (`struct ifaddrmsg`), unless it is good on its link or node only.
+#[must_use]
+pub(crate) fn address(message: &Message<'_>) -> Option<(u32, IpAddr)> {
+    let (fixed, rest) = message.split::<8>()?;
+    let [family, _, _, libc::RT_SCOPE_UNIVERSE, ..] = *fixed else { return None };
+    let (mut local, mut peer) = (None, None);
+    for (kind, value) in attributes(rest) {
+        match kind {
+            libc::IFA_LOCAL => local = ip(family, value),
+            libc::IFA_ADDRESS => peer = ip(family, value),
+            _ => {}
+        }
+    }
+    // IPv6 has no IFA_LOCAL unless the address is one end of a point-to-point link.
+    Some((u32_at(fixed, 4)?, local.or(peer)?))
+}
+
 /// A neighbour (`struct ndmsg`), with its MAC address if that is usable.
 #[must_use]
 pub(crate) fn neighbor(message: &Message<'_>) -> Option<(NeighborId, Option<Neighbor>)> {
@@ -188,6 +205,21 @@ mod tests {
         assert_eq!((link.index, link.name.as_str(), link.mtu, link.up), (5, "tap0", 1450, true));
         assert!(link.redirects_to_peer());
         assert_eq!(decode(&message(7), super::link), None, "a message of a bridge");
+    }
+
+    #[test]
+    fn only_addresses_that_reach_beyond_the_link_are_read() {
+        let message = |family, scope, attribute, octets: &[u8]| {
+            let fixed = [[family, 24, 0, scope].as_slice(), &3_u32.to_ne_bytes()].concat();
+            Builder::new(libc::RTM_NEWADDR, 0, 0).fixed(&fixed).attribute(attribute, octets).finish()
+        };
+        let global = message(2, 0, libc::IFA_LOCAL, &[10, 0, 0, 1]);
+        assert_eq!(decode(&global, address), Some((3, "10.0.0.1".parse().unwrap())));
+        let six: std::net::Ipv6Addr = "2001:db8::1".parse().unwrap();
+        let global = message(10, 0, libc::IFA_ADDRESS, &six.octets());
+        assert_eq!(decode(&global, address), Some((3, six.into())));
+        assert_eq!(decode(&message(2, 253, libc::IFA_LOCAL, &[169, 254, 0, 1]), address), None);
+        assert_eq!(decode(&message(2, 0, libc::IFA_LABEL, b"eth0"), address), None);
     }
 
     #[test]

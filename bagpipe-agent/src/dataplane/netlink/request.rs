@@ -52,6 +52,14 @@ impl Requests {
         })
     }
 
+    /// All addresses that reach beyond their link, with the index of their interface, in the kernel's order.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn addresses(&mut self) -> io::Result<Vec<(u32, IpAddr)>> {
+        self.dump(libc::RTM_GETADDR, &[0; 8], decode::address)
+    }
+
     /// The unicast route to an address, if there is one.
     ///
     /// # Errors
