@@ -55,9 +55,10 @@ fn conclude(context: &TcContext, result: Result<Action, DropReason>, length: u32
     }
 }
 
+/// Counts a drop, and with the feature `log` tells the agent's log of it.
 #[cfg_attr(not(feature = "log"), allow(unused_variables))]
 #[inline(always)]
-fn note(context: &impl aya_ebpf::EbpfContext, reason: DropReason, length: u32) {
+pub(crate) fn note(context: &impl aya_ebpf::EbpfContext, reason: DropReason, length: u32) {
     counters::dropped(reason, length);
     #[cfg(feature = "log")]
     aya_log_ebpf::debug!(context, "dropped {} bytes, reason {}", length, reason as u32);

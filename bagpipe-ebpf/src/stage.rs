@@ -6,9 +6,10 @@
 //! packet, a pointer to plain data, a number as the result.
 
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT};
+use aya_ebpf::programs::TcContext;
 use bagpipe_common::DropReason;
 
-use crate::counters;
+use crate::programs::note;
 use crate::skb::{Action, Skb};
 use crate::source::Sender;
 
@@ -35,7 +36,7 @@ pub(crate) fn run(
         Ok(Some(action)) => action,
         Ok(None) => CONTINUE,
         Err(reason) => {
-            counters::dropped(reason, length);
+            note(&TcContext::new(skb.as_raw()), reason, length);
             TC_ACT_SHOT as Action
         }
     }

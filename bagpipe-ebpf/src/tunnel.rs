@@ -101,7 +101,7 @@ fn is_ours(packet: Bytes, udp_at: usize, destination: Address) -> bool {
     u16::from_be_bytes(udp.destination) == vxlan_port() && unsafe { LOCALS.get(destination) }.is_some()
 }
 
-/// The instance that a VXLAN packet belongs to. Its UDP checksum may be left unchecked (RFC 7348 §4.1).
+/// The instance that a VXLAN packet belongs to. Its UDP checksum may be left unchecked (RFC 7348 §5).
 #[inline(always)]
 fn instance(packet: Bytes, udp_at: usize, length: u32, remote: Address) -> Result<u16, DropReason> {
     let udp = packet.at::<Udp>(udp_at).ok_or(DropReason::Malformed)?;

@@ -5,6 +5,7 @@
 
 mod error;
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -250,7 +251,9 @@ fn check_layout(
 }
 
 fn make_directory(path: &Path) -> Result<(), LoadError> {
-    fs::create_dir_all(path).map_err(|error| LoadError::Directory { path: path.to_owned(), error })
+    // Who can open a pin can change where packets go.
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| LoadError::Directory { path: path.to_owned(), error })
 }
 
 /// A pinned link, if there is one.

@@ -15,7 +15,7 @@ pub const fn fold(sum: u64) -> u16 {
 #[inline(always)]
 #[must_use]
 pub fn sum<const N: usize>(bytes: &[u8; N]) -> u64 {
-    const { assert!(N % 2 == 0) };
+    const { assert!(N.is_multiple_of(2)) };
     bytes.as_chunks::<2>().0.iter().map(|word| u64::from(u16::from_be_bytes(*word))).sum()
 }
 

@@ -168,9 +168,3 @@ impl AttachError {
         move |error| Self::Link { path: path.to_owned(), error }
     }
 }
-
-impl From<AttachError> for io::Error {
-    fn from(error: AttachError) -> Self {
-        Self::other(error)
-    }
-}
