@@ -74,6 +74,28 @@ pub enum Change {
     Endpoint(VpnId, IpAddr, bool),
 }
 
+impl Change {
+    /// The place of a change among changes that are made together: what is referred to is there before what
+    /// refers to it, and goes after it.
+    #[must_use]
+    pub const fn rank(&self) -> u8 {
+        match self {
+            Self::Vpn(_, Some(_)) => 0,
+            Self::Port(_, Some(_)) => 1,
+            Self::Endpoint(_, _, true) => 2,
+            Self::Mac(_, _, Some(_)) => 3,
+            Self::Neighbor(_, _, Some(_)) => 4,
+            Self::Flood(_, _, true) => 5,
+            Self::Flood(_, _, false) => 6,
+            Self::Neighbor(_, _, None) => 7,
+            Self::Mac(_, _, None) => 8,
+            Self::Endpoint(_, _, false) => 9,
+            Self::Port(_, None) => 10,
+            Self::Vpn(_, None) => 11,
+        }
+    }
+}
+
 /// The whole desired forwarding state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fib {
@@ -101,7 +123,7 @@ impl Fib {
             Change::Neighbor(vpn, ip, value) => set(&mut self.neighbors, (*vpn, *ip), *value),
             Change::Flood(vpn, target, wanted) => include(&mut self.floods, (*vpn, *target), *wanted),
             Change::Endpoint(vpn, endpoint, wanted) => {
-                include(&mut self.endpoints, (*vpn, *endpoint), *wanted)
+                include(&mut self.endpoints, (*vpn, *endpoint), *wanted);
             }
         }
     }

@@ -1,3 +1,7 @@
 //! The `bagpipe` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bagpipe_agent::cli::main()
+}

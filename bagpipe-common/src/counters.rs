@@ -70,6 +70,7 @@ drop_reasons! {
     15 SplitHorizon "split-horizon" "From the underlay: the destination is behind a remote endpoint; never sent back.",
     16 Unattached "unattached" "From an interface that is no longer attached to a VPN instance.",
     17 StrayTunnel "stray-tunnel" "VXLAN that reached the kernel's own tunnel device, not through an underlay interface.",
+    18 SamePort "same-port" "From a port: the destination is behind the same port, so the frame needs no switching.",
 }
 
 #[cfg(test)]

@@ -1,3 +1,96 @@
-fn main() {
-    println!("xtask");
+//! The project's own tasks. `cargo xtask demo` and `cargo xtask test` need nothing but Rust, a C compiler and
+//! the distribution's packages: they set up first whatever is missing.
+
+mod build;
+mod ci;
+mod command;
+mod ebpf;
+mod need;
+mod setup;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::command::TaskError;
+use crate::need::Purpose;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own tasks")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what is missing to build, to run the demo and the tests, and to check like the CI
+    Setup,
+    /// Build the eBPF programs
+    BuildEbpf,
+    /// Build the static release executable, with the eBPF programs in it
+    Build,
+    /// Build, and run `bagpipe` with these arguments, as root
+    Run {
+        /// Arguments of `bagpipe`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Set up, build, and run `bagpipe demo` with these arguments, as root
+    Demo {
+        /// Arguments of `bagpipe demo`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Set up, build, and run all tests, as root, or those whose name contains the filter
+    Test {
+        /// Part of a test's name
+        filter: Option<String>,
+    },
+    /// What the continuous integration runs: formatting, lints, documentation, dependencies, then all tests
+    Ci,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<(), TaskError> {
+    command::enter_workspace()?;
+    match task {
+        Task::Setup => setup::ensure(&[Purpose::Build, Purpose::Demo, Purpose::Test, Purpose::Check]),
+        Task::BuildEbpf => {
+            setup::ensure(&[Purpose::Build])?;
+            ebpf::build()
+        }
+        Task::Build => {
+            setup::ensure(&[Purpose::Build])?;
+            build::release()
+        }
+        Task::Run { arguments } => {
+            setup::ensure(&[Purpose::Build])?;
+            build::run_bagpipe(&arguments)
+        }
+        Task::Demo { arguments } => {
+            setup::ensure(&[Purpose::Build, Purpose::Demo])?;
+            build::run_bagpipe(&[vec!["demo".to_owned()], arguments].concat())
+        }
+        Task::Test { filter } => test(filter.as_deref()),
+        Task::Ci => {
+            setup::ensure(&[Purpose::Build, Purpose::Demo, Purpose::Test, Purpose::Check])?;
+            ci::check()?;
+            test(None)
+        }
+    }
+}
+
+fn test(filter: Option<&str>) -> Result<(), TaskError> {
+    setup::ensure(&[Purpose::Build, Purpose::Demo, Purpose::Test])?;
+    build::test(filter)
 }

@@ -1,1 +1,195 @@
-//! See the crate's documentation.
+//! The sockets of BGP: TCP around the sans-IO speaker.
+//!
+//! A task per connection reads and writes. What it reads goes through one bounded queue, so that a peer that
+//! sends faster than we think is held back by TCP. What it writes is pulled: the owner hands over the next
+//! batch only when the previous one is in the kernel, so that a peer that does not read holds back only itself.
+
+mod connection;
+mod listener;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bagpipe_bgp::speaker::ConnId;
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+pub use listener::ListenError;
+
+/// Events in the queue before readers wait.
+const QUEUE: usize = 64;
+
+/// How long the kernel may try to connect; the speaker's retry timer does the rest.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long last words may take to leave.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(2);
+
+/// What happened on a socket.
+#[derive(Debug)]
+pub enum Event {
+    /// Somebody connected.
+    Accepted(TcpStream, SocketAddr),
+    /// A connection that was asked for is there.
+    Connected(ConnId),
+    /// A connection that was asked for is not to be had.
+    ConnectFailed(ConnId, io::Error),
+    /// Bytes came in.
+    Received(ConnId, Bytes),
+    /// The last batch is in the kernel: the next may be written.
+    Written(ConnId),
+    /// The connection is gone; with an error unless the peer closed it.
+    Closed(ConnId, Option<io::Error>),
+}
+
+/// All sockets of the speaker.
+#[derive(Debug)]
+pub struct Sockets {
+    local_address: IpAddr,
+    connections: FxHashMap<u64, Connection>,
+    listeners: Vec<AbortHandle>,
+    events: mpsc::Sender<Event>,
+    inbox: mpsc::Receiver<Event>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    task: AbortHandle,
+    /// Where batches go; never more than one, and last words.
+    outgoing: mpsc::UnboundedSender<Bytes>,
+    established: bool,
+    /// No batch is on its way.
+    writable: bool,
+}
+
+impl Sockets {
+    /// No sockets yet. Connections are made from the local address.
+    #[must_use]
+    pub fn new(local_address: IpAddr) -> Self {
+        let (events, inbox) = mpsc::channel(QUEUE);
+        Self { local_address, connections: FxHashMap::default(), listeners: Vec::new(), events, inbox }
+    }
+
+    /// Accepts connections on an address; gives the address with the port that it got.
+    pub fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, ListenError> {
+        let (bound, task) = listener::listen(address, self.events.clone())?;
+        self.listeners.push(task);
+        Ok(bound)
+    }
+
+    /// Starts to connect.
+    pub fn connect(&mut self, conn: ConnId, remote: SocketAddr) {
+        let (local, events) = (self.local_address, self.events.clone());
+        let (outgoing, batches) = mpsc::unbounded_channel();
+        let task = tokio::spawn(async move {
+            let attempt = tokio::time::timeout(CONNECT_LIMIT, open(local, remote));
+            match attempt.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                Ok(stream) => {
+                    if events.send(Event::Connected(conn)).await.is_ok() {
+                        connection::run(conn, stream, &events, batches).await;
+                    }
+                }
+                Err(error) => drop(events.send(Event::ConnectFailed(conn, error)).await),
+            }
+        });
+        let task = task.abort_handle();
+        self.connections.insert(conn.0, Connection { task, outgoing, established: false, writable: false });
+    }
+
+    /// Takes an accepted connection into service.
+    pub fn adopt(&mut self, conn: ConnId, stream: TcpStream) {
+        let events = self.events.clone();
+        let (outgoing, batches) = mpsc::unbounded_channel();
+        let task = tokio::spawn(async move { connection::run(conn, stream, &events, batches).await });
+        let task = task.abort_handle();
+        self.connections.insert(conn.0, Connection { task, outgoing, established: true, writable: true });
+    }
+
+    /// Whether a batch may be written now.
+    #[must_use]
+    pub fn is_writable(&self, conn: ConnId) -> bool {
+        self.connections.get(&conn.0).is_some_and(|connection| connection.writable)
+    }
+
+    /// Writes a batch; [`Event::Written`] follows.
+    pub fn write(&mut self, conn: ConnId, batch: Bytes) {
+        if let Some(connection) = self.connections.get_mut(&conn.0) {
+            connection.writable = false;
+            // If the task is gone, its `Closed` is in the queue.
+            drop(connection.outgoing.send(batch));
+        }
+    }
+
+    /// Closes a connection, after last words if there are any.
+    pub fn close(&mut self, conn: ConnId, last_words: Bytes) {
+        let Some(connection) = self.connections.remove(&conn.0) else { return };
+        if connection.established {
+            // The task writes what is queued, and ends because the sender is gone; or, if the peer does not
+            // read any more, because its time is up.
+            drop(connection.outgoing.send(last_words));
+            tokio::spawn(async move {
+                tokio::time::sleep(LAST_WORDS_LIMIT).await;
+                connection.task.abort();
+            });
+        } else {
+            connection.task.abort();
+        }
+    }
+
+    /// Waits until connections are closed, at most as long as last words may take.
+    pub async fn finish(mut self) {
+        for listener in self.listeners.drain(..) {
+            listener.abort();
+        }
+        for (_, connection) in self.connections.drain() {
+            connection.task.abort();
+        }
+        drop(self.events);
+        // Every task holds a sender: the queue ends when the last of them does.
+        while self.inbox.recv().await.is_some() {}
+    }
+
+    /// The next event of a connection that is still in service. May be dropped and called again.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            let event = self.inbox.recv().await?;
+            let known = match &event {
+                Event::Accepted(..) => true,
+                Event::Connected(conn) | Event::Written(conn) => self.now_writable(*conn),
+                Event::Received(conn, _) => self.connections.contains_key(&conn.0),
+                Event::ConnectFailed(conn, _) | Event::Closed(conn, _) => {
+                    self.connections.remove(&conn.0).is_some()
+                }
+            };
+            if known {
+                return Some(event);
+            }
+        }
+    }
+
+    fn now_writable(&mut self, conn: ConnId) -> bool {
+        let Some(connection) = self.connections.get_mut(&conn.0) else { return false };
+        connection.established = true;
+        connection.writable = true;
+        true
+    }
+}
+
+async fn open(local: IpAddr, remote: SocketAddr) -> io::Result<TcpStream> {
+    let socket = match remote {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A peer of the other address family is reached from whatever address the kernel picks.
+    if local.is_ipv4() == remote.is_ipv4() {
+        socket.bind(SocketAddr::new(local, 0))?;
+    }
+    socket.connect(remote).await
+}
+
+#[cfg(test)]
+mod tests;

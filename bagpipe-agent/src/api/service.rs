@@ -1,0 +1,170 @@
+//! Paths and methods: from an HTTP request to a call, and from its answer to a response.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+
+use super::failure::Failure;
+use super::server::Limits;
+use super::{Call, Request, Requests, View};
+
+/// What a listener serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The REST API.
+    Api,
+    /// Counters for Prometheus, and nothing that changes anything.
+    Metrics,
+}
+
+/// What all connections share.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// What is served.
+    pub role: Role,
+    /// What `/ping` answers: a number that is another at each start, so that clients see restarts.
+    pub ping: u128,
+    /// Where calls go.
+    pub requests: Requests,
+}
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; version=0.0.4";
+
+type Body = Full<Bytes>;
+
+impl Service {
+    pub(super) async fn respond(
+        self,
+        limits: Limits,
+        request: hyper::Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        let (head, body) = request.into_parts();
+        let outcome = match self.role {
+            Role::Api => self.api(&head, body, limits).await,
+            Role::Metrics => self.metrics(&head).await,
+        };
+        Ok(outcome.unwrap_or_else(|failure| {
+            tracing::debug!("{} {}: {failure:?}", head.method, head.uri.path());
+            failure.response(&head.headers)
+        }))
+    }
+
+    async fn api(
+        &self,
+        head: &hyper::http::request::Parts,
+        body: Incoming,
+        limits: Limits,
+    ) -> Result<Response<Body>, Failure> {
+        match head.uri.path() {
+            "/" => reading(&head.method).map(|()| success(JSON, "{}")),
+            "/ping" => reading(&head.method).map(|()| success(JSON, self.ping.to_string())),
+            "/attach_localport" => {
+                let request = posted(head, body, limits).await?;
+                self.ask(Call::Attach(Box::new(request))).await.map(|body| success(JSON, body))
+            }
+            "/detach_localport" => {
+                let request = posted(head, body, limits).await?;
+                self.ask(Call::Detach(request)).await.map(|body| success(JSON, body))
+            }
+            path => match path.strip_prefix("/v1/").and_then(View::named) {
+                Some(view) => {
+                    reading(&head.method)?;
+                    self.ask(Call::View(view)).await.map(|body| success(JSON, body))
+                }
+                None => Err(Failure::new(StatusCode::NOT_FOUND, format!("There is nothing at {path}"))),
+            },
+        }
+    }
+
+    async fn metrics(&self, head: &hyper::http::request::Parts) -> Result<Response<Body>, Failure> {
+        match head.uri.path() {
+            "/metrics" => {
+                reading(&head.method)?;
+                self.ask(Call::View(View::Metrics)).await.map(|body| success(TEXT, body))
+            }
+            path => {
+                Err(Failure::new(StatusCode::NOT_FOUND, format!("There is nothing at {path}; see /metrics")))
+            }
+        }
+    }
+
+    async fn ask(&self, call: Call) -> Result<Bytes, Failure> {
+        let (reply, answer) = oneshot::channel();
+        let stopping = || Failure::new(StatusCode::SERVICE_UNAVAILABLE, "The agent is stopping");
+        self.requests.send(Request { call, reply }).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?.map_err(Failure::refused)
+    }
+}
+
+fn success(kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Full::new(body.into()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+fn reading(method: &Method) -> Result<(), Failure> {
+    if [Method::GET, Method::HEAD].contains(method) { Ok(()) } else { Err(Failure::method("GET, HEAD")) }
+}
+
+/// The JSON document of a POST.
+async fn posted<T: DeserializeOwned>(
+    head: &hyper::http::request::Parts,
+    body: Incoming,
+    limits: Limits,
+) -> Result<T, Failure> {
+    if head.method != Method::POST {
+        return Err(Failure::method("POST"));
+    }
+    let too_large = || {
+        let description = format!("The body has more than {} octets", limits.body);
+        Failure::new(StatusCode::PAYLOAD_TOO_LARGE, description)
+    };
+    // Who says beforehand that it is too long is not made to send it.
+    let announced =
+        head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limits.body) {
+        return Err(too_large());
+    }
+    let octets = match collect(Limited::new(body, limits.body), limits.patience).await {
+        Ok(octets) => octets,
+        Err(Incomplete::TooLarge) => return Err(too_large()),
+        Err(Incomplete::Late) => {
+            let description = format!("The body took more than {} s", limits.patience.as_secs_f32());
+            return Err(Failure::new(StatusCode::REQUEST_TIMEOUT, description));
+        }
+        Err(Incomplete::Broken(cause)) => {
+            return Err(Failure::refused(format_args!("cannot read the body: {cause}")));
+        }
+    };
+    // An empty body deserializes like an empty object would, which says less about what is wrong.
+    if octets.trim_ascii().is_empty() {
+        return Err(Failure::refused(
+            "No local port details received: the body is empty, and not a JSON object",
+        ));
+    }
+    serde_json::from_slice(&octets)
+        .map_err(|error| Failure::refused(format_args!("No local port details received: {error}")))
+}
+
+enum Incomplete {
+    TooLarge,
+    Late,
+    Broken(String),
+}
+
+async fn collect(body: Limited<Incoming>, patience: Duration) -> Result<Bytes, Incomplete> {
+    match tokio::time::timeout(patience, body.collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Incomplete::TooLarge),
+        Ok(Err(error)) => Err(Incomplete::Broken(error.to_string())),
+        Err(_) => Err(Incomplete::Late),
+    }
+}

@@ -1,0 +1,141 @@
+use clap::error::ErrorKind;
+use serde_json::{Value, json};
+
+use super::show::{What, rows};
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once("bagpipe").chain(line.split_whitespace()))
+}
+
+fn attach_requests(line: &str) -> Vec<Value> {
+    match parse(line).unwrap().command {
+        Command::Attach(args) => args.requests(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_words_of_the_contract_are_taken() {
+    for line in [
+        "agent",
+        "agent --config /etc/b.toml --check",
+        "agent --instance blue",
+        "--instance blue --socket /run/b.sock status -o json",
+        "attach --vpn v --type evpn --port tap0 --mac 02:00:00:00:00:01 --ip 10.0.0.1/24 --rt 64512:1 --vni 5 --gateway-ip 10.0.0.254",
+        "attach --vpn v --port tap0 --mac 02:00:00:00:00:01 --import-rt 64512:1 --export-rt 64512:2",
+        "detach --vpn v --type evpn --port tap0 --mac 02:00:00:00:00:01",
+        "show peers",
+        "show vpns -o json",
+        "show ports",
+        "show routes",
+        "show fdb",
+        "show neighbors",
+        "show nexthops",
+        "show rtc",
+        "show config",
+        "map ls",
+        "map dump FDB -o json",
+        "map verify",
+        "cleanup",
+        "completion bash",
+        "man",
+        "version",
+    ] {
+        if let Err(error) = parse(line) {
+            panic!("{line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_a_usage_error() {
+    for (line, expected) in [
+        ("", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+        ("nonsense", ErrorKind::InvalidSubcommand),
+        ("show nothing", ErrorKind::InvalidValue),
+        ("status -o xml", ErrorKind::InvalidValue),
+        ("attach --vpn v --port tap0 --mac 02:00:00:00:00:01", ErrorKind::MissingRequiredArgument),
+        ("attach --vpn v --port tap0 --rt 1:1", ErrorKind::MissingRequiredArgument),
+        ("attach --vpn v --type vpls --port tap0 --mac m --rt 1:1", ErrorKind::InvalidValue),
+        ("attach --vpn v --port tap0 --mac m --rt 1:1 --vni x", ErrorKind::ValueValidation),
+        ("--instance ../up status", ErrorKind::ValueValidation),
+        ("map dump", ErrorKind::MissingRequiredArgument),
+    ] {
+        assert_eq!(parse(line).unwrap_err().kind(), expected, "{line}");
+    }
+}
+
+#[test]
+fn an_attach_becomes_one_request_per_address() {
+    let line = "attach --vpn v --port tap0 --mac 02:00:00:00:00:01 --rt 64512:1 --import-rt 64512:2,64512:3";
+    let request = json!({
+        "vpn_type": "evpn",
+        "vpn_instance_id": "v",
+        "mac_address": "02:00:00:00:00:01",
+        "local_port": { "linuxif": "tap0" },
+        "import_rt": ["64512:1", "64512:2", "64512:3"],
+        "export_rt": ["64512:1"],
+    });
+    assert_eq!(attach_requests(line), std::slice::from_ref(&request));
+
+    let requests =
+        attach_requests(&format!("{line} --ip 10.0.0.1/24 --ip 2001:db8::1 --vni 9 --gateway-ip 10.0.0.254"));
+    let addresses: Vec<_> = requests.iter().map(|request| request["ip_address"].as_str().unwrap()).collect();
+    assert_eq!(addresses, ["10.0.0.1/24", "2001:db8::1"]);
+    assert!(requests.iter().all(|request| request["vni"] == 9 && request["gateway_ip"] == "10.0.0.254"));
+}
+
+#[test]
+fn an_absent_agent_is_named_with_the_command_that_starts_it() {
+    let socket = std::env::temp_dir().join(format!("bagpipe-absent-{}.sock", std::process::id()));
+    let failure = show::status(&Client::new(socket.clone(), "blue"), Format::Table).unwrap_err();
+    assert!(matches!(failure, Failure::Unreachable(_)));
+    let text = failure.to_string();
+    assert!(text.contains(&socket.display().to_string()), "{text}");
+    assert!(text.contains("bagpipe agent --instance blue --config /etc/bagpipe/bagpipe.toml"), "{text}");
+}
+
+#[test]
+fn a_port_has_a_row_for_each_of_its_mac_addresses() {
+    let ports = json!([{
+        "vpn": "blue",
+        "interface": "tap0",
+        "number": 1,
+        "macs": [
+            { "mac": "02:00:00:00:00:01", "ips": ["10.0.0.1", "2001:db8::1"], "sequence": 0, "advertised": true },
+            { "mac": "02:00:00:00:00:02", "ips": [], "sequence": 3, "advertised": false },
+        ],
+    }]);
+    let text = table::render(What::Ports.view().1, &rows(What::Ports, ports));
+    let expected = "\
+INTERFACE  VPN   MAC                IP                    SEQUENCE  ADVERTISED
+tap0       blue  02:00:00:00:00:01  10.0.0.1,2001:db8::1  0         yes
+tap0       blue  02:00:00:00:00:02  -                     3         no
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn what_a_peer_says_does_not_speak_to_the_terminal() {
+    let text = table::render(&[("ERROR", "/error")], &[json!({ "error": "\u{1b}[2J\nx" })]);
+    assert_eq!(text, "ERROR\n\u{fffd}[2J\u{fffd}x\n");
+}
+
+#[test]
+fn the_manual_and_completions_name_every_command() {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut page).unwrap();
+    let mut script = Vec::new();
+    clap_complete::generate(clap_complete::Shell::Bash, &mut Cli::command(), "bagpipe", &mut script);
+    for command in Cli::command().get_subcommands() {
+        for text in [&page, &script] {
+            assert!(String::from_utf8_lossy(text).contains(command.get_name()), "{}", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Section by section: keys, defaults and what values may be.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use bagpipe_bgp::types::{Asn, Family, RouterId};
+
+use super::table::{Item, Section};
+use super::{
+    Api, Bgp, Config, Dataplane, Driver, LocalAddress, Peer, Prefix, Reflector, State, Vpn, default_socket,
+    default_state_directory, is_interface_name,
+};
+
+pub(super) const BGP_PORT: u16 = 179;
+const ANY_PORT: std::ops::RangeInclusive<u32> = 1..=65535;
+const FAMILIES: [Family; 2] = [Family::EVPN, Family::ROUTE_TARGET];
+
+/// Reads the whole document; `None` or a reported problem if something essential is missing.
+pub(super) fn read(mut root: Section<'_, '_>, instance: &str) -> Option<Config> {
+    let bgp = bgp(root.section("bgp"));
+    let dataplane = dataplane(root.section("dataplane"));
+    let vpn = vpn(root.section("vpn"));
+    let api = api(root.section("api"), instance);
+    let state = state(root.section("state"), instance);
+    root.finish();
+    Some(Config { instance: instance.to_owned(), bgp: bgp?, dataplane, vpn, api, state })
+}
+
+fn bgp(mut section: Section<'_, '_>) -> Option<Bgp> {
+    if section.get("local_address").is_none() {
+        section.missing(
+            "local_address",
+            "write local_address = \"ADDRESS\" or the name of an interface in [bgp]",
+        );
+    }
+    if section.get("as_number").is_none() {
+        section.missing("as_number", "write as_number = 64512 (a private AS) or your own in [bgp]");
+    }
+    let local_address = section.get("local_address").and_then(|item| local_address(&item));
+    let as_number: Option<Asn> = section.get("as_number").and_then(|item| as_number(&item));
+    let router_id = section.get("router_id").and_then(|item| router_id(&item));
+    let listen = section.get("listen").map(|item| listen(&item)).unwrap_or_default();
+    let hold_time = section.get("hold_time").and_then(|item| hold_time(&item)).unwrap_or(90);
+    let restart_time = section.get("restart_time").and_then(|item| item.integer(0..=4095)).unwrap_or(120);
+    let peers = section.get("peers").map(|item| item.list()).unwrap_or_default();
+    let peers = peers.iter().filter_map(|item| peer(item.section(), as_number)).collect::<Vec<_>>();
+    let reflector = reflector(section.section("reflector"));
+    if let Some(item) = section.get("peers") {
+        for (position, peer) in peers.iter().enumerate() {
+            if peers.iter().take(position).any(|other| other.address == peer.address) {
+                item.refuse::<()>(
+                    format!("{} is there twice", peer.address),
+                    "keep one [[bgp.peers]] per address",
+                );
+            }
+        }
+    }
+    section.finish();
+    Some(Bgp {
+        local_address: local_address?,
+        router_id,
+        as_number: as_number?,
+        listen,
+        hold_time,
+        restart_time,
+        peers,
+        reflector,
+    })
+}
+
+fn local_address(item: &Item<'_, '_>) -> Option<LocalAddress> {
+    let text = item.string()?;
+    match text.parse::<IpAddr>() {
+        Ok(address) if address.is_unspecified() || address.is_multicast() => {
+            item.refuse(format!("{address} is not the address of a host"), "use an address of this node")
+        }
+        Ok(address) => Some(LocalAddress::Address(address)),
+        Err(_) if is_interface_name(text) => Some(LocalAddress::Interface(text.to_owned())),
+        Err(_) => item.refuse(
+            format!("'{text}' is neither an address nor an interface name"),
+            "use an address of this node such as \"10.0.0.1\", or an interface such as \"eth0\"",
+        ),
+    }
+}
+
+/// 0 is reserved (RFC 7607), and so is the largest number (RFC 7300).
+fn as_number(item: &Item<'_, '_>) -> Option<Asn> {
+    item.integer(1..=u32::MAX - 1)
+}
+
+fn router_id(item: &Item<'_, '_>) -> Option<RouterId> {
+    let id: RouterId = item.parse("four octets such as \"10.0.0.1\"")?;
+    // RFC 6286 §2.1
+    if id.is_unspecified() {
+        item.refuse("the router id is zero", "use an IPv4 address of this node")
+    } else {
+        Some(id)
+    }
+}
+
+fn listen(item: &Item<'_, '_>) -> Vec<SocketAddr> {
+    item.list().iter().filter_map(Item::socket_address).collect()
+}
+
+/// 0, or at least three seconds (RFC 4271 §4.2).
+fn hold_time(item: &Item<'_, '_>) -> Option<u16> {
+    match item.integer(0..=65535)? {
+        seconds @ (1 | 2) => {
+            item.refuse(format!("{seconds} is out of range"), "use 0 or a number from 3 to 65535")
+        }
+        seconds => Some(seconds),
+    }
+}
+
+fn peer(mut section: Section<'_, '_>, own: Option<Asn>) -> Option<Peer> {
+    if section.get("address").is_none() && section.is_present() {
+        section.missing("address", "write address = \"ADDRESS\" in each [[bgp.peers]]");
+    }
+    let address = section.get("address").and_then(|item| item.address());
+    let port = section.get("port").and_then(|item| item.integer(ANY_PORT)).unwrap_or(BGP_PORT);
+    let as_number = section.get("as_number").and_then(|item| as_number(&item)).or(own);
+    let passive = section.get("passive").and_then(|item| item.boolean()).unwrap_or(false);
+    let families = section.get("families").map(|item| families(&item)).unwrap_or(FAMILIES.to_vec());
+    for key in ["password", "ttl_security"] {
+        if let Some(item) = section.get(key) {
+            item.refuse::<()>("this version cannot do it", "remove the key");
+        }
+    }
+    section.finish();
+    Some(Peer { address: address?, port, as_number: as_number?, passive, families })
+}
+
+fn families(item: &Item<'_, '_>) -> Vec<Family> {
+    let mut families = Vec::new();
+    for member in item.list() {
+        match member.parse::<Family>("\"evpn\" or \"rtc\"") {
+            Some(family) if families.contains(&family) => {
+                member.refuse::<()>(format!("{family} is there twice"), "keep one");
+            }
+            Some(family) if FAMILIES.contains(&family) => families.push(family),
+            Some(family) => {
+                member.refuse::<()>(format!("{family} is not spoken"), "use \"evpn\" or \"rtc\"");
+            }
+            None => {}
+        }
+    }
+    families
+}
+
+fn reflector(mut section: Section<'_, '_>) -> Option<Reflector> {
+    let clients = section.get("clients").map(|item| item.list()).unwrap_or_default();
+    let clients = clients.iter().filter_map(prefix).collect();
+    let cluster_id = section.get("cluster_id").and_then(|item| router_id(&item));
+    let present = section.is_present();
+    section.finish();
+    present.then_some(Reflector { clients, cluster_id })
+}
+
+fn prefix(item: &Item<'_, '_>) -> Option<Prefix> {
+    let text = item.string()?;
+    let (address, length) =
+        text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+    let parsed = address.parse::<IpAddr>().ok().and_then(|address| {
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let length =
+            length.map_or(Some(bits), |length| length.parse().ok().filter(|length| *length <= bits))?;
+        Some(Prefix { address, length })
+    });
+    match parsed {
+        Some(prefix) => Some(prefix),
+        None => {
+            item.refuse(format!("'{text}' is not a prefix"), "use ADDRESS/LENGTH such as \"10.0.0.0/24\"")
+        }
+    }
+}
+
+fn dataplane(mut section: Section<'_, '_>) -> Dataplane {
+    let driver = section.get("driver").and_then(|item| driver(&item)).unwrap_or(Driver::Ebpf);
+    let underlay = section.get("underlay").map(|item| item.list()).unwrap_or_default();
+    let underlay: Vec<String> = underlay.iter().filter_map(interface).collect();
+    if driver == Driver::Ebpf && section.get("underlay").is_none_or(|item| item.list().is_empty()) {
+        section.missing(
+            "underlay",
+            "write underlay = [\"INTERFACE\"] in [dataplane], or driver = \"none\" for a control plane only",
+        );
+    }
+    let vxlan_port = section.get("vxlan_port").and_then(|item| item.integer(ANY_PORT)).unwrap_or(4789);
+    let local_address = section.get("local_address").and_then(|item| item.address());
+    if let Some(item) = section.get("mpls") {
+        // Which encapsulation IP-VPN traffic is sent in; there is none yet, and so nothing that it changes.
+        if item.string().is_some_and(|text| !["ethernet", "gre", "udp"].contains(&text)) {
+            item.refuse::<()>("not an encapsulation of MPLS", "use \"ethernet\", \"gre\" or \"udp\"");
+        }
+    }
+    section.finish();
+    Dataplane { driver, underlay, vxlan_port, local_address }
+}
+
+fn driver(item: &Item<'_, '_>) -> Option<Driver> {
+    match item.string()? {
+        "ebpf" => Some(Driver::Ebpf),
+        "none" => Some(Driver::None),
+        other => item.refuse(format!("'{other}' is not a driver"), "use \"ebpf\" or \"none\""),
+    }
+}
+
+fn interface(item: &Item<'_, '_>) -> Option<String> {
+    let name = item.string()?;
+    if is_interface_name(name) {
+        return Some(name.to_owned());
+    }
+    item.refuse(format!("'{name}' is not an interface name"), "use a name as `ip link` prints it")
+}
+
+fn vpn(mut section: Section<'_, '_>) -> Vpn {
+    let vnis = section.get("vnis").and_then(|item| item.range(1..=0x00ff_ffff)).unwrap_or(16..=0x00ff_ffff);
+    // 0 to 15 are reserved (RFC 3032 §2.1).
+    let labels =
+        section.get("labels").and_then(|item| item.range(16..=0x000f_ffff)).unwrap_or(16..=0x000f_ffff);
+    section.finish();
+    Vpn { vnis, labels }
+}
+
+fn api(mut section: Section<'_, '_>, instance: &str) -> Api {
+    let default = SocketAddr::from(([127, 0, 0, 1], 8082));
+    let listen = section.get("listen").map_or(Some(default), |item| api_listen(&item));
+    let socket = section.get("socket").and_then(|item| path(&item));
+    let metrics = section.get("metrics").and_then(|item| item.socket_address());
+    section.finish();
+    Api { listen, socket: socket.unwrap_or_else(|| default_socket(instance)), metrics }
+}
+
+/// Who reaches the API changes what this node forwards, and the API asks nobody who they are.
+fn api_listen(item: &Item<'_, '_>) -> Option<SocketAddr> {
+    if item.string()?.is_empty() {
+        return None;
+    }
+    let address = item.socket_address()?;
+    if address.ip().is_loopback() {
+        return Some(address);
+    }
+    item.refuse(
+        format!("{address} is open to the network, and the API has no authentication"),
+        "use a loopback address such as \"127.0.0.1:8082\"",
+    )
+}
+
+fn state(mut section: Section<'_, '_>, instance: &str) -> State {
+    let directory = section.get("directory").and_then(|item| path(&item));
+    section.finish();
+    State { directory: directory.unwrap_or_else(|| default_state_directory(instance)) }
+}
+
+fn path(item: &Item<'_, '_>) -> Option<PathBuf> {
+    let path = PathBuf::from(item.string()?);
+    if path.is_absolute() {
+        return Some(path);
+    }
+    item.refuse(format!("'{}' is not an absolute path", path.display()), "start it with '/'")
+}

@@ -1,0 +1,369 @@
+//! The driver that forwards: tables over this machine's maps, programs and netlink.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use bagpipe_bgp::types::MacAddr;
+use bagpipe_common::encap_flags;
+use serde::Serialize;
+
+use super::counters::{CounterMaps, Dropped, Traffic};
+use super::entry::ip_of;
+use super::host::{self, Host};
+use super::maps::Maps;
+use super::netlink::decode::Event;
+use super::netlink::events::Events;
+use super::netlink::request::Requests;
+use super::programs::UnderlayMode;
+use super::tables::Tables;
+use super::underlay::{State, Underlay};
+use super::verify::Divergence;
+use super::{Config, DataplaneError, InterfaceError, InterfaceInfo, pins_of, vxlan_device_of};
+use crate::fib::{Change, Fib, PortId, VpnId};
+
+/// What the programs have counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// By port number.
+    pub ports: BTreeMap<PortId, Traffic>,
+    /// By instance number.
+    pub vpns: BTreeMap<VpnId, Traffic>,
+    /// By reason.
+    pub drops: Vec<Dropped>,
+}
+
+/// A remote endpoint and the way to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NexthopView {
+    /// Address of the remote endpoint.
+    pub endpoint: IpAddr,
+    /// Number of the next hop in the maps.
+    pub number: Option<u32>,
+    /// Whether packets can be sent.
+    pub state: State,
+    /// How many MAC addresses and flood lists refer to it.
+    pub references: usize,
+    /// Outgoing interface.
+    pub interface: Option<String>,
+    /// Underlay gateway, or the endpoint itself.
+    pub gateway: Option<IpAddr>,
+    /// MAC address of the gateway.
+    pub mac: Option<MacAddr>,
+    /// Largest IP packet that the way takes, in bytes.
+    pub mtu: Option<u32>,
+}
+
+/// The driver.
+pub struct Ebpf {
+    config: Config,
+    tables: Tables,
+    host: Host,
+    events: Events,
+    counters: CounterMaps,
+    adopted: bool,
+    /// Nothing was committed yet.
+    new: bool,
+    /// Underlay interfaces and their index, where the program is attached.
+    underlay: BTreeMap<String, u32>,
+    /// What is wrong with underlay interfaces.
+    underlay_problems: BTreeMap<String, String>,
+}
+
+impl Ebpf {
+    /// See [`super::Dataplane::start`].
+    ///
+    /// # Errors
+    /// What keeps the data plane from working.
+    pub fn start(config: Config, known: &BTreeSet<VpnId>) -> Result<Self, DataplaneError> {
+        let programs = host::load(&config)?;
+        Self::start_with(config, known, programs)
+    }
+
+    pub(super) fn start_with(
+        config: Config,
+        known: &BTreeSet<VpnId>,
+        programs: Box<dyn host::Hooks>,
+    ) -> Result<Self, DataplaneError> {
+        let directory = pins_of(&config.instance).join("maps");
+        // Before anything is read, so that no change is missed in between.
+        let events = Events::open().map_err(netlink("listen to netlink"))?;
+        let requests = Requests::open().map_err(netlink("open a netlink socket"))?;
+        let underlay = Underlay::new(config.local_addresses.clone(), config.underlay.clone());
+        let mut driver = Self {
+            tables: Tables::new(underlay),
+            host: Host { maps: Maps::open(&directory)?, programs, netlink: requests },
+            events,
+            counters: CounterMaps::open(&directory)?,
+            adopted: false,
+            new: true,
+            underlay: BTreeMap::new(),
+            underlay_problems: BTreeMap::new(),
+            config,
+        };
+        driver.read_everything()?;
+        driver.make_vxlan_device()?;
+        let contents = driver.host.maps.read_all()?;
+        driver.adopted = driver.tables.adopt(contents, known) > 0;
+        driver.follow_underlay();
+        Ok(driver)
+    }
+
+    /// See [`super::Dataplane::adopted`].
+    #[must_use]
+    pub const fn adopted(&self) -> bool {
+        self.adopted
+    }
+
+    /// See [`super::Dataplane::interface`].
+    ///
+    /// # Errors
+    /// Why the interface can't be a port.
+    pub fn interface(&mut self, name: &str) -> Result<InterfaceInfo, InterfaceError> {
+        // An interface is often attached at once after it was made.
+        self.take_events();
+        let link =
+            self.tables.links().of_name(name).ok_or_else(|| InterfaceError::NotFound(name.to_owned()))?;
+        if link.loopback {
+            return Err(InterfaceError::Loopback(name.to_owned()));
+        }
+        if self.config.underlay.contains(name) {
+            return Err(InterfaceError::Underlay(name.to_owned()));
+        }
+        if name == vxlan_device_of(&self.config.instance) {
+            return Err(InterfaceError::Own(name.to_owned()));
+        }
+        if link.mac.is_none() {
+            return Err(InterfaceError::NotEthernet(name.to_owned()));
+        }
+        Ok(InterfaceInfo {
+            name: link.name.clone(),
+            ifindex: link.index,
+            mac: link.mac,
+            mtu: link.mtu,
+            up: link.up,
+        })
+    }
+
+    /// See [`super::Dataplane::apply`].
+    pub fn apply(&mut self, change: &Change) {
+        self.tables.apply(change);
+    }
+
+    /// See [`super::Dataplane::commit`].
+    ///
+    /// # Errors
+    /// The first entry that could not be written.
+    pub fn commit(&mut self) -> Result<(), DataplaneError> {
+        let committed = self.tables.commit(&mut self.host, Instant::now());
+        if std::mem::take(&mut self.new) {
+            self.detach_leftovers();
+        }
+        Ok(committed?)
+    }
+
+    /// See [`super::Dataplane::event`].
+    pub async fn event(&mut self) {
+        let timeout = self.tables.timeout();
+        let timeout = async {
+            match timeout {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => future::pending().await,
+            }
+        };
+        tokio::select! {
+            result = self.events.ready() => match result {
+                Ok(()) => self.take_events(),
+                Err(error) => {
+                    tracing::error!(%error, "netlink can't be listened to any longer");
+                    future::pending::<()>().await;
+                }
+            },
+            () = timeout => {}
+        }
+    }
+
+    /// See [`super::Dataplane::sweep`].
+    ///
+    /// # Errors
+    /// Those of [`Self::commit`].
+    pub fn sweep(&mut self) -> Result<usize, DataplaneError> {
+        let swept = self.tables.sweep();
+        self.commit()?;
+        Ok(swept)
+    }
+
+    /// See [`super::Dataplane::verify`].
+    ///
+    /// # Errors
+    /// When the maps can't be read.
+    pub fn verify(&self) -> Result<Vec<Divergence>, DataplaneError> {
+        Ok(self.tables.verify(&self.host.maps.read_all()?))
+    }
+
+    /// See [`super::Dataplane::fib`].
+    #[must_use]
+    pub const fn fib(&self) -> &Fib {
+        self.tables.fib()
+    }
+
+    /// See [`super::Dataplane::counters`].
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let fib = self.tables.fib();
+        Counters {
+            ports: fib.ports.keys().map(|port| (*port, self.counters.port(*port))).collect(),
+            vpns: fib.vpns.keys().map(|vpn| (*vpn, self.counters.vpn(*vpn))).collect(),
+            drops: self.counters.drops(),
+        }
+    }
+
+    /// See [`super::Dataplane::nexthops`].
+    #[must_use]
+    pub fn nexthops(&self) -> Vec<NexthopView> {
+        let links = self.tables.links();
+        let view = |(endpoint, number, references, encap): (IpAddr, _, _, Option<&bagpipe_common::Encap>)| {
+            let resolved = encap.filter(|encap| encap.flags & encap_flags::RESOLVED != 0);
+            NexthopView {
+                endpoint,
+                number,
+                state: self.tables.underlay.state(endpoint, links),
+                references,
+                interface: encap.and_then(|encap| Some(links.get(encap.ifindex)?.name.clone())),
+                gateway: encap.map(|encap| ip_of(&encap.gateway)),
+                mac: resolved.map(|encap| MacAddr(encap.destination_mac)),
+                mtu: encap.map(|encap| encap.mtu),
+            }
+        };
+        self.tables.nexthops.iter().map(view).collect()
+    }
+
+    /// See [`super::Dataplane::health`].
+    #[must_use]
+    pub fn health(&self) -> Vec<String> {
+        let underlay =
+            self.underlay_problems.iter().map(|(name, problem)| format!("underlay {name}: {problem}"));
+        underlay.chain(self.tables.health()).collect()
+    }
+
+    fn take_events(&mut self) {
+        match self.events.take() {
+            Ok(batch) if batch.lost => {
+                tracing::info!("netlink events were lost; interfaces, routes and neighbours are read again");
+                if let Err(error) = self.read_everything() {
+                    tracing::error!("{error}");
+                }
+            }
+            Ok(batch) => batch.events.into_iter().for_each(|event| self.take_event(event)),
+            Err(error) => tracing::error!(%error, "can't read netlink events"),
+        }
+        self.follow_underlay();
+        self.follow_vxlan_device();
+    }
+
+    fn take_event(&mut self, event: Event) {
+        match event {
+            Event::Link(link) => self.tables.set_link(link),
+            Event::LinkGone(ifindex) => {
+                self.underlay.retain(|_, attached| *attached != ifindex);
+                self.tables.remove_link(ifindex);
+            }
+            Event::Neighbor(id, neighbor) => self.tables.underlay.neighbor(id, neighbor),
+            Event::Routes(prefix, length) => self.tables.underlay.routes_changed(prefix, length),
+        }
+    }
+
+    /// Reads interfaces and neighbours, and has every route asked for again.
+    fn read_everything(&mut self) -> Result<(), DataplaneError> {
+        let links = self.host.netlink.links().map_err(netlink("list interfaces"))?;
+        let present: BTreeSet<u32> = links.iter().map(|link| link.index).collect();
+        let gone: Vec<u32> = self.tables.links().iter().map(|link| link.index).collect();
+        for ifindex in gone.into_iter().filter(|ifindex| !present.contains(ifindex)) {
+            self.tables.remove_link(ifindex);
+        }
+        for link in links {
+            self.tables.set_link(link);
+        }
+        self.tables.underlay.all_changed();
+        for (id, neighbor) in self.host.netlink.neighbors().map_err(netlink("list neighbours"))? {
+            self.tables.underlay.neighbor(id, Some(neighbor));
+        }
+        Ok(())
+    }
+
+    /// Keeps the underlay program on the configured interfaces, also when one is made anew.
+    fn follow_underlay(&mut self) {
+        for name in &self.config.underlay {
+            let Some(link) = self.tables.links().of_name(name) else {
+                self.underlay.remove(name);
+                self.underlay_problems.insert(name.clone(), "the interface does not exist".to_owned());
+                continue;
+            };
+            let ifindex = link.index;
+            if self.underlay.get(name) == Some(&ifindex) {
+                continue;
+            }
+            // On a virtual interface XDP costs its peer segmentation offload.
+            let mode = if link.kind.is_some() { UnderlayMode::Tc } else { UnderlayMode::Auto };
+            match self.host.programs.attach_underlay(ifindex, mode) {
+                Ok(()) => {
+                    self.underlay.insert(name.clone(), ifindex);
+                    self.underlay_problems.remove(name);
+                }
+                Err(error) => drop(self.underlay_problems.insert(name.clone(), error.to_string())),
+            }
+        }
+    }
+
+    /// Takes programs off interfaces that an earlier run had them on and that are no longer ports or underlay.
+    fn detach_leftovers(&mut self) {
+        for link in self.tables.links().iter() {
+            let port = match self.tables.attached.contains(&link.index) {
+                true => Ok(()),
+                false => self.host.programs.detach_port(link.index),
+            };
+            let underlay = match self.config.underlay.contains(&link.name) {
+                true => Ok(()),
+                false => self.host.programs.detach_underlay(link.index),
+            };
+            if let Err(error) = port.and(underlay) {
+                tracing::warn!(interface = link.name, %error, "can't take a program off an interface");
+            }
+        }
+    }
+
+    /// Makes the VXLAN device anew when somebody has deleted it.
+    fn follow_vxlan_device(&mut self) {
+        let name = vxlan_device_of(&self.config.instance);
+        if self.tables.links().of_name(&name).is_some() {
+            return;
+        }
+        match self.make_vxlan_device() {
+            Ok(()) => drop(self.underlay_problems.remove(&name)),
+            Err(error) => drop(self.underlay_problems.insert(name, error.to_string())),
+        }
+    }
+
+    /// The kernel's own VXLAN device makes its UDP-tunnel GRO know the port; nothing is to go through it.
+    fn make_vxlan_device(&mut self) -> Result<(), DataplaneError> {
+        let (name, port) = (vxlan_device_of(&self.config.instance), self.config.vxlan_port);
+        let failed = |error| DataplaneError::VxlanDevice { name: name.clone(), port, error };
+        if let Some(link) = self.tables.links().of_name(&name).cloned()
+            && (link.vxlan_port != Some(port) || !link.up)
+        {
+            self.host.netlink.delete_link(link.index).map_err(failed)?;
+            self.tables.remove_link(link.index);
+        }
+        if self.tables.links().of_name(&name).is_none() {
+            self.host.netlink.create_vxlan(&name, port).map_err(failed)?;
+            self.read_everything()?;
+        }
+        let index = self.tables.links().of_name(&name).map_or(0, |link| link.index);
+        self.host.programs.attach_stray(index).map_err(failed)
+    }
+}
+
+fn netlink(action: &'static str) -> impl FnOnce(std::io::Error) -> DataplaneError {
+    move |error| DataplaneError::Netlink { action, error }
+}

@@ -1,0 +1,380 @@
+//! Entries of the pinned maps, as typed keys and values, and their bytes.
+//!
+//! The variants of [`Key`] are in the order in which entries are written: what is referred to comes before what
+//! refers to it. Removal goes the other way. So the order of a sorted set of keys is the order of the writes.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use bagpipe_bgp::types::MacAddr;
+use bagpipe_common::{self as abi, Address, FdbKey, FloodKey, NeighborKey, TunnelKey, limits};
+
+use super::sys;
+
+/// The maps that the agent fills, in writing order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Map {
+    /// Local tunnel addresses.
+    Locals,
+    /// Ready-made outer headers.
+    Encaps,
+    /// Next hops.
+    Nexthops,
+    /// Ports.
+    Ports,
+    /// IP addresses.
+    Neighbors,
+    /// MAC addresses.
+    Fdb,
+    /// Flood lists.
+    Floods,
+    /// VPN instances.
+    Vpns,
+    /// VNIs.
+    Vnis,
+    /// Accepted remote endpoints.
+    Tunnels,
+    /// Interfaces of ports.
+    PortOfInterface,
+}
+
+impl Map {
+    /// All maps, in writing order.
+    pub const ALL: [Self; 11] = [
+        Self::Locals,
+        Self::Encaps,
+        Self::Nexthops,
+        Self::Ports,
+        Self::Neighbors,
+        Self::Fdb,
+        Self::Floods,
+        Self::Vpns,
+        Self::Vnis,
+        Self::Tunnels,
+        Self::PortOfInterface,
+    ];
+
+    /// The name of the map and of its pin.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Locals => "LOCALS",
+            Self::Encaps => "ENCAPS",
+            Self::Nexthops => "NEXTHOPS",
+            Self::Ports => "PORTS",
+            Self::Neighbors => "NEIGHBORS",
+            Self::Fdb => "FDB",
+            Self::Floods => "FLOODS",
+            Self::Vpns => "VPNS",
+            Self::Vnis => "VNIS",
+            Self::Tunnels => "TUNNELS",
+            Self::PortOfInterface => "PORT_OF_INTERFACE",
+        }
+    }
+
+    /// The map of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|map| map.name() == name)
+    }
+
+    /// Whether the map is an array: elements are never absent, zero means none.
+    #[must_use]
+    pub const fn is_array(self) -> bool {
+        matches!(self, Self::Ports | Self::Vpns | Self::Nexthops | Self::Encaps)
+    }
+
+    /// Size of a key, in bytes.
+    #[must_use]
+    pub const fn key_size(self) -> usize {
+        match self {
+            Self::Locals => size_of::<Address>(),
+            Self::Neighbors => size_of::<NeighborKey>(),
+            Self::Fdb => size_of::<FdbKey>(),
+            Self::Floods => size_of::<FloodKey>(),
+            Self::Tunnels => size_of::<TunnelKey>(),
+            Self::Encaps | Self::Nexthops | Self::Ports | Self::Vpns | Self::Vnis | Self::PortOfInterface => {
+                size_of::<u32>()
+            }
+        }
+    }
+
+    /// Size of a value, in bytes.
+    #[must_use]
+    pub const fn value_size(self) -> usize {
+        match self {
+            Self::Encaps => size_of::<abi::Encap>(),
+            Self::Ports => size_of::<abi::Port>(),
+            Self::Neighbors => size_of::<abi::Neighbor>(),
+            Self::Fdb | Self::Floods => size_of::<abi::Target>(),
+            Self::Vpns => size_of::<abi::Vpn>(),
+            Self::Tunnels => size_of::<abi::Tunnel>(),
+            Self::Locals | Self::Nexthops | Self::Vnis | Self::PortOfInterface => size_of::<u32>(),
+        }
+    }
+
+    /// How many entries the map takes by default; the pinned map may be of another size.
+    #[must_use]
+    pub const fn default_capacity(self) -> u32 {
+        match self {
+            Self::Locals => limits::LOCALS,
+            Self::Encaps => limits::ENCAPS,
+            Self::Nexthops => limits::NEXTHOPS,
+            Self::Ports | Self::PortOfInterface => limits::PORTS,
+            Self::Neighbors => limits::NEIGHBORS,
+            Self::Fdb => limits::FDB,
+            Self::Floods => limits::FLOODS,
+            Self::Vpns | Self::Vnis => limits::VPNS,
+            Self::Tunnels => limits::TUNNELS,
+        }
+    }
+}
+
+impl fmt::Display for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The key of an entry, with the map that it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Key {
+    /// A local tunnel address.
+    Local(Address),
+    /// A slot.
+    Encap(u32),
+    /// A next-hop number.
+    Nexthop(u32),
+    /// A port number.
+    Port(u32),
+    /// An IP address.
+    Neighbor(NeighborKey),
+    /// A MAC address.
+    Fdb(FdbKey),
+    /// A member of a flood list.
+    Flood(FloodKey),
+    /// An instance number.
+    Vpn(u16),
+    /// A VNI of this node.
+    Vni(u32),
+    /// A remote endpoint and VNI.
+    Tunnel(TunnelKey),
+    /// An interface index.
+    PortOfInterface(u32),
+}
+
+impl Key {
+    /// The map that the entry is in.
+    #[must_use]
+    pub(crate) const fn map(&self) -> Map {
+        match self {
+            Self::Local(_) => Map::Locals,
+            Self::Encap(_) => Map::Encaps,
+            Self::Nexthop(_) => Map::Nexthops,
+            Self::Port(_) => Map::Ports,
+            Self::Neighbor(_) => Map::Neighbors,
+            Self::Fdb(_) => Map::Fdb,
+            Self::Flood(_) => Map::Floods,
+            Self::Vpn(_) => Map::Vpns,
+            Self::Vni(_) => Map::Vnis,
+            Self::Tunnel(_) => Map::Tunnels,
+            Self::PortOfInterface(_) => Map::PortOfInterface,
+        }
+    }
+
+    /// The bytes of the key.
+    #[must_use]
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Local(address) => address.to_vec(),
+            Self::Encap(number)
+            | Self::Nexthop(number)
+            | Self::Port(number)
+            | Self::Vni(number)
+            | Self::PortOfInterface(number) => number.to_ne_bytes().to_vec(),
+            Self::Vpn(number) => u32::from(*number).to_ne_bytes().to_vec(),
+            Self::Neighbor(key) => sys::bytes_of(key).to_vec(),
+            Self::Fdb(key) => sys::bytes_of(key).to_vec(),
+            Self::Flood(key) => sys::bytes_of(key).to_vec(),
+            Self::Tunnel(key) => sys::bytes_of(key).to_vec(),
+        }
+    }
+
+    /// The key of an entry of `map`; `None` when the bytes are too few or no number of an instance.
+    #[must_use]
+    pub(crate) fn from_bytes(map: Map, bytes: &[u8]) -> Option<Self> {
+        let number = || sys::read::<u32>(bytes);
+        Some(match map {
+            Map::Locals => Self::Local(sys::read(bytes)?),
+            Map::Encaps => Self::Encap(number()?),
+            Map::Nexthops => Self::Nexthop(number()?),
+            Map::Ports => Self::Port(number()?),
+            Map::Neighbors => Self::Neighbor(sys::read(bytes)?),
+            Map::Fdb => Self::Fdb(sys::read(bytes)?),
+            Map::Floods => Self::Flood(sys::read(bytes)?),
+            Map::Vpns => Self::Vpn(number()?.try_into().ok()?),
+            Map::Vnis => Self::Vni(number()?),
+            Map::Tunnels => Self::Tunnel(sys::read(bytes)?),
+            Map::PortOfInterface => Self::PortOfInterface(number()?),
+        })
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(address) => write!(f, "{}", ip_of(address)),
+            Self::Encap(number) | Self::Nexthop(number) | Self::Port(number) => write!(f, "{number}"),
+            Self::PortOfInterface(ifindex) => write!(f, "ifindex {ifindex}"),
+            Self::Vpn(vpn) => write!(f, "{vpn}"),
+            Self::Vni(vni) => write!(f, "vni {vni}"),
+            Self::Neighbor(key) => write!(f, "vpn {} {}", key.vpn, ip_of(&key.address)),
+            Self::Fdb(key) => write!(f, "vpn {} {}", key.vpn, MacAddr(key.mac)),
+            Self::Flood(key) => {
+                let scope = if key.scope == 0 { "local" } else { "remote" };
+                write!(f, "vpn {} {scope} {}", key.vpn, key.index)
+            }
+            Self::Tunnel(key) => write!(f, "{} vni {}", ip_of(&key.remote), key.vni),
+        }
+    }
+}
+
+/// The value of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// A number: a slot, a port number, an instance number, or one.
+    Number(u32),
+    /// In `PORTS`.
+    Port(abi::Port),
+    /// In `NEIGHBORS`.
+    Neighbor(abi::Neighbor),
+    /// In `FDB` and `FLOODS`.
+    Target(abi::Target),
+    /// In `VPNS`.
+    Vpn(abi::Vpn),
+    /// In `TUNNELS`.
+    Tunnel(abi::Tunnel),
+    /// In `ENCAPS`; boxed, since it is ten times as large as the others.
+    Encap(Box<abi::Encap>),
+}
+
+impl Value {
+    /// The bytes of the value.
+    #[must_use]
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Number(value) => value.to_ne_bytes().to_vec(),
+            Self::Port(value) => sys::bytes_of(value).to_vec(),
+            Self::Neighbor(value) => sys::bytes_of(value).to_vec(),
+            Self::Target(value) => sys::bytes_of(value).to_vec(),
+            Self::Vpn(value) => sys::bytes_of(value).to_vec(),
+            Self::Tunnel(value) => sys::bytes_of(value).to_vec(),
+            Self::Encap(value) => sys::bytes_of(&**value).to_vec(),
+        }
+    }
+
+    /// The value of an entry of `map`; `None` when the bytes are too few, and for the zero of an array.
+    #[must_use]
+    pub(crate) fn from_bytes(map: Map, bytes: &[u8]) -> Option<Self> {
+        if map.is_array() && bytes.iter().all(|byte| *byte == 0) {
+            return None;
+        }
+        Some(match map {
+            Map::Encaps => Self::Encap(Box::new(sys::read(bytes)?)),
+            Map::Ports => Self::Port(sys::read(bytes)?),
+            Map::Neighbors => Self::Neighbor(sys::read(bytes)?),
+            Map::Fdb | Map::Floods => Self::Target(sys::read(bytes)?),
+            Map::Vpns => Self::Vpn(sys::read(bytes)?),
+            Map::Tunnels => Self::Tunnel(sys::read(bytes)?),
+            Map::Locals | Map::Nexthops | Map::Vnis | Map::PortOfInterface => Self::Number(sys::read(bytes)?),
+        })
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(value) => write!(f, "{value}"),
+            Self::Port(port) => write!(f, "ifindex {} vpn {} flags {}", port.ifindex, port.vpn, port.flags),
+            Self::Neighbor(neighbor) => write!(f, "{} flags {}", MacAddr(neighbor.mac), neighbor.flags),
+            Self::Target(target) if target.kind == abi::TargetKind::Vxlan as u8 => {
+                let [a, b, c] = target.vni;
+                write!(f, "next hop {} vni {}", target.id, u32::from_be_bytes([0, a, b, c]))
+            }
+            Self::Target(target) if target.kind == abi::TargetKind::PortAnyIp as u8 => {
+                write!(f, "port {} any ip", target.id)
+            }
+            Self::Target(target) => write!(f, "port {}", target.id),
+            Self::Vpn(vpn) => {
+                write!(f, "vni {} ports {} endpoints {}", vpn.vni, vpn.local_ports, vpn.remote_endpoints)
+            }
+            Self::Tunnel(tunnel) => write!(f, "vpn {}", tunnel.vpn),
+            Self::Encap(encap) => write!(
+                f,
+                "{} > {} via {} ifindex {} mtu {} {} > {} flags {} ttl {}",
+                ip_of(&encap.local),
+                ip_of(&encap.remote),
+                ip_of(&encap.gateway),
+                encap.ifindex,
+                encap.mtu,
+                MacAddr(encap.source_mac),
+                MacAddr(encap.destination_mac),
+                encap.flags,
+                encap.ttl
+            ),
+        }
+    }
+}
+
+/// The sixteen octets of an address as the maps hold it.
+#[must_use]
+pub(crate) fn address_of(ip: IpAddr) -> Address {
+    match ip {
+        IpAddr::V4(ip) => abi::mapped(ip.octets()),
+        IpAddr::V6(ip) => ip.octets(),
+    }
+}
+
+/// The address that sixteen octets of a map stand for.
+#[must_use]
+pub(crate) fn ip_of(address: &Address) -> IpAddr {
+    Ipv6Addr::from(*address).to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_values_have_the_sizes_of_their_maps() {
+        let address = address_of("192.0.2.1".parse().unwrap());
+        let target = || Value::Target(abi::Target { kind: 3, vni: [0, 0, 100], id: 7 });
+        let entries = [
+            (Key::Local(address), Value::Number(1)),
+            (Key::Encap(3), Value::Encap(Box::new(abi::Encap { ttl: 64, ..Default::default() }))),
+            (Key::Nexthop(1), Value::Number(3)),
+            (Key::Port(9), Value::Port(abi::Port { ifindex: 4, vpn: 1, flags: 0 })),
+            (
+                Key::Neighbor(NeighborKey { address, vpn: 1, zero: 0 }),
+                Value::Neighbor(abi::Neighbor::default()),
+            ),
+            (Key::Fdb(FdbKey { vpn: 1, mac: [2; 6] }), target()),
+            (Key::Flood(FloodKey { vpn: 1, scope: 1, index: 0 }), target()),
+            (Key::Vpn(1), Value::Vpn(abi::Vpn { vni: 100, local_ports: 0, remote_endpoints: 1 })),
+            (Key::Vni(100), Value::Number(1)),
+            (
+                Key::Tunnel(TunnelKey { remote: address, vni: 100 }),
+                Value::Tunnel(abi::Tunnel { vpn: 1, zero: 0 }),
+            ),
+            (Key::PortOfInterface(4), Value::Number(9)),
+        ];
+        for ((key, value), map) in entries.iter().zip(Map::ALL) {
+            assert_eq!(key.map(), map, "keys are ordered as maps are");
+            assert_eq!((key.bytes().len(), value.bytes().len()), (map.key_size(), map.value_size()), "{map}");
+            assert_eq!(Key::from_bytes(map, &key.bytes()), Some(*key));
+            assert_eq!(Value::from_bytes(map, &value.bytes()).as_ref(), Some(value));
+            assert_eq!(Map::of_name(map.name()), Some(map));
+        }
+        assert!(entries.is_sorted_by_key(|(key, _)| *key));
+    }
+}

@@ -1,0 +1,296 @@
+//! The driver over this machine's kernel: real maps and netlink, in a network namespace of its own. Needs root.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::env;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::{self, Command, Stdio};
+use std::rc::Rc;
+use std::time::Duration;
+
+use aya::Pod;
+use aya::maps::{Array, HashMap, PerCpuArray};
+use bagpipe_bgp::types::{MacAddr, Vni};
+use bagpipe_common as abi;
+
+use super::driver::Ebpf;
+use super::host::Hooks;
+use super::map_cli;
+use super::netlink::events::Events;
+use super::programs::UnderlayMode;
+use super::underlay::State;
+use super::{Config, InterfaceError, PINS, pins_of, vxlan_device_of};
+use crate::fib::{Change, Mac, Neighbor, Port, Target};
+
+/// Set in the process that runs in the new network namespace.
+const INSIDE: &str = "BAGPIPE_TEST_INSIDE_NAMESPACE";
+
+#[test]
+fn the_driver_follows_the_kernel() {
+    if env::var_os(INSIDE).is_none() {
+        // `unshare` leaves /sys as it is, so that the BPF filesystem stays visible.
+        let status = Command::new("unshare")
+            .arg("--net")
+            .arg(env::current_exe().unwrap())
+            .args(["dataplane::kernel_tests::the_driver_follows_the_kernel", "--exact", "--nocapture"])
+            .env(INSIDE, "1")
+            .status()
+            .unwrap();
+        assert!(status.success(), "in the namespace: {status}; this test needs root");
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(scenario());
+}
+
+async fn scenario() {
+    let instance = format!("test-{}", process::id());
+    let pins = Pins::create(&instance);
+    ip("link set lo up");
+    ip("link add u1 type veth peer name u2");
+    ip("link set u1 up");
+    ip("link set u2 up");
+    ip("addr add 10.0.0.1/24 dev u1");
+    ip("route add 10.9.0.0/16 via 10.0.0.254");
+    ip("neigh replace 10.0.0.254 lladdr 02:00:00:00:00:fe dev u1 nud permanent");
+    ip("link add tap1 type veth peer name host1");
+
+    let config = Config {
+        instance: instance.clone(),
+        underlay: BTreeSet::from(["u1".to_owned()]),
+        local_addresses: vec!["10.0.0.1".parse().unwrap()],
+        vxlan_port: 14789,
+    };
+    let attached = Rc::new(RefCell::new(Attached::default()));
+    let start = |known: &[u16]| {
+        let hooks = Box::new(Rc::clone(&attached));
+        Ebpf::start_with(config.clone(), &known.iter().copied().collect(), hooks).unwrap()
+    };
+
+    let mut driver = start(&[]);
+    assert!(!driver.adopted());
+    assert_eq!(attached.borrow().underlay, BTreeSet::from([index_of("u1")]));
+    assert_eq!(attached.borrow().stray, BTreeSet::from([index_of(&vxlan_device_of(&instance))]));
+    assert_eq!(driver.interface("tap9"), Err(InterfaceError::NotFound("tap9".into())));
+    assert_eq!(driver.interface("u1"), Err(InterfaceError::Underlay("u1".into())));
+    assert_eq!(driver.interface("lo"), Err(InterfaceError::Loopback("lo".into())));
+    assert_eq!(driver.interface("tap1").map(|info| info.ifindex), Ok(index_of("tap1")));
+
+    for change in changes() {
+        driver.apply(&change);
+    }
+    driver.commit().unwrap();
+    assert_eq!(driver.verify().unwrap(), []);
+    assert_eq!(attached.borrow().ports, BTreeSet::from([index_of("tap1")]));
+    let nexthop = driver.nexthops().pop().unwrap();
+    assert_eq!((nexthop.state, nexthop.mtu), (State::Resolved, Some(1500)));
+    assert_eq!(nexthop.gateway, Some("10.0.0.254".parse().unwrap()));
+
+    assert!(output("neigh show dev u1").contains("PERMANENT"), "what an administrator set stays");
+
+    // The gateway's MAC address changes; the path MTU; the gateway; the interface goes down and comes up.
+    ip("neigh replace 10.0.0.254 lladdr 02:00:00:00:00:ff dev u1 nud permanent");
+    until(&mut driver, |driver| nexthop_of(driver).mac == Some(MacAddr([2, 0, 0, 0, 0, 0xff]))).await;
+    ip("route replace 10.9.0.0/16 via 10.0.0.254 mtu 1400");
+    until(&mut driver, |driver| nexthop_of(driver).mtu == Some(1400)).await;
+    ip("route replace 10.9.0.0/16 via 10.0.0.253");
+    until(&mut driver, |driver| nexthop_of(driver).state == State::Unresolved).await;
+    let kept = output("neigh show 10.0.0.253 dev u1");
+    assert!(kept.contains("managed"), "the kernel is asked to resolve the gateway: {kept}");
+    ip("link set u1 down");
+    until(&mut driver, |driver| nexthop_of(driver).state == State::NoRoute).await;
+    ip("link set u1 up");
+    ip("route replace 10.9.0.0/16 via 10.0.0.254");
+    ip("neigh replace 10.0.0.254 lladdr 02:00:00:00:00:fe dev u1 nud permanent");
+    until(&mut driver, |driver| nexthop_of(driver).state == State::Resolved).await;
+
+    // More happens than there is room to tell of: everything is read again.
+    let mut idle = Events::open().unwrap();
+    let routes: String =
+        (0..40_000).map(|n| format!("route add 10.77.{}.{}/32 dev lo\n", n / 250, n % 250)).collect();
+    batch(&routes);
+    ip("neigh replace 10.0.0.254 lladdr 02:00:00:00:00:ee dev u1 nud permanent");
+    assert!(idle.take().unwrap().lost);
+    until(&mut driver, |driver| nexthop_of(driver).mac == Some(MacAddr([2, 0, 0, 0, 0, 0xee]))).await;
+
+    // The port's interface vanishes and comes back.
+    ip("link del tap1");
+    until(&mut driver, |_| attached.borrow().ports.is_empty()).await;
+    ip("link add tap1 type veth peer name host1");
+    until(&mut driver, |_| attached.borrow().ports == BTreeSet::from([index_of("tap1")])).await;
+
+    // Somebody deletes the agent's own device.
+    let device = vxlan_device_of(&instance);
+    let old = index_of(&device);
+    ip(&format!("link del {device}"));
+    until(&mut driver, |_| attached.borrow().stray.iter().any(|index| *index > old)).await;
+
+    // The agent is gone; the maps stay, and agree with each other.
+    drop(driver);
+    assert_eq!(map_cli::verify_offline(&instance).unwrap(), []);
+    let fdb = map_cli::dump(&instance, "fdb").unwrap();
+    assert_eq!(fdb[1]["key"]["mac"], "02:00:00:00:01:02");
+    assert_eq!(fdb[1]["value"]["kind"], "vxlan");
+    let summaries = map_cli::list(&instance).unwrap();
+    assert_eq!(
+        summaries.iter().find(|map| map.name == "FDB").map(|map| (map.entries, map.capacity)),
+        Some((2, 64))
+    );
+
+    // It comes back, and only a part is confirmed. Programs of an earlier configuration are taken off.
+    attached.borrow_mut().ports.insert(index_of("host1"));
+    attached.borrow_mut().underlay.insert(index_of("u2"));
+    let mut driver = start(&[1]);
+    assert!(driver.adopted());
+    driver.commit().unwrap();
+    assert_eq!(driver.verify().unwrap(), []);
+    assert_eq!(attached.borrow().ports, BTreeSet::from([index_of("tap1")]));
+    assert_eq!(attached.borrow().underlay, BTreeSet::from([index_of("u1")]));
+    assert_eq!(driver.fib().macs.len(), 2);
+    for change in
+        changes().iter().filter(|change| !matches!(change, Change::Mac(_, _, Some(mac)) if !mac.any_ip))
+    {
+        driver.apply(change);
+    }
+    assert_eq!(driver.sweep().unwrap(), 1);
+    assert_eq!(driver.verify().unwrap(), []);
+    assert_eq!(driver.fib().macs.len(), 1);
+    assert_eq!(driver.counters().ports.len(), 1);
+    drop(driver);
+
+    let removed = map_cli::cleanup(&instance).unwrap();
+    assert!(removed.contains(&format!("interface {}", vxlan_device_of(&instance))), "{removed:?}");
+    assert!(!Path::new(PINS).join(&instance).exists());
+    drop(pins);
+}
+
+fn changes() -> Vec<Change> {
+    let (vni, endpoint) = (Vni::new(100).unwrap(), "10.9.0.2".parse().unwrap());
+    let (local, remote) = (MacAddr([2, 0, 0, 0, 1, 1]), MacAddr([2, 0, 0, 0, 1, 2]));
+    let far = Target::Vxlan { endpoint, vni };
+    let address = IpAddr::from([192, 168, 0, 2]);
+    vec![
+        Change::Vpn(1, Some(vni)),
+        Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 1 })),
+        Change::Mac(1, local, Some(Mac { target: Target::Port(1), any_ip: true })),
+        Change::Mac(1, remote, Some(Mac { target: far, any_ip: false })),
+        Change::Neighbor(1, address, Some(Neighbor { mac: remote, router: false })),
+        Change::Flood(1, Target::Port(1), true),
+        Change::Flood(1, far, true),
+        Change::Endpoint(1, endpoint, true),
+    ]
+}
+
+fn nexthop_of(driver: &Ebpf) -> super::NexthopView {
+    driver.nexthops().pop().unwrap()
+}
+
+/// Lets the driver follow events until something holds, for half a minute at most; then the maps must be right.
+async fn until(driver: &mut Ebpf, holds: impl Fn(&Ebpf) -> bool) {
+    let wait = async {
+        while !holds(driver) {
+            driver.event().await;
+            driver.commit().unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("the driver follows the kernel");
+    assert_eq!(driver.verify().unwrap(), []);
+}
+
+/// Where programs would be attached.
+#[derive(Debug, Default)]
+struct Attached {
+    ports: BTreeSet<u32>,
+    underlay: BTreeSet<u32>,
+    stray: BTreeSet<u32>,
+}
+
+impl Hooks for Rc<RefCell<Attached>> {
+    fn attach_port(&mut self, ifindex: u32) -> io::Result<()> {
+        self.borrow_mut().ports.insert(ifindex);
+        Ok(())
+    }
+
+    fn detach_port(&mut self, ifindex: u32) -> io::Result<()> {
+        self.borrow_mut().ports.remove(&ifindex);
+        Ok(())
+    }
+
+    fn attach_underlay(&mut self, ifindex: u32, _: UnderlayMode) -> io::Result<()> {
+        self.borrow_mut().underlay.insert(ifindex);
+        Ok(())
+    }
+
+    fn detach_underlay(&mut self, ifindex: u32) -> io::Result<()> {
+        self.borrow_mut().underlay.remove(&ifindex);
+        Ok(())
+    }
+
+    fn attach_stray(&mut self, ifindex: u32) -> io::Result<()> {
+        self.borrow_mut().stray.insert(ifindex);
+        Ok(())
+    }
+}
+
+/// The pins of an agent instance, removed at the end, also of a failed test.
+struct Pins(String);
+
+impl Pins {
+    fn create(instance: &str) -> Self {
+        let directory = pins_of(instance).join("maps");
+        std::fs::create_dir_all(&directory).unwrap();
+        let pins = Self(instance.to_owned());
+        let pin = |name: &str| directory.join(name);
+        HashMap::<_, abi::Address, u32>::create(8, 0).unwrap().pin(pin("LOCALS")).unwrap();
+        array::<abi::Encap>(&pin("ENCAPS"));
+        array::<u32>(&pin("NEXTHOPS"));
+        array::<abi::Port>(&pin("PORTS"));
+        HashMap::<_, abi::NeighborKey, abi::Neighbor>::create(64, 0).unwrap().pin(pin("NEIGHBORS")).unwrap();
+        HashMap::<_, abi::FdbKey, abi::Target>::create(64, 0).unwrap().pin(pin("FDB")).unwrap();
+        HashMap::<_, abi::FloodKey, abi::Target>::create(64, 0).unwrap().pin(pin("FLOODS")).unwrap();
+        array::<abi::Vpn>(&pin("VPNS"));
+        HashMap::<_, u32, u32>::create(64, 0).unwrap().pin(pin("VNIS")).unwrap();
+        HashMap::<_, abi::TunnelKey, abi::Tunnel>::create(64, 0).unwrap().pin(pin("TUNNELS")).unwrap();
+        HashMap::<_, u32, u32>::create(64, 0).unwrap().pin(pin("PORT_OF_INTERFACE")).unwrap();
+        PerCpuArray::<_, abi::Counters>::create(64, 0).unwrap().pin(pin("PORT_STATS")).unwrap();
+        PerCpuArray::<_, abi::Counters>::create(64, 0).unwrap().pin(pin("VPN_STATS")).unwrap();
+        PerCpuArray::<_, abi::Drop>::create(32, 0).unwrap().pin(pin("DROPS")).unwrap();
+        pins
+    }
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        let _ = map_cli::cleanup(&self.0);
+    }
+}
+
+fn array<T: Pod>(pin: &Path) {
+    Array::<_, T>::create(64, 0).unwrap().pin(pin).unwrap();
+}
+
+fn index_of(name: &str) -> u32 {
+    output(&format!("-o link show dev {name}"))
+        .split(':')
+        .next()
+        .and_then(|index| index.parse().ok())
+        .unwrap_or(0)
+}
+
+fn output(arguments: &str) -> String {
+    let output = Command::new("ip").args(arguments.split(' ')).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn batch(commands: &str) {
+    let mut child = Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(commands.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+fn ip(arguments: &str) {
+    let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
+    assert!(status.success(), "ip {arguments}");
+}

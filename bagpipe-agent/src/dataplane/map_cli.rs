@@ -1,0 +1,202 @@
+//! `bagpipe map` and `bagpipe cleanup`: what can be read and removed without an agent.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bagpipe_bgp::types::{MacAddr, Vni};
+use bagpipe_common::{self as abi, TargetKind, encap_flags, neighbor_flags, port_flags};
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+
+use super::entry::{Key, Map, Value, ip_of};
+use super::maps::{Maps, MapsError};
+use super::netlink::request::Requests;
+use super::verify::{Divergence, check_consistency};
+use super::{PINS, pins_of, vxlan_device_of};
+
+/// A pinned map and how full it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MapSummary {
+    /// Name.
+    pub name: &'static str,
+    /// Entries; of an array, those that are not zero.
+    pub entries: usize,
+    /// How many it takes.
+    pub capacity: u32,
+    /// Where it is pinned.
+    pub pin: PathBuf,
+}
+
+/// An entry that is asked for by the name of its map.
+#[derive(Debug, thiserror::Error)]
+pub enum MapCommandError {
+    /// There is no such map.
+    #[error("there is no map '{0}'; 'bagpipe map ls' lists them")]
+    Unknown(String),
+    /// The maps can't be read.
+    #[error(transparent)]
+    Maps(#[from] MapsError),
+}
+
+/// The pinned maps of an agent instance.
+///
+/// # Errors
+/// When they can't be read.
+pub fn list(instance: &str) -> Result<Vec<MapSummary>, MapCommandError> {
+    let directory = pins_of(instance).join("maps");
+    let maps = Maps::open(&directory)?;
+    let summary = |map: Map| {
+        Ok(MapSummary {
+            name: map.name(),
+            entries: maps.read(map)?.len(),
+            capacity: maps.capacity(map),
+            pin: directory.join(map.name()),
+        })
+    };
+    Map::ALL.into_iter().map(summary).collect()
+}
+
+/// The entries of a map, with named fields.
+///
+/// # Errors
+/// When there is no such map, or it can't be read.
+pub fn dump(instance: &str, name: &str) -> Result<Vec<Json>, MapCommandError> {
+    let map =
+        Map::of_name(&name.to_ascii_uppercase()).ok_or_else(|| MapCommandError::Unknown(name.to_owned()))?;
+    let mut entries = Maps::open(&pins_of(instance).join("maps"))?.read(map)?;
+    entries.sort_unstable_by_key(|(key, _)| *key);
+    Ok(entries
+        .iter()
+        .map(|(key, value)| json!({ "key": key_json(key), "value": value_json(key, value) }))
+        .collect())
+}
+
+/// The entries of a map as lines of text: key, value.
+///
+/// # Errors
+/// When there is no such map, or it can't be read.
+pub fn dump_text(instance: &str, name: &str) -> Result<Vec<[String; 2]>, MapCommandError> {
+    let map =
+        Map::of_name(&name.to_ascii_uppercase()).ok_or_else(|| MapCommandError::Unknown(name.to_owned()))?;
+    let mut entries = Maps::open(&pins_of(instance).join("maps"))?.read(map)?;
+    entries.sort_unstable_by_key(|(key, _)| *key);
+    Ok(entries.iter().map(|(key, value)| [key.to_string(), value.to_string()]).collect())
+}
+
+/// Whether the maps agree with each other: for when there is no agent that knows what they should hold.
+///
+/// # Errors
+/// When they can't be read.
+pub fn verify_offline(instance: &str) -> Result<Vec<Divergence>, MapCommandError> {
+    Ok(check_consistency(&Maps::open(&pins_of(instance).join("maps"))?.read_all()?))
+}
+
+/// Removes everything of an agent instance from the kernel: program attachments, maps, the VXLAN device. Traffic
+/// stops. What was removed, in words; nothing if there was nothing.
+///
+/// # Errors
+/// The first thing that could not be removed.
+pub fn cleanup(instance: &str) -> io::Result<Vec<String>> {
+    let mut removed = Vec::new();
+    let directory = Path::new(PINS).join(instance);
+    remove_pins(&directory, &mut removed).map_err(|error| context(&directory.display(), &error))?;
+    let name = vxlan_device_of(instance);
+    let mut netlink = Requests::open()?;
+    let device = netlink.links()?.into_iter().find(|link| link.name == name);
+    if let Some(link) = device.filter(|link| link.kind.as_deref() == Some("vxlan")) {
+        netlink.delete_link(link.index).map_err(|error| context(&name, &error))?;
+        removed.push(format!("interface {name}"));
+    }
+    Ok(removed)
+}
+
+/// Links go first, so that no program runs without its maps' pins; "links" sorts before "maps" and "programs".
+fn remove_pins(directory: &Path, removed: &mut Vec<String>) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    paths.sort_unstable();
+    for path in paths {
+        if path.is_dir() {
+            remove_pins(&path, removed)?;
+        } else {
+            fs::remove_file(&path)?;
+            removed.push(format!("pin {}", path.display()));
+        }
+    }
+    fs::remove_dir(directory)?;
+    removed.push(format!("directory {}", directory.display()));
+    Ok(())
+}
+
+fn context(what: &impl std::fmt::Display, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("can't remove {what}: {error}"))
+}
+
+fn key_json(key: &Key) -> Json {
+    match key {
+        Key::Local(address) => json!({ "address": ip_of(address) }),
+        Key::Encap(slot) => json!({ "slot": slot }),
+        Key::Nexthop(number) => json!({ "nexthop": number }),
+        Key::Port(port) => json!({ "port": port }),
+        Key::Neighbor(key) => json!({ "vpn": key.vpn, "address": ip_of(&key.address) }),
+        Key::Fdb(key) => json!({ "vpn": key.vpn, "mac": MacAddr(key.mac) }),
+        Key::Flood(key) => {
+            json!({ "vpn": key.vpn, "scope": if key.scope == 0 { "local" } else { "remote" }, "index": key.index })
+        }
+        Key::Vpn(vpn) => json!({ "vpn": vpn }),
+        Key::Vni(vni) => json!({ "vni": vni }),
+        Key::Tunnel(key) => json!({ "remote": ip_of(&key.remote), "vni": key.vni }),
+        Key::PortOfInterface(ifindex) => json!({ "ifindex": ifindex }),
+    }
+}
+
+fn value_json(key: &Key, value: &Value) -> Json {
+    match value {
+        Value::Number(number) => match key.map() {
+            Map::Nexthops => json!({ "slot": number }),
+            Map::PortOfInterface => json!({ "port": number }),
+            Map::Vnis => json!({ "vpn": number }),
+            _ => json!(number),
+        },
+        Value::Port(port) => json!({
+            "ifindex": port.ifindex,
+            "vpn": port.vpn,
+            "redirect_peer": port.flags & port_flags::REDIRECT_PEER != 0,
+        }),
+        Value::Neighbor(neighbor) => json!({
+            "mac": MacAddr(neighbor.mac),
+            "router": neighbor.flags & neighbor_flags::ROUTER != 0,
+        }),
+        Value::Target(target) => target_json(target),
+        Value::Vpn(vpn) => json!({
+            "vni": vpn.vni,
+            "local_ports": vpn.local_ports,
+            "remote_endpoints": vpn.remote_endpoints,
+        }),
+        Value::Tunnel(tunnel) => json!({ "vpn": tunnel.vpn }),
+        Value::Encap(encap) => json!({
+            "local": ip_of(&encap.local),
+            "remote": ip_of(&encap.remote),
+            "gateway": ip_of(&encap.gateway),
+            "ifindex": encap.ifindex,
+            "mtu": encap.mtu,
+            "destination_mac": MacAddr(encap.destination_mac),
+            "source_mac": MacAddr(encap.source_mac),
+            "resolved": encap.flags & encap_flags::RESOLVED != 0,
+            "ipv6": encap.flags & encap_flags::IPV6 != 0,
+            "ttl": encap.ttl,
+        }),
+    }
+}
+
+fn target_json(target: &abi::Target) -> Json {
+    if target.kind == TargetKind::Vxlan as u8 {
+        return json!({ "kind": "vxlan", "nexthop": target.id, "vni": Vni::from_octets(target.vni) });
+    }
+    let kind = if target.kind == TargetKind::PortAnyIp as u8 { "port-any-ip" } else { "port" };
+    json!({ "kind": kind, "port": target.id })
+}

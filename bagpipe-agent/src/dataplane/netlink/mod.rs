@@ -1,0 +1,9 @@
+//! Routing netlink: interfaces, routes and neighbours of this network namespace.
+//!
+//! [`message`] is the wire format, [`decode`] what the kernel says, [`request`] what it is asked, [`events`] what
+//! it tells by itself.
+
+pub(crate) mod decode;
+pub(crate) mod events;
+pub(crate) mod message;
+pub(crate) mod request;

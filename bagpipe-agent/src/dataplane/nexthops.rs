@@ -1,0 +1,255 @@
+//! Next hops: one for each remote endpoint that anything refers to, and the slot with its outer header.
+//!
+//! A changed outer header goes into a free slot, then the next hop is pointed at it: programs never see a header
+//! that is half old and half new.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Instant;
+
+use bagpipe_common::{Encap, limits};
+
+use super::entry::{Key, Value, ip_of};
+use super::pool::Pool;
+
+/// All next hops.
+#[derive(Debug)]
+pub(crate) struct Nexthops {
+    remotes: BTreeMap<IpAddr, Nexthop>,
+    numbers: Pool,
+    slots: Pool,
+    slot_of_number: BTreeMap<u32, u32>,
+    encaps: BTreeMap<u32, Encap>,
+    /// Remote endpoints that wait for a number or a slot.
+    waiting: BTreeSet<IpAddr>,
+    /// Remote endpoints that nothing refers to any longer.
+    unused: BTreeSet<IpAddr>,
+}
+
+#[derive(Debug, Default)]
+struct Nexthop {
+    references: usize,
+    number: Option<u32>,
+}
+
+impl Default for Nexthops {
+    fn default() -> Self {
+        Self::new(limits::NEXTHOPS, limits::ENCAPS)
+    }
+}
+
+impl Nexthops {
+    /// Next hops in maps of these sizes.
+    #[must_use]
+    pub(crate) const fn new(nexthops: u32, encaps: u32) -> Self {
+        Self {
+            remotes: BTreeMap::new(),
+            numbers: Pool::new(nexthops),
+            slots: Pool::new(encaps),
+            slot_of_number: BTreeMap::new(),
+            encaps: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            unused: BTreeSet::new(),
+        }
+    }
+
+    /// Takes over next hops that are in the maps: (number, slot, outer header).
+    pub(crate) fn adopt(&mut self, found: &[(u32, u32, Encap)]) {
+        self.numbers.adopt(found.iter().map(|(number, ..)| *number));
+        self.slots.adopt(found.iter().map(|(_, slot, _)| *slot));
+        for (number, slot, encap) in found {
+            let remote = ip_of(&encap.remote);
+            self.remotes.insert(remote, Nexthop { references: 0, number: Some(*number) });
+            self.slot_of_number.insert(*number, *slot);
+            self.encaps.insert(*slot, *encap);
+            self.unused.insert(remote);
+        }
+    }
+
+    /// Counts one more reference to a remote endpoint.
+    pub(crate) fn acquire(&mut self, remote: IpAddr) {
+        let nexthop = self.remotes.entry(remote).or_default();
+        nexthop.references += 1;
+        self.unused.remove(&remote);
+        if nexthop.references == 1 {
+            self.waiting.insert(remote);
+        }
+    }
+
+    /// Counts one reference less.
+    pub(crate) fn release(&mut self, remote: IpAddr) {
+        if let Some(nexthop) = self.remotes.get_mut(&remote) {
+            nexthop.references = nexthop.references.saturating_sub(1);
+            if nexthop.references == 0 {
+                self.unused.insert(remote);
+            }
+        }
+    }
+
+    /// Gives numbers to the remote endpoints that wait for one; those that have one now, and whose outer header
+    /// is to be set.
+    pub(crate) fn assign(&mut self, now: Instant) -> Vec<IpAddr> {
+        let mut assigned = Vec::new();
+        for remote in std::mem::take(&mut self.waiting) {
+            let Some(nexthop) = self.remotes.get_mut(&remote) else { continue };
+            if nexthop.number.is_none() {
+                nexthop.number = self.numbers.take(now);
+            }
+            if nexthop.number.is_some() {
+                assigned.push(remote);
+            } else {
+                self.waiting.insert(remote);
+            }
+        }
+        assigned
+    }
+
+    /// Sets the outer header toward a remote endpoint (none: no way there); the keys whose entries change.
+    /// Where no slot is free the old one stays, and the endpoint is among those that [`Self::assign`] gives next.
+    pub(crate) fn set(&mut self, remote: IpAddr, encap: Option<Encap>, now: Instant) -> Vec<Key> {
+        let Some(number) = self.number(remote) else { return Vec::new() };
+        let old = self.slot_of_number.get(&number).copied();
+        if old.and_then(|slot| self.encaps.get(&slot)).copied() == encap {
+            return Vec::new();
+        }
+        let mut keys = vec![Key::Nexthop(number)];
+        if let Some(encap) = encap {
+            let Some(slot) = self.slots.take(now) else {
+                self.waiting.insert(remote);
+                return Vec::new();
+            };
+            self.encaps.insert(slot, encap);
+            self.slot_of_number.insert(number, slot);
+            keys.push(Key::Encap(slot));
+        } else {
+            self.slot_of_number.remove(&number);
+        }
+        if let Some(slot) = old {
+            self.encaps.remove(&slot);
+            self.slots.put(slot, now);
+        }
+        keys
+    }
+
+    /// Removes the next hops that nothing refers to: (remote endpoint, its next-hop number).
+    pub(crate) fn collect(&mut self, now: Instant) -> Vec<(IpAddr, Option<u32>)> {
+        let mut removed = Vec::new();
+        for remote in std::mem::take(&mut self.unused) {
+            self.waiting.remove(&remote);
+            let Some(Nexthop { number, .. }) = self.remotes.remove(&remote) else { continue };
+            if let Some(number) = number {
+                self.numbers.put(number, now);
+                if let Some(slot) = self.slot_of_number.remove(&number) {
+                    self.encaps.remove(&slot);
+                    self.slots.put(slot, now);
+                }
+            }
+            removed.push((remote, number));
+        }
+        removed
+    }
+
+    /// The number of a remote endpoint's next hop.
+    #[must_use]
+    pub(crate) fn number(&self, remote: IpAddr) -> Option<u32> {
+        self.remotes.get(&remote)?.number
+    }
+
+    /// The entry for a next-hop number.
+    #[must_use]
+    pub(crate) fn nexthop(&self, number: u32) -> Option<Value> {
+        self.slot_of_number.get(&number).map(|slot| Value::Number(*slot))
+    }
+
+    /// The entry for a slot.
+    #[must_use]
+    pub(crate) fn encap(&self, slot: u32) -> Option<Value> {
+        self.encaps.get(&slot).map(|encap| Value::Encap(Box::new(*encap)))
+    }
+
+    /// The keys of all entries that next hops have.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        let slots = self.encaps.keys().map(|slot| Key::Encap(*slot));
+        slots.chain(self.slot_of_number.keys().map(|number| Key::Nexthop(*number)))
+    }
+
+    /// All remote endpoints: address, number, references, outer header.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (IpAddr, Option<u32>, usize, Option<&Encap>)> {
+        self.remotes.iter().map(|(remote, nexthop)| {
+            let slot = nexthop.number.and_then(|number| self.slot_of_number.get(&number));
+            (*remote, nexthop.number, nexthop.references, slot.and_then(|slot| self.encaps.get(slot)))
+        })
+    }
+
+    /// How many (numbers, slots) are taken: without a leak, as many as there are next hops and headers.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> (usize, usize) {
+        (self.numbers.taken(), self.slots.taken())
+    }
+
+    /// When a remote endpoint that waits for a number or a slot may get one.
+    #[must_use]
+    pub(crate) fn timeout(&self) -> Option<Instant> {
+        let pools = self.waiting.iter().map(|remote| match self.number(*remote) {
+            Some(_) => &self.slots,
+            None => &self.numbers,
+        });
+        pools.filter_map(Pool::exhausted_until).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataplane::pool::GRACE;
+
+    fn remote(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    fn encap(mtu: u32) -> Option<Encap> {
+        Some(Encap { mtu, ..Encap::default() })
+    }
+
+    #[test]
+    fn a_changed_header_goes_to_another_slot() {
+        let (mut nexthops, now) = (Nexthops::new(4, 4), Instant::now());
+        nexthops.acquire(remote(1));
+        assert_eq!(nexthops.assign(now), [remote(1)]);
+        assert_eq!(nexthops.set(remote(1), encap(1500), now), [Key::Nexthop(1), Key::Encap(1)]);
+        assert_eq!(nexthops.set(remote(1), encap(1500), now), []);
+        assert_eq!(nexthops.set(remote(1), encap(1400), now), [Key::Nexthop(1), Key::Encap(2)]);
+        assert_eq!(nexthops.nexthop(1), Some(Value::Number(2)));
+        assert_eq!(nexthops.set(remote(1), None, now), [Key::Nexthop(1)]);
+        assert_eq!(nexthops.nexthop(1), None);
+        assert_eq!(nexthops.taken(), (1, 0));
+    }
+
+    #[test]
+    fn a_header_waits_for_a_slot_when_all_rest() {
+        let (mut nexthops, now) = (Nexthops::new(2, 3), Instant::now());
+        nexthops.acquire(remote(1));
+        nexthops.assign(now);
+        nexthops.set(remote(1), encap(1), now);
+        nexthops.set(remote(1), encap(2), now);
+        assert_eq!(nexthops.set(remote(1), encap(3), now), []);
+        assert_eq!(nexthops.timeout(), Some(now + GRACE));
+        assert_eq!(nexthops.assign(now + GRACE), [remote(1)]);
+        assert_eq!(nexthops.set(remote(1), encap(3), now + GRACE), [Key::Nexthop(1), Key::Encap(1)]);
+    }
+
+    #[test]
+    fn the_last_reference_frees_the_number() {
+        let (mut nexthops, now) = (Nexthops::new(2, 4), Instant::now());
+        nexthops.acquire(remote(1));
+        nexthops.acquire(remote(1));
+        nexthops.acquire(remote(2));
+        assert_eq!(nexthops.assign(now), [remote(1)], "there is one number only");
+        nexthops.release(remote(1));
+        assert_eq!(nexthops.collect(now), []);
+        nexthops.release(remote(1));
+        assert_eq!(nexthops.collect(now), [(remote(1), Some(1))]);
+        assert!(nexthops.assign(now).is_empty());
+        assert_eq!(nexthops.assign(now + GRACE), [remote(2)]);
+    }
+}

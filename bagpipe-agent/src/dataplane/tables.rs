@@ -1,0 +1,425 @@
+//! From desired state to map entries: for each key, what should be there now.
+//!
+//! Changes only mark keys as dirty; [`Tables::commit`](super::commit) asks [`Tables::desired`] for each of them
+//! and writes what differs from the mirror of what has been written. Verification asks the same function for
+//! every key.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use bagpipe_bgp::types::Vni;
+use bagpipe_common::{
+    self as abi, FdbKey, FloodKey, FloodScope, NeighborKey, TargetKind, TunnelKey, limits, neighbor_flags,
+    port_flags,
+};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::entry::{Key, Map, Value, address_of, ip_of};
+use super::floods::Floods;
+use super::links::{Link, Links};
+use super::nexthops::Nexthops;
+use super::underlay::Underlay;
+use crate::fib::{Change, Fib, PortId, Target, VpnId};
+
+/// An object of the desired state, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Object {
+    /// A port.
+    Port(PortId),
+    /// Where a MAC address is.
+    Mac(VpnId, bagpipe_bgp::types::MacAddr),
+    /// The MAC address of an IP address.
+    Neighbor(VpnId, IpAddr),
+    /// A member of a flood list.
+    Flood(VpnId, Target),
+    /// An accepted remote endpoint.
+    Endpoint(VpnId, IpAddr),
+    /// An instance.
+    Vpn(VpnId),
+}
+
+impl Object {
+    /// The object that a change is about.
+    #[must_use]
+    pub(crate) const fn of(change: &Change) -> Self {
+        match change {
+            Change::Vpn(vpn, _) => Self::Vpn(*vpn),
+            Change::Port(port, _) => Self::Port(*port),
+            Change::Mac(vpn, mac, _) => Self::Mac(*vpn, *mac),
+            Change::Neighbor(vpn, ip, _) => Self::Neighbor(*vpn, *ip),
+            Change::Flood(vpn, target, _) => Self::Flood(*vpn, *target),
+            Change::Endpoint(vpn, endpoint, _) => Self::Endpoint(*vpn, *endpoint),
+        }
+    }
+
+    /// The change that removes it.
+    #[must_use]
+    pub(crate) const fn removal(self) -> Change {
+        match self {
+            Self::Vpn(vpn) => Change::Vpn(vpn, None),
+            Self::Port(port) => Change::Port(port, None),
+            Self::Mac(vpn, mac) => Change::Mac(vpn, mac, None),
+            Self::Neighbor(vpn, ip) => Change::Neighbor(vpn, ip, None),
+            Self::Flood(vpn, target) => Change::Flood(vpn, target, false),
+            Self::Endpoint(vpn, endpoint) => Change::Endpoint(vpn, endpoint, false),
+        }
+    }
+
+    const fn vpn(self) -> Option<VpnId> {
+        match self {
+            Self::Port(_) => None,
+            Self::Mac(vpn, _)
+            | Self::Neighbor(vpn, _)
+            | Self::Flood(vpn, _)
+            | Self::Endpoint(vpn, _)
+            | Self::Vpn(vpn) => Some(vpn),
+        }
+    }
+}
+
+/// Why an entry that should be there is not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The map takes no more entries.
+    #[error("map {map} is full")]
+    Full {
+        /// The map.
+        map: Map,
+    },
+    /// The kernel refused.
+    #[error("the kernel refused an entry of map {map}: {error}")]
+    Refused {
+        /// The map.
+        map: Map,
+        /// What it said.
+        error: String,
+    },
+    /// The port program could not be put on an interface.
+    #[error("can't put the port program on interface {interface}: {error}")]
+    Unattached {
+        /// Name of the interface.
+        interface: String,
+        /// What the kernel said.
+        error: String,
+    },
+}
+
+/// Desired state, and what was derived from it and written.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    pub(super) fib: Fib,
+    /// What was adopted from the maps and not yet confirmed.
+    pub(super) stale: FxHashSet<Object>,
+    pub(super) vpn_of_vni: BTreeMap<u32, VpnId>,
+    pub(super) port_of_interface: BTreeMap<String, PortId>,
+    pub(super) links: Links,
+    pub(super) underlay: Underlay,
+    pub(super) nexthops: Nexthops,
+    pub(super) floods: Floods,
+    /// Keys whose entry may differ from what is desired.
+    pub(super) dirty: BTreeSet<Key>,
+    /// What has been written.
+    pub(super) mirror: FxHashMap<Key, Value>,
+    /// What could not be written.
+    pub(super) failed: BTreeMap<Key, Failure>,
+    /// Space has come since something could not be written.
+    pub(super) retry: bool,
+    /// The first thing in this commit that could not be done and that had been no problem before.
+    pub(super) setback: Option<Failure>,
+    /// Interfaces that the port program is on.
+    pub(super) attached: BTreeSet<u32>,
+    /// Interfaces that went, and the port program with them: another may come with the same index.
+    pub(super) vanished: BTreeSet<u32>,
+    /// Interfaces that the port program could not be put on.
+    pub(super) unattached: BTreeMap<u32, Failure>,
+}
+
+impl Tables {
+    /// Empty tables over this underlay.
+    #[must_use]
+    pub(crate) fn new(underlay: Underlay) -> Self {
+        let dirty = underlay.locals().iter().map(|local| Key::Local(address_of(*local))).collect();
+        Self { underlay, dirty, ..Self::default() }
+    }
+
+    /// The desired state.
+    #[must_use]
+    pub(crate) const fn fib(&self) -> &Fib {
+        &self.fib
+    }
+
+    /// The interfaces.
+    #[must_use]
+    pub(crate) const fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// Takes a change of the desired state.
+    pub(crate) fn apply(&mut self, change: &Change) {
+        self.stale.remove(&Object::of(change));
+        match change {
+            Change::Vpn(vpn, vni) => self.set_vpn(*vpn, *vni),
+            Change::Port(port, value) => self.set_port(*port, value.as_ref()),
+            Change::Mac(vpn, mac, value) => {
+                self.refer(value.map(|value| value.target));
+                self.unrefer(self.fib.macs.get(&(*vpn, *mac)).map(|old| old.target));
+                self.dirty.insert(Key::Fdb(FdbKey { vpn: *vpn, mac: mac.0 }));
+            }
+            Change::Neighbor(vpn, ip, _) => {
+                self.dirty.insert(Key::Neighbor(NeighborKey {
+                    address: address_of(*ip),
+                    vpn: *vpn,
+                    zero: 0,
+                }));
+            }
+            Change::Flood(vpn, target, wanted) => {
+                let present = self.fib.floods.contains(&(*vpn, *target));
+                match (present, *wanted) {
+                    (false, true) => self.refer(Some(*target)),
+                    (true, false) => self.unrefer(Some(*target)),
+                    _ => {}
+                }
+                self.floods.set(*vpn, *target, *wanted);
+            }
+            Change::Endpoint(vpn, endpoint, _) => {
+                if let Some(vni) = self.fib.vpns.get(vpn) {
+                    self.dirty.insert(tunnel_key(*endpoint, vni.get()));
+                }
+            }
+        }
+        self.fib.apply(change);
+    }
+
+    /// Removes what was adopted and has not been confirmed since; how many objects that was.
+    pub(crate) fn sweep(&mut self) -> usize {
+        let mut stale: Vec<Object> = std::mem::take(&mut self.stale).into_iter().collect();
+        stale.sort_unstable();
+        for object in &stale {
+            self.apply(&object.removal());
+        }
+        stale.len()
+    }
+
+    /// Takes what netlink says of an interface.
+    pub(crate) fn set_link(&mut self, link: Link) {
+        if self.links.get(link.index) == Some(&link) {
+            return;
+        }
+        let (index, name) = (link.index, link.name.clone());
+        let old = self.links.set(link);
+        self.link_changed(index, [Some(name), old.map(|old| old.name)]);
+    }
+
+    /// Takes that an interface is gone.
+    pub(crate) fn remove_link(&mut self, index: u32) {
+        if let Some(old) = self.links.remove(index) {
+            if self.attached.remove(&index) {
+                self.vanished.insert(index);
+            }
+            self.link_changed(index, [Some(old.name), None]);
+        }
+    }
+
+    /// What the entry of a key should be.
+    ///
+    /// # Errors
+    /// Why there can't be one although there should.
+    pub(crate) fn desired(&self, key: &Key) -> Result<Option<Value>, Failure> {
+        Ok(match key {
+            Key::Local(local) => self.underlay.locals().contains(&ip_of(local)).then_some(Value::Number(1)),
+            Key::Encap(slot) => self.nexthops.encap(*slot),
+            Key::Nexthop(number) => self.nexthops.nexthop(*number),
+            Key::Port(port) => self.port(*port).map(Value::Port),
+            Key::Neighbor(key) => self.neighbor(key).map(Value::Neighbor),
+            Key::Fdb(key) => match self.fib.macs.get(&(key.vpn, bagpipe_bgp::types::MacAddr(key.mac))) {
+                Some(mac) => Some(Value::Target(self.target(mac.target, mac.any_ip)?)),
+                None => None,
+            },
+            Key::Flood(key) => match self.floods.member(key) {
+                Some(member) => Some(Value::Target(self.target(member, false)?)),
+                None => None,
+            },
+            Key::Vpn(vpn) => self.vpn(*vpn).map(Value::Vpn),
+            Key::Vni(vni) => self.vpn_of_vni.get(vni).map(|vpn| Value::Number(u32::from(*vpn))),
+            Key::Tunnel(key) => self.tunnel(key).map(Value::Tunnel),
+            Key::PortOfInterface(ifindex) => self
+                .links
+                .get(*ifindex)
+                .and_then(|link| self.port_of_interface.get(&link.name))
+                .copied()
+                .map(Value::Number),
+        })
+    }
+
+    /// The keys of all entries that there should be.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        let locals = self.underlay.locals().iter().map(|local| Key::Local(address_of(*local)));
+        let ports = self.fib.ports.keys().map(|port| Key::Port(*port));
+        let neighbors = self
+            .fib
+            .neighbors
+            .keys()
+            .map(|(vpn, ip)| Key::Neighbor(NeighborKey { address: address_of(*ip), vpn: *vpn, zero: 0 }));
+        let macs = self.fib.macs.keys().map(|(vpn, mac)| Key::Fdb(FdbKey { vpn: *vpn, mac: mac.0 }));
+        let vpns = self.fib.vpns.keys().map(|vpn| Key::Vpn(*vpn));
+        let vnis = self.fib.vpns.values().map(|vni| Key::Vni(vni.get()));
+        let tunnels =
+            self.fib.endpoints.iter().filter_map(|(vpn, endpoint)| {
+                self.fib.vpns.get(vpn).map(|vni| tunnel_key(*endpoint, vni.get()))
+            });
+        let interfaces = self.fib.ports.values().filter_map(|port| self.links.of_name(&port.interface));
+        locals
+            .chain(self.nexthops.keys())
+            .chain(ports)
+            .chain(neighbors)
+            .chain(macs)
+            .chain(self.floods.keys())
+            .chain(vpns)
+            .chain(vnis)
+            .chain(tunnels)
+            .chain(interfaces.map(|link| Key::PortOfInterface(link.index)))
+    }
+
+    fn port(&self, number: PortId) -> Option<abi::Port> {
+        let port = self.fib.ports.get(&number)?;
+        let link = self.links.of_name(&port.interface);
+        let redirect = link.is_some_and(Link::redirects_to_peer);
+        Some(abi::Port {
+            ifindex: link.map_or(0, |link| link.index),
+            vpn: port.vpn,
+            flags: if redirect { port_flags::REDIRECT_PEER } else { 0 },
+        })
+    }
+
+    fn neighbor(&self, key: &NeighborKey) -> Option<abi::Neighbor> {
+        let neighbor = self.fib.neighbors.get(&(key.vpn, ip_of(&key.address)))?;
+        Some(abi::Neighbor {
+            mac: neighbor.mac.0,
+            flags: if neighbor.router { neighbor_flags::ROUTER } else { 0 },
+        })
+    }
+
+    fn target(&self, target: Target, any_ip: bool) -> Result<abi::Target, Failure> {
+        Ok(match target {
+            Target::Port(port) => {
+                let kind = if any_ip { TargetKind::PortAnyIp } else { TargetKind::Port };
+                abi::Target { kind: kind as u8, vni: [0; 3], id: port }
+            }
+            Target::Vxlan { endpoint, vni } => {
+                let id = self.nexthops.number(endpoint).ok_or(Failure::Full { map: Map::Nexthops })?;
+                abi::Target { kind: TargetKind::Vxlan as u8, vni: vni.octets(), id }
+            }
+        })
+    }
+
+    fn vpn(&self, vpn: VpnId) -> Option<abi::Vpn> {
+        let vni = self.fib.vpns.get(&vpn)?;
+        Some(abi::Vpn {
+            vni: vni.get(),
+            local_ports: self.flood_count(vpn, FloodScope::Local),
+            remote_endpoints: self.flood_count(vpn, FloodScope::Remote),
+        })
+    }
+
+    /// How many members of a flood list programs may read: those before the first that could not be written.
+    fn flood_count(&self, vpn: VpnId, scope: FloodScope) -> u16 {
+        let key = |index| Key::Flood(FloodKey { vpn, scope: scope as u16, index });
+        let length = self.floods.len(vpn, scope).min(limits::FLOOD_COPIES as usize);
+        let gap = self.failed.range(key(0)..=key(u32::MAX)).next().map(|(key, _)| key);
+        let readable = match gap {
+            Some(Key::Flood(gap)) => length.min(gap.index as usize),
+            _ => length,
+        };
+        u16::try_from(readable).unwrap_or(u16::MAX)
+    }
+
+    fn tunnel(&self, key: &TunnelKey) -> Option<abi::Tunnel> {
+        let vpn = *self.vpn_of_vni.get(&key.vni)?;
+        self.fib.endpoints.contains(&(vpn, ip_of(&key.remote))).then_some(abi::Tunnel { vpn, zero: 0 })
+    }
+
+    fn set_vpn(&mut self, vpn: VpnId, vni: Option<Vni>) {
+        let old = self.fib.vpns.get(&vpn).copied();
+        if vni.is_none() {
+            self.forget_stale(|object| object.vpn() == Some(vpn));
+        }
+        if let Some(holder) = vni.and_then(|vni| self.vpn_of_vni.get(&vni.get())).copied()
+            && self.stale.remove(&Object::Vpn(holder))
+        {
+            self.apply(&Object::Vpn(holder).removal());
+        }
+        self.dirty.insert(Key::Vpn(vpn));
+        if old != vni {
+            let endpoints =
+                (vpn, IpAddr::V4(Ipv4Addr::UNSPECIFIED))..=(vpn, IpAddr::V6(Ipv6Addr::from([0xff; 16])));
+            for vni in [old, vni].into_iter().flatten() {
+                self.dirty.insert(Key::Vni(vni.get()));
+                let endpoints = self.fib.endpoints.range(endpoints.clone());
+                self.dirty.extend(endpoints.map(|(_, endpoint)| tunnel_key(*endpoint, vni.get())));
+            }
+        }
+        if let Some(old) = old
+            && self.vpn_of_vni.get(&old.get()) == Some(&vpn)
+        {
+            self.vpn_of_vni.remove(&old.get());
+        }
+        if let Some(vni) = vni {
+            self.vpn_of_vni.insert(vni.get(), vpn);
+        }
+    }
+
+    fn set_port(&mut self, port: PortId, value: Option<&crate::fib::Port>) {
+        if let Some(holder) = value.and_then(|value| self.port_of_interface.get(&value.interface)).copied()
+            && self.stale.remove(&Object::Port(holder))
+        {
+            self.apply(&Object::Port(holder).removal());
+        }
+        let old = self.fib.ports.get(&port).map(|old| old.interface.clone());
+        for name in [old.as_ref(), value.map(|value| &value.interface)].into_iter().flatten() {
+            self.dirty.extend(self.links.of_name(name).map(|link| Key::PortOfInterface(link.index)));
+        }
+        if let Some(old) = old
+            && self.port_of_interface.get(&old) == Some(&port)
+        {
+            self.port_of_interface.remove(&old);
+        }
+        if let Some(value) = value {
+            self.port_of_interface.insert(value.interface.clone(), port);
+        }
+        self.dirty.insert(Key::Port(port));
+    }
+
+    fn forget_stale(&mut self, which: impl Fn(&Object) -> bool) {
+        let mut gone: Vec<Object> = self.stale.iter().copied().filter(|object| which(object)).collect();
+        gone.sort_unstable();
+        for object in gone {
+            self.apply(&object.removal());
+        }
+    }
+
+    fn refer(&mut self, target: Option<Target>) {
+        if let Some(Target::Vxlan { endpoint, .. }) = target {
+            self.nexthops.acquire(endpoint);
+        }
+    }
+
+    fn unrefer(&mut self, target: Option<Target>) {
+        if let Some(Target::Vxlan { endpoint, .. }) = target {
+            self.nexthops.release(endpoint);
+        }
+    }
+
+    fn link_changed(&mut self, index: u32, names: [Option<String>; 2]) {
+        self.dirty.insert(Key::PortOfInterface(index));
+        let mut underlay = false;
+        for name in names.into_iter().flatten() {
+            self.dirty.extend(self.port_of_interface.get(&name).map(|port| Key::Port(*port)));
+            underlay |= self.underlay.has_interface(&name);
+        }
+        self.underlay.link_changed(index, underlay);
+    }
+}
+
+pub(super) fn tunnel_key(remote: IpAddr, vni: u32) -> Key {
+    Key::Tunnel(TunnelKey { remote: address_of(remote), vni })
+}

@@ -1,0 +1,568 @@
+//! The tables over a simulated kernel: any sequence of changes and events ends in what a fresh computation gives,
+//! and at no moment on the way there is a dangling reference.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use bagpipe_bgp::types::{MacAddr, Vni};
+use bagpipe_common::{Encap, FloodKey, TargetKind};
+use proptest::prelude::*;
+
+use super::entry::{Key, Map, Value, ip_of};
+use super::kernel::Kernel;
+use super::links::Link;
+use super::pool::GRACE;
+use super::sys::BatchError;
+use super::tables::{Failure, Tables};
+use super::underlay::{self, NeighborId, Route, Underlay};
+use super::verify::check_consistency;
+use crate::fib::{Change, Fib, Mac, Neighbor, Port, Target, VpnId};
+
+/// A kernel whose maps check, at each write, what programs rely on.
+#[derive(Default)]
+struct Simulated {
+    maps: BTreeMap<Key, Value>,
+    capacity: BTreeMap<Map, usize>,
+    routes: BTreeMap<IpAddr, Route>,
+    kept: BTreeSet<NeighborId>,
+    attached: BTreeSet<u32>,
+}
+
+impl Simulated {
+    fn contents(&self) -> Vec<(Key, Value)> {
+        self.maps.iter().map(|(key, value)| (*key, value.clone())).collect()
+    }
+
+    fn check(&self) {
+        for (key, value) in &self.maps {
+            match (key, value) {
+                (Key::Nexthop(_), Value::Number(slot)) => {
+                    assert!(self.maps.contains_key(&Key::Encap(*slot)), "{key} points at an empty slot");
+                }
+                (Key::Vpn(vpn), Value::Vpn(entry)) => {
+                    for (scope, count) in [(0, entry.local_ports), (1, entry.remote_endpoints)] {
+                        for index in 0..u32::from(count) {
+                            let key = Key::Flood(FloodKey { vpn: *vpn, scope, index });
+                            assert!(self.maps.contains_key(&key), "flood list has a hole at {key}");
+                        }
+                    }
+                }
+                (Key::PortOfInterface(_), Value::Number(port)) => {
+                    assert!(self.maps.contains_key(&Key::Port(*port)), "{key} has no port");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn is_read(&self, slot: u32) -> bool {
+        self.maps.iter().any(|entry| matches!(entry, (Key::Nexthop(_), Value::Number(used)) if *used == slot))
+    }
+}
+
+impl Kernel for Simulated {
+    fn update(&mut self, map: Map, entries: &[(Key, Value)]) -> Result<(), BatchError> {
+        for (done, (key, value)) in entries.iter().enumerate() {
+            assert_eq!(key.map(), map);
+            let size = self.maps.keys().filter(|key| key.map() == map).count();
+            if !self.maps.contains_key(key)
+                && self.capacity.get(&map).is_some_and(|capacity| size >= *capacity)
+            {
+                return Err(BatchError { done, error: io::Error::from_raw_os_error(libc::E2BIG) });
+            }
+            if let Key::Encap(slot) = key {
+                assert!(!self.is_read(*slot), "a slot in use was overwritten");
+            }
+            self.maps.insert(*key, value.clone());
+            self.check();
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, map: Map, keys: &[Key]) -> Result<(), BatchError> {
+        for (done, key) in keys.iter().enumerate() {
+            assert_eq!(key.map(), map);
+            if self.maps.remove(key).is_none() && !map.is_array() {
+                return Err(BatchError { done, error: io::Error::from_raw_os_error(libc::ENOENT) });
+            }
+            self.check();
+        }
+        Ok(())
+    }
+
+    fn route(&mut self, remote: IpAddr) -> io::Result<Option<Route>> {
+        Ok(self.routes.get(&remote).copied())
+    }
+
+    fn keep_neighbor(&mut self, neighbor: NeighborId, keep: bool) -> io::Result<()> {
+        if keep {
+            self.kept.insert(neighbor)
+        } else {
+            self.kept.remove(&neighbor)
+        };
+        Ok(())
+    }
+
+    fn attach_port(&mut self, ifindex: u32) -> io::Result<()> {
+        assert!(self.attached.insert(ifindex), "attached twice");
+        Ok(())
+    }
+
+    fn detach_port(&mut self, ifindex: u32) -> io::Result<()> {
+        self.attached.remove(&ifindex);
+        Ok(())
+    }
+}
+
+/// A node: tables, their kernel, and what both are told, to be told again after a restart.
+struct Node {
+    tables: Tables,
+    kernel: Simulated,
+    now: Instant,
+    fib: Fib,
+    links: BTreeMap<u32, Link>,
+    neighbors: BTreeMap<NeighborId, MacAddr>,
+}
+
+impl Node {
+    fn new() -> Self {
+        let mut node = Self {
+            tables: tables(),
+            kernel: Simulated::default(),
+            now: Instant::now(),
+            fib: Fib::default(),
+            links: BTreeMap::new(),
+            neighbors: BTreeMap::new(),
+        };
+        node.link(2, "eth0", 1500);
+        node
+    }
+
+    fn apply(&mut self, change: &Change) {
+        self.fib.apply(change);
+        self.tables.apply(change);
+    }
+
+    fn link(&mut self, index: u32, name: &str, mtu: u32) {
+        let mac = Some(MacAddr([2, 0, 0, 0, 0, index.to_le_bytes()[0]]));
+        let link = Link { index, name: name.to_owned(), mac, mtu, up: true, ..Link::default() };
+        self.links.insert(index, link.clone());
+        self.tables.set_link(link);
+    }
+
+    fn commit(&mut self) -> Result<(), Failure> {
+        self.tables.commit(&mut self.kernel, self.now)
+    }
+
+    /// The agent is gone and comes back: maps and programs stay, everything else is told again.
+    fn restart(&mut self) {
+        self.tables = tables();
+        self.kernel.attached.clear();
+        self.kernel.kept.clear();
+        self.observe();
+        let known = self.fib.vpns.keys().copied().collect();
+        self.tables.adopt(self.kernel.contents(), &known);
+    }
+
+    fn observe(&mut self) {
+        for link in self.links.values() {
+            self.tables.set_link(link.clone());
+        }
+        for (neighbor, mac) in &self.neighbors {
+            self.tables.underlay.neighbor(*neighbor, Some(underlay::Neighbor { mac: *mac, fixed: false }));
+        }
+    }
+
+    /// The same state, told to new tables over an empty kernel.
+    fn fresh(&self) -> Self {
+        let routes = self.kernel.routes.clone();
+        let mut node = Self {
+            tables: tables(),
+            kernel: Simulated { routes, ..Simulated::default() },
+            now: self.now,
+            fib: self.fib.clone(),
+            links: self.links.clone(),
+            neighbors: self.neighbors.clone(),
+        };
+        node.observe();
+        for change in changes(&self.fib) {
+            node.tables.apply(&change);
+        }
+        node.commit().unwrap();
+        node
+    }
+
+    /// What the maps mean: numbers that may differ are replaced by what they stand for.
+    fn meaning(&self) -> BTreeSet<String> {
+        let maps = &self.kernel.maps;
+        let encap = |number: u32| match maps.get(&Key::Nexthop(number)) {
+            Some(Value::Number(slot)) => maps.get(&Key::Encap(*slot)).map(ToString::to_string),
+            _ => None,
+        };
+        let count = |key: &FloodKey| match maps.get(&Key::Vpn(key.vpn)) {
+            Some(Value::Vpn(vpn)) => {
+                u32::from(if key.scope == 0 { vpn.local_ports } else { vpn.remote_endpoints })
+            }
+            _ => 0,
+        };
+        let text = |value: &Value| match value {
+            Value::Target(target) if target.kind == TargetKind::Vxlan as u8 => {
+                format!("{:?} {:?}", target.vni, encap(target.id))
+            }
+            value => value.to_string(),
+        };
+        maps.iter()
+            .filter_map(|(key, value)| match key {
+                Key::Encap(_) | Key::Nexthop(_) => None,
+                Key::Flood(key) if key.index >= count(key) => None,
+                Key::Flood(key) => Some(format!("flood {} {} {}", key.vpn, key.scope, text(value))),
+                key => Some(format!("{} {key} {}", key.map(), text(value))),
+            })
+            .collect()
+    }
+
+    fn check(&mut self) {
+        self.commit().unwrap();
+        assert_eq!(self.tables.verify(&self.kernel.contents()), [], "what is written is what is desired");
+        assert_eq!(self.meaning(), self.fresh().meaning(), "and what a fresh computation gives");
+        let nexthops: Vec<_> = self.tables.nexthops.iter().collect();
+        let headers = nexthops.iter().filter(|(.., encap)| encap.is_some()).count();
+        assert_eq!(self.tables.nexthops.taken(), (nexthops.len(), headers), "no number or slot leaks");
+        assert!(nexthops.iter().all(|(_, _, references, _)| *references > 0), "nothing unused is kept");
+        let gateway = |(remote, ..): &(IpAddr, _, _, _)| {
+            self.kernel.routes.get(remote).map(|route| (route.ifindex, route.gateway.unwrap_or(*remote)))
+        };
+        assert_eq!(
+            self.kernel.kept,
+            nexthops.iter().filter_map(gateway).collect(),
+            "gateways in use are kept"
+        );
+        let ports = self.kernel.maps.keys().filter_map(|key| match key {
+            Key::PortOfInterface(ifindex) => Some(*ifindex),
+            _ => None,
+        });
+        assert_eq!(self.kernel.attached, ports.collect(), "programs are where the ports are");
+    }
+}
+
+fn tables() -> Tables {
+    let locals = vec!["10.0.0.1".parse().unwrap()];
+    Tables::new(Underlay::new(locals, BTreeSet::from(["eth0".to_owned()])))
+}
+
+fn remote(number: u8) -> IpAddr {
+    IpAddr::from([10, 0, 1, number])
+}
+
+fn gateway(number: u8) -> IpAddr {
+    IpAddr::from([10, 0, 0, 250 + number])
+}
+
+fn vni(number: u32) -> Vni {
+    Vni::new(number).unwrap()
+}
+
+fn changes(fib: &Fib) -> Vec<Change> {
+    let mut all: Vec<Change> = fib.vpns.iter().map(|(vpn, vni)| Change::Vpn(*vpn, Some(*vni))).collect();
+    all.extend(fib.ports.iter().map(|(port, value)| Change::Port(*port, Some(value.clone()))));
+    all.extend(fib.macs.iter().map(|((vpn, mac), value)| Change::Mac(*vpn, *mac, Some(*value))));
+    all.extend(fib.neighbors.iter().map(|((vpn, ip), value)| Change::Neighbor(*vpn, *ip, Some(*value))));
+    all.extend(fib.floods.iter().map(|(vpn, target)| Change::Flood(*vpn, *target, true)));
+    all.extend(fib.endpoints.iter().map(|(vpn, endpoint)| Change::Endpoint(*vpn, *endpoint, true)));
+    all
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Change(Change),
+    Link { port: u32, index: u32, mtu: u32 },
+    NoLink { index: u32 },
+    UnderlayMtu(u32),
+    Neighbor { gateway: u8, mac: Option<u8> },
+    Route { remote: u8, gateway: Option<u8>, mtu: Option<u32> },
+    NoRoute { remote: u8 },
+    Commit { milliseconds: u64 },
+    Restart { confirmed: u8 },
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    prop_oneof![
+        (1..4_u32).prop_map(Target::Port),
+        (1..5_u8, 100..102_u32).prop_map(|(number, number_of_vni)| Target::Vxlan {
+            endpoint: remote(number),
+            vni: vni(number_of_vni)
+        }),
+    ]
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let vpn = || 1..4_u16;
+    let mac = || (0..4_u8).prop_map(|last| MacAddr([2, 0, 0, 0, 1, last]));
+    prop_oneof![
+        (vpn(), prop::option::of(0..2_u32))
+            .prop_map(|(vpn, which)| Change::Vpn(vpn, which.map(|which| vni(u32::from(vpn) * 10 + which)))),
+        (1..4_u32, prop::option::of(vpn())).prop_map(|(port, vpn)| {
+            Change::Port(port, vpn.map(|vpn| Port { interface: format!("tap{port}"), vpn }))
+        }),
+        (vpn(), mac(), prop::option::of((target(), any::<bool>()))).prop_map(|(vpn, mac, value)| {
+            Change::Mac(vpn, mac, value.map(|(target, any_ip)| Mac { target, any_ip }))
+        }),
+        (vpn(), 0..4_u8, prop::option::of((mac(), any::<bool>()))).prop_map(|(vpn, ip, value)| {
+            Change::Neighbor(vpn, remote(ip), value.map(|(mac, router)| Neighbor { mac, router }))
+        }),
+        (vpn(), target(), any::<bool>()).prop_map(|(vpn, target, wanted)| Change::Flood(vpn, target, wanted)),
+        (vpn(), 1..5_u8, any::<bool>())
+            .prop_map(|(vpn, number, wanted)| { Change::Endpoint(vpn, remote(number), wanted) }),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => change().prop_map(Step::Change),
+        1 => (1..4_u32, 10..14_u32, 1400..1402_u32)
+            .prop_map(|(port, index, mtu)| Step::Link { port, index: index + port * 10, mtu }),
+        1 => (1..4_u32, 10..14_u32).prop_map(|(port, index)| Step::NoLink { index: index + port * 10 }),
+        1 => (1500..1502_u32).prop_map(Step::UnderlayMtu),
+        1 => (0..2_u8, prop::option::of(0..2_u8)).prop_map(|(gateway, mac)| Step::Neighbor { gateway, mac }),
+        2 => (1..5_u8, prop::option::of(0..2_u8), prop::option::of(1300..1302_u32))
+            .prop_map(|(remote, gateway, mtu)| Step::Route { remote, gateway, mtu }),
+        1 => (1..5_u8).prop_map(|remote| Step::NoRoute { remote }),
+        3 => (0..200_u64).prop_map(|milliseconds| Step::Commit { milliseconds }),
+        1 => any::<u8>().prop_map(|confirmed| Step::Restart { confirmed }),
+    ]
+}
+
+fn take(node: &mut Node, step: Step) {
+    match step {
+        Step::Change(change) => node.apply(&change),
+        Step::Link { port, index, mtu } => {
+            let name = format!("tap{port}");
+            let namesake = node.links.values().find(|link| link.name == name && link.index != index);
+            if let Some(index) = namesake.map(|link| link.index) {
+                take(node, Step::NoLink { index });
+            }
+            node.link(index, &name, mtu);
+        }
+        Step::NoLink { index } => {
+            node.links.remove(&index);
+            node.kernel.attached.remove(&index);
+            node.tables.remove_link(index);
+        }
+        Step::UnderlayMtu(mtu) => node.link(2, "eth0", mtu),
+        Step::Neighbor { gateway: number, mac } => {
+            let (id, mac) = ((2, gateway(number)), mac.map(|mac| MacAddr([6, 0, 0, 0, 0, mac])));
+            match mac {
+                Some(mac) => node.neighbors.insert(id, mac),
+                None => node.neighbors.remove(&id),
+            };
+            let neighbor = mac.map(|mac| underlay::Neighbor { mac, fixed: false });
+            node.tables.underlay.neighbor(id, neighbor);
+        }
+        Step::Route { remote: number, gateway: via, mtu } => {
+            let route = Route { ifindex: 2, gateway: via.map(gateway), mtu };
+            node.kernel.routes.insert(remote(number), route);
+            node.tables.underlay.routes_changed(remote(number), 32);
+        }
+        Step::NoRoute { remote: number } => {
+            node.kernel.routes.remove(&remote(number));
+            node.tables.underlay.routes_changed(remote(number), 32);
+        }
+        Step::Commit { milliseconds } => {
+            node.now += Duration::from_millis(milliseconds);
+            node.check();
+        }
+        Step::Restart { confirmed } => {
+            node.restart();
+            let confirmations = changes(&node.fib);
+            let some = usize::from(confirmed) * confirmations.len() / 256;
+            for change in confirmations.iter().take(some) {
+                node.tables.apply(change);
+            }
+            node.commit().unwrap();
+            for change in confirmations.iter().skip(some) {
+                node.tables.apply(change);
+            }
+            node.tables.sweep();
+            node.check();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #[test]
+    fn any_history_ends_as_a_fresh_computation(steps in prop::collection::vec(step(), 0..80)) {
+        let mut node = Node::new();
+        for step in steps {
+            take(&mut node, step);
+        }
+        node.check();
+        node.now += GRACE;
+        node.check();
+        let rest = changes(&node.fib);
+        for change in rest {
+            node.apply(&super::tables::Object::of(&change).removal());
+        }
+        node.check();
+        node.now += GRACE;
+        node.check();
+        let left = node.kernel.maps.keys().filter(|key| !matches!(key, Key::Local(_) | Key::Encap(_)));
+        prop_assert_eq!(left.count(), 0, "removing everything leaves nothing");
+    }
+}
+
+fn mac(last: u8) -> MacAddr {
+    MacAddr([2, 0, 0, 0, 1, last])
+}
+
+fn remote_mac(vpn: VpnId, last: u8, endpoint: u8) -> Change {
+    let target = Target::Vxlan { endpoint: remote(endpoint), vni: vni(100) };
+    Change::Mac(vpn, mac(last), Some(Mac { target, any_ip: false }))
+}
+
+#[test]
+fn a_full_map_degrades_an_instance_until_there_is_space() {
+    let mut node = Node::new();
+    node.kernel.capacity = BTreeMap::from([(Map::Fdb, 2)]);
+    node.apply(&Change::Vpn(7, Some(vni(100))));
+    for last in 0..3 {
+        node.apply(&remote_mac(7, last, 1));
+    }
+    assert_eq!(node.commit(), Err(Failure::Full { map: Map::Fdb }));
+    assert_eq!(node.commit(), Ok(()), "it is told once");
+    let health = node.tables.health();
+    assert!(
+        health.len() == 1 && health[0].starts_with("instance 7 lacks 1 entry: map FDB is full"),
+        "{health:?}"
+    );
+    assert_eq!(node.tables.verify(&node.kernel.contents()), []);
+    node.apply(&Change::Mac(7, mac(0), None));
+    node.commit().unwrap();
+    assert_eq!(node.tables.health(), Vec::<String>::new());
+    node.check();
+}
+
+#[test]
+fn a_flood_list_ends_before_a_member_that_found_no_space() {
+    let mut node = Node::new();
+    node.kernel.capacity = BTreeMap::from([(Map::Floods, 2)]);
+    node.apply(&Change::Vpn(7, Some(vni(100))));
+    for port in 0..3 {
+        node.apply(&Change::Flood(7, Target::Port(port), true));
+    }
+    assert_eq!(node.commit(), Err(Failure::Full { map: Map::Floods }));
+    let count = |node: &Node| match node.kernel.maps.get(&Key::Vpn(7)) {
+        Some(Value::Vpn(vpn)) => vpn.local_ports,
+        _ => 0,
+    };
+    assert_eq!(count(&node), 2);
+    // The member that found no space is moved to the place of one that leaves.
+    node.apply(&Change::Flood(7, Target::Port(0), false));
+    node.commit().unwrap();
+    node.now += GRACE;
+    node.commit().unwrap();
+    assert_eq!((count(&node), node.tables.health()), (2, vec![]));
+    node.check();
+}
+
+#[test]
+fn a_changed_next_hop_mac_changes_one_slot_and_no_route() {
+    let mut node = Node::new();
+    node.kernel.routes.insert(remote(1), Route { ifindex: 2, gateway: Some(gateway(0)), mtu: None });
+    take(&mut node, Step::Neighbor { gateway: 0, mac: Some(1) });
+    node.apply(&Change::Vpn(7, Some(vni(100))));
+    for last in 0..9 {
+        node.apply(&remote_mac(7, last, 1));
+    }
+    node.commit().unwrap();
+    let before = node.kernel.contents();
+    take(&mut node, Step::Neighbor { gateway: 0, mac: Some(2) });
+    node.commit().unwrap();
+    let changed: Vec<Key> = node
+        .kernel
+        .contents()
+        .into_iter()
+        .filter(|entry| !before.contains(entry))
+        .map(|(key, _)| key)
+        .collect();
+    assert_eq!(changed, [Key::Encap(2), Key::Nexthop(1)]);
+}
+
+#[test]
+fn an_interface_that_vanishes_and_comes_back_is_attached_again() {
+    let mut node = Node::new();
+    node.apply(&Change::Vpn(7, Some(vni(100))));
+    node.apply(&Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 7 })));
+    node.check();
+    assert!(node.kernel.attached.is_empty(), "it is away");
+    for index in [20, 30] {
+        node.link(index, "tap1", 1400);
+        node.check();
+        assert_eq!(node.kernel.attached, BTreeSet::from([index]));
+        take(&mut node, Step::NoLink { index });
+        node.check();
+        assert!(node.kernel.attached.is_empty());
+    }
+}
+
+#[test]
+fn what_is_not_confirmed_after_a_restart_is_swept() {
+    let mut node = Node::new();
+    node.kernel.routes.insert(remote(1), Route { ifindex: 2, gateway: None, mtu: None });
+    node.apply(&Change::Vpn(7, Some(vni(100))));
+    node.apply(&Change::Vpn(8, Some(vni(200))));
+    for (vpn, last) in [(7, 0), (7, 1), (8, 0)] {
+        node.apply(&remote_mac(vpn, last, 1));
+    }
+    node.commit().unwrap();
+    // Instance 8 was not restored; MAC address 1 is not advertised any longer.
+    for gone in [Change::Vpn(8, None), Change::Mac(8, mac(0), None), Change::Mac(7, mac(1), None)] {
+        node.fib.apply(&gone);
+    }
+    node.restart();
+    node.commit().unwrap();
+    let fdb = |node: &Node| node.kernel.maps.keys().filter(|key| key.map() == Map::Fdb).count();
+    assert_eq!(fdb(&node), 2, "an unknown instance's entries go at once, others stay");
+    for change in changes(&node.fib.clone()) {
+        node.tables.apply(&change);
+    }
+    assert_eq!(node.tables.sweep(), 1);
+    node.check();
+    assert_eq!(fdb(&node), 1);
+}
+
+#[test]
+fn maps_that_contradict_each_other_are_found_without_an_agent() {
+    let mut node = Node::new();
+    node.kernel.routes.insert(remote(1), Route { ifindex: 2, gateway: None, mtu: None });
+    node.link(20, "tap1", 1400);
+    node.apply(&Change::Vpn(7, Some(vni(100))));
+    node.apply(&Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 7 })));
+    node.apply(&Change::Mac(7, mac(0), Some(Mac { target: Target::Port(1), any_ip: true })));
+    node.apply(&remote_mac(7, 1, 1));
+    node.apply(&Change::Flood(7, Target::Port(1), true));
+    node.apply(&Change::Endpoint(7, remote(1), true));
+    node.commit().unwrap();
+    assert_eq!(check_consistency(&node.kernel.contents()), []);
+    for key in [Key::Port(1), Key::Vpn(7), Key::Vni(100), Key::Encap(1)] {
+        let contents: Vec<_> =
+            node.kernel.contents().into_iter().filter(|(found, _)| *found != key).collect();
+        assert!(!check_consistency(&contents).is_empty(), "without {} {key}", key.map());
+    }
+    // What a list has left behind its end for the grace is no contradiction, also without its port.
+    node.apply(&Change::Flood(7, Target::Port(1), false));
+    node.apply(&Change::Mac(7, mac(0), None));
+    node.apply(&Change::Port(1, None));
+    node.commit().unwrap();
+    assert!(node.kernel.maps.keys().any(|key| key.map() == Map::Floods));
+    assert_eq!(check_consistency(&node.kernel.contents()), []);
+    let header: Vec<Encap> = node
+        .kernel
+        .maps
+        .values()
+        .filter_map(|value| if let Value::Encap(encap) = value { Some(**encap) } else { None })
+        .collect();
+    assert_eq!(header.iter().map(|encap| ip_of(&encap.remote)).collect::<Vec<_>>(), [remote(1)]);
+}

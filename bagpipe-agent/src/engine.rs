@@ -1,1 +1,0 @@
-//! The functional core: BGP and VPN instances as one state machine, without input and output.

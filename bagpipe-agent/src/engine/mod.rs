@@ -1,0 +1,266 @@
+//! The functional core: the BGP speaker and the VPN instances as one state machine, without input and output.
+//!
+//! The owner puts in what happens (requests, bytes, connections, time) and drains what is to be done:
+//! [`Engine::poll_action`] and [`Engine::poll_transmit`] for connections, [`Engine::poll_change`] for the
+//! dataplane, then [`Engine::poll_event`] for the log and the store (an event comes after the changes that belong
+//! to it). So whole networks of engines run inside one
+//! test, from one seed.
+
+mod view;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Instant;
+
+use bagpipe_bgp::rib::PeerId;
+use bagpipe_bgp::speaker::{Action, ConnId, PeerConfig, Refused, Speaker, SpeakerConfig, SpeakerEvent};
+use bytes::Bytes;
+
+pub use self::view::RouteView;
+use crate::fib::Change;
+use crate::vpn::{
+    AttachError, AttachRequest, Attached, DetachError, DetachRequest, Detached, RestoreError, Snapshot, Vpns,
+    VpnsConfig,
+};
+
+/// What an engine is made with.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// The BGP speaker. The tunnel endpoint is added to its local addresses.
+    pub speaker: SpeakerConfig,
+    /// Tunnel endpoint of this node: the next hop of its routes.
+    pub local_endpoint: IpAddr,
+    /// VNIs to choose from for instances that are given none.
+    pub vnis: RangeInclusive<u32>,
+}
+
+/// What others than the dataplane want to know.
+#[derive(Clone, Debug)]
+pub enum EngineEvent {
+    /// Something about BGP peers; `Converged`: what the dataplane kept from before and was not told again since
+    /// may go.
+    Speaker(SpeakerEvent),
+    /// A VPN instance was created.
+    VpnCreated {
+        /// Its name.
+        vpn: String,
+    },
+    /// A VPN instance was removed with its last port.
+    VpnRemoved {
+        /// Its name.
+        vpn: String,
+    },
+    /// The snapshot differs from the last one: store it.
+    AttachmentsChanged,
+}
+
+/// The BGP speaker and the VPN instances.
+#[derive(Debug)]
+pub struct Engine {
+    speaker: Speaker,
+    vpns: Vpns,
+    changes: VecDeque<Change>,
+    events: VecDeque<EngineEvent>,
+    store: bool,
+}
+
+impl Engine {
+    /// An engine with the attachments of a snapshot, if there is one.
+    ///
+    /// # Errors
+    /// The snapshot contradicts itself.
+    pub fn new(
+        mut config: EngineConfig,
+        snapshot: Option<&Snapshot>,
+        now: Instant,
+    ) -> Result<Self, RestoreError> {
+        let vpns = VpnsConfig {
+            router_id: config.speaker.router_id,
+            local_endpoint: config.local_endpoint,
+            vnis: config.vnis,
+        };
+        if !config.speaker.local_addresses.contains(&config.local_endpoint) {
+            config.speaker.local_addresses.push(config.local_endpoint);
+        }
+        let vpns = match snapshot {
+            Some(snapshot) => Vpns::restore(vpns, snapshot)?,
+            None => Vpns::new(vpns),
+        };
+        let mut engine = Self {
+            speaker: Speaker::new(config.speaker, now),
+            vpns,
+            changes: VecDeque::new(),
+            events: VecDeque::new(),
+            store: false,
+        };
+        engine.settle(now);
+        Ok(engine)
+    }
+
+    /// Attaches, or changes nothing. The caller has made sure that the interface is there, or that the
+    /// attachment is to wait for it.
+    ///
+    /// # Errors
+    /// What is wrong with the request, or what it contradicts.
+    pub fn attach(&mut self, request: &AttachRequest, now: Instant) -> Result<Attached, AttachError> {
+        let attach = request.validate()?;
+        let attached = self.vpns.attach(&attach, now)?;
+        if attached.created {
+            self.events.push_back(EngineEvent::VpnCreated { vpn: attach.vpn });
+        }
+        self.store |= attached.changed;
+        self.settle(now);
+        Ok(attached)
+    }
+
+    /// Checks an attach without carrying it out.
+    ///
+    /// # Errors
+    /// Those of [`Self::attach`].
+    pub fn check(&self, request: &AttachRequest) -> Result<(), AttachError> {
+        self.vpns.check(&request.validate()?)
+    }
+
+    /// Detaches, or changes nothing.
+    ///
+    /// # Errors
+    /// What is wrong with the request, or what is not attached.
+    pub fn detach(&mut self, request: &DetachRequest, now: Instant) -> Result<Detached, DetachError> {
+        let detach = request.validate()?;
+        let detached = self.vpns.detach(&detach)?;
+        if detached.removed {
+            self.events.push_back(EngineEvent::VpnRemoved { vpn: detach.vpn });
+        }
+        self.store |= detached.changed;
+        self.settle(now);
+        Ok(detached)
+    }
+
+    /// All attachments and identifiers, to be stored.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.vpns.snapshot()
+    }
+
+    /// Adds a peer.
+    pub fn add_peer(&mut self, peer: PeerConfig, now: Instant) -> PeerId {
+        let peer = self.speaker.add_peer(peer, now);
+        self.settle(now);
+        peer
+    }
+
+    /// Removes a peer; its routes go.
+    pub fn remove_peer(&mut self, peer: PeerId, now: Instant) {
+        self.speaker.remove_peer(peer, now);
+        self.settle(now);
+    }
+
+    /// A TCP connection came in.
+    ///
+    /// # Errors
+    /// Nobody expects it: close it.
+    pub fn accepted(&mut self, remote: SocketAddr, now: Instant) -> Result<ConnId, Refused> {
+        let accepted = self.speaker.accepted(remote, now);
+        self.settle(now);
+        accepted
+    }
+
+    /// A connection that was asked for is there.
+    pub fn connected(&mut self, conn: ConnId, now: Instant) {
+        self.speaker.connected(conn, now);
+        self.settle(now);
+    }
+
+    /// A connection that was asked for could not be made.
+    pub fn connect_failed(&mut self, conn: ConnId, now: Instant) {
+        self.speaker.connect_failed(conn, now);
+        self.settle(now);
+    }
+
+    /// Bytes came in on a connection.
+    pub fn received(&mut self, conn: ConnId, bytes: &[u8], now: Instant) {
+        self.speaker.received(conn, bytes, now);
+        self.settle(now);
+    }
+
+    /// A connection was closed by the other side, or broke.
+    pub fn closed(&mut self, conn: ConnId, now: Instant) {
+        self.speaker.closed(conn, now);
+        self.settle(now);
+    }
+
+    /// Does what is due at `now`.
+    pub fn timeout(&mut self, now: Instant) {
+        self.speaker.timeout(now);
+        self.settle(now);
+    }
+
+    /// Closes all connections. Forwarding stays as it is.
+    pub fn shutdown(&mut self, now: Instant) {
+        self.speaker.shutdown(now);
+    }
+
+    /// When to call [`Self::timeout`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.speaker.poll_timeout()
+    }
+
+    /// The next thing to do with connections.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.speaker.poll_action()
+    }
+
+    /// The next bytes for a connection; to be called when it can take them.
+    pub fn poll_transmit(&mut self, conn: ConnId) -> Option<Bytes> {
+        self.speaker.poll_transmit(conn)
+    }
+
+    /// The next change of the desired forwarding state.
+    pub fn poll_change(&mut self) -> Option<Change> {
+        self.changes.pop_front()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<EngineEvent> {
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        if std::mem::take(&mut self.store) {
+            return Some(EngineEvent::AttachmentsChanged);
+        }
+        None
+    }
+
+    /// Carries routes and their consequences between the speaker and the instances until nothing is left: an
+    /// instance that imports one more route target makes the speaker emit the routes it has.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            while let Some(change) = self.speaker.poll_route() {
+                let path = change.best.as_ref();
+                let nlri = path.map_or(&change.nlri, |path| &path.nlri);
+                self.vpns.route(nlri, path.map(|path| &path.attributes));
+            }
+            let effects = self.vpns.settle(now);
+            if effects.is_empty() {
+                break;
+            }
+            self.store |= effects.renumbered;
+            self.changes.extend(effects.changes);
+            // First in, then out: a target that one instance takes over from another stays imported.
+            effects.import.into_iter().for_each(|target| self.speaker.import(target));
+            effects.unimport.into_iter().for_each(|target| self.speaker.unimport(target));
+            for (nlri, attributes) in effects.announce {
+                self.speaker.originate(nlri, attributes);
+            }
+            effects.withdraw.iter().for_each(|nlri| self.speaker.withdraw(nlri));
+        }
+        while let Some(event) = self.speaker.poll_event() {
+            self.events.push_back(EngineEvent::Speaker(event));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! The engine as it is shown. The field names are stable: `-o json` prints them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bagpipe_bgp::rib::PeerId;
+use bagpipe_bgp::speaker::{PeerStatus, RouteSource, RouteStatus};
+use bagpipe_bgp::wire::{Attributes, Nlri};
+use serde::Serialize;
+
+use super::Engine;
+use crate::vpn::classify;
+use crate::vpn::view::{FdbView, NeighborView, PortView, VpnView};
+
+/// A route, and what becomes of it on this node.
+#[derive(Clone, Debug, Serialize)]
+pub struct RouteView {
+    /// The route on one line.
+    pub route: String,
+    /// The route.
+    pub nlri: Nlri,
+    /// Its attributes.
+    pub attributes: Arc<Attributes>,
+    /// Address of the peer that it came from; none for a route of this node.
+    pub peer: Option<IpAddr>,
+    /// It is the best path.
+    pub best: bool,
+    /// It was kept when the session went down (RFC 4724 §4.2).
+    pub stale: bool,
+    /// The instances that import it.
+    pub imported_by: Vec<String>,
+    /// Why a received E-VPN route is not used for forwarding, whatever its route targets.
+    pub ignored: Option<String>,
+}
+
+impl Engine {
+    /// The BGP peers.
+    pub fn peers(&self) -> impl Iterator<Item = PeerStatus> + '_ {
+        self.speaker.peers()
+    }
+
+    /// One BGP peer.
+    #[must_use]
+    pub fn peer(&self, peer: PeerId) -> Option<PeerStatus> {
+        self.speaker.peer(peer)
+    }
+
+    /// All routes, received and originated.
+    pub fn routes(&self) -> impl Iterator<Item = RouteView> + '_ {
+        self.speaker.routes().map(|status| self.route_view(status))
+    }
+
+    /// The VPN instances, by number.
+    pub fn vpns(&self) -> impl Iterator<Item = VpnView> + '_ {
+        self.vpns.vpns()
+    }
+
+    /// The ports, by instance and number.
+    pub fn ports(&self) -> impl Iterator<Item = PortView> + '_ {
+        self.vpns.ports()
+    }
+
+    /// Where MAC addresses are, by instance and MAC address.
+    pub fn fdb(&self) -> impl Iterator<Item = FdbView> + '_ {
+        self.vpns.fdb()
+    }
+
+    /// The MAC addresses of IP addresses, by instance and IP address.
+    pub fn neighbors(&self) -> impl Iterator<Item = NeighborView> + '_ {
+        self.vpns.neighbors()
+    }
+
+    /// Whether no instance, no identifier and no imported route is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.vpns.is_empty()
+    }
+
+    fn route_view(&self, status: RouteStatus) -> RouteView {
+        let peer = match status.source {
+            RouteSource::Local => None,
+            RouteSource::Peer(_, address) => Some(address),
+        };
+        let received = peer.is_some() && matches!(status.nlri, Nlri::Evpn(_));
+        let ignored = received
+            .then(|| classify(&status.nlri, &status.attributes, self.vpns.local_endpoint()).err())
+            .flatten();
+        let used = received && status.best && ignored.is_none();
+        RouteView {
+            route: status.nlri.to_string(),
+            imported_by: if used { self.vpns.importers(&status.attributes) } else { Vec::new() },
+            nlri: status.nlri,
+            attributes: status.attributes,
+            peer,
+            best: status.best,
+            stale: status.stale,
+            ignored: ignored.map(|reason| reason.to_string()),
+        }
+    }
+}

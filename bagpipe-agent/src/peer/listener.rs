@@ -1,0 +1,80 @@
+//! Listening sockets.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::Event;
+
+const BACKLOG: u32 = 1024;
+
+/// How long not to accept when the system has no descriptors left.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Why sessions cannot be accepted on an address.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen for BGP on {address}: {source}; {}", remedy(source))]
+pub struct ListenError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "stop the BGP speaker that has the port (`ss -ltnp` names it), or set another in bgp.listen"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "run the agent as root or with CAP_NET_BIND_SERVICE, or set a port above 1023 in bgp.listen"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "give an interface of this node that address, or correct bgp.listen"
+        }
+        _ => "correct bgp.listen",
+    }
+}
+
+/// Starts to accept; gives the address with the port that it got.
+pub(super) fn listen(
+    address: SocketAddr,
+    events: mpsc::Sender<Event>,
+) -> Result<(SocketAddr, AbortHandle), ListenError> {
+    let (listener, bound) = bind(address).map_err(|source| ListenError { address, source })?;
+    let task = tokio::spawn(accept(listener, events));
+    Ok((bound, task.abort_handle()))
+}
+
+fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart must not wait for the connections of the previous process to leave TIME-WAIT.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
+
+async fn accept(listener: TcpListener, events: mpsc::Sender<Event>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, remote)) => {
+                if events.send(Event::Accepted(stream, remote)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!("cannot accept BGP connections: {error}");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Calls of the API: attach, detach, and the answers to both.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::Agent;
+use crate::api::{Answer, Call, Refused, Request};
+use crate::vpn::request::{AttachRequest, DetachRequest};
+
+impl Agent {
+    /// Answers a call. A client that has gone meanwhile does not change what was done.
+    pub(super) fn call(&mut self, request: Request) {
+        let answer = match request.call {
+            Call::Attach(attach) => self.attach(&attach),
+            Call::Detach(detach) => self.detach(&detach),
+            Call::View(view) => self.view(view),
+        };
+        drop(request.reply.send(answer));
+    }
+
+    /// Attaches, once the request and the interface are found to be right. What has been answered forwards.
+    fn attach(&mut self, request: &AttachRequest) -> Answer {
+        self.engine.check(request).map_err(refused)?;
+        let interface = request.validate().map_err(refused)?.interface;
+        self.dataplane.interface(&interface).map_err(refused)?;
+        let attached = self.engine.attach(request, Instant::now()).map_err(refused)?;
+        match self.settle() {
+            Err(error) if attached.changed => {
+                self.take_back(request);
+                Err(refused(error))
+            }
+            _ => Ok(NULL),
+        }
+    }
+
+    fn detach(&mut self, request: &DetachRequest) -> Answer {
+        self.engine.detach(request, Instant::now()).map_err(refused)?;
+        // What cannot be removed now is removed later; there is nothing that the client could do.
+        drop(self.settle());
+        Ok(NULL)
+    }
+
+    /// Undoes an attach that cannot forward: who was told that it failed will not detach it.
+    fn take_back(&mut self, request: &AttachRequest) {
+        let undo = DetachRequest {
+            vpn_type: request.vpn_type.clone(),
+            vpn_instance_id: request.vpn_instance_id.clone(),
+            mac_address: request.mac_address.clone(),
+            ip_address: request.ip_address.clone(),
+            local_port: request.local_port.clone(),
+        };
+        if let Err(error) = self.engine.detach(&undo, Instant::now()) {
+            tracing::error!("cannot take back an attach that failed: {error}");
+        }
+        drop(self.settle());
+    }
+}
+
+/// What bagpipe-bgp answers.
+const NULL: Bytes = Bytes::from_static(b"null");
+
+fn refused(error: impl std::fmt::Display) -> Refused {
+    Refused(error.to_string())
+}

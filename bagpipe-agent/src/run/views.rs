@@ -1,0 +1,172 @@
+//! What the agent shows of itself.
+
+use std::net::IpAddr;
+
+use bagpipe_bgp::speaker::{PeerState, PeerStatus};
+use bagpipe_bgp::types::{Asn, RouterId};
+use bagpipe_bgp::wire::Nlri;
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::Agent;
+use crate::api::{Answer, Refused, View};
+use crate::config::Driver;
+use crate::dataplane::Dropped;
+use crate::engine::RouteView;
+
+impl Agent {
+    pub(super) fn view(&mut self, view: View) -> Answer {
+        match view {
+            View::Status => encode(&self.status()),
+            View::Peers => encode(&self.peers().collect::<Vec<_>>()),
+            View::Vpns => encode(&self.engine.vpns().collect::<Vec<_>>()),
+            View::Ports => encode(&self.engine.ports().collect::<Vec<_>>()),
+            View::Routes => encode(&self.routes(|_| true)),
+            View::Rtc => encode(&self.routes(|nlri| matches!(nlri, Nlri::RouteTarget(_)))),
+            View::Fdb => encode(&self.engine.fdb().collect::<Vec<_>>()),
+            View::Neighbors => encode(&self.engine.neighbors().collect::<Vec<_>>()),
+            View::Nexthops => encode(&self.dataplane.nexthops()),
+            View::Config => encode(&self.config),
+            View::Verify => {
+                let divergences = self.dataplane.verify().map_err(|error| Refused(error.to_string()))?;
+                encode(&divergences)
+            }
+            View::Metrics => Ok(Bytes::from(self.metrics())),
+        }
+    }
+
+    pub(super) fn peers(&self) -> impl Iterator<Item = PeerView> {
+        self.engine.peers().map(|status| PeerView {
+            seconds: status.since.elapsed().as_secs(),
+            received: status.routes.iter().map(|count| count.received).sum(),
+            sent: status.routes.iter().map(|count| count.sent).sum(),
+            status,
+        })
+    }
+
+    fn routes(&self, wanted: impl Fn(&Nlri) -> bool) -> Vec<ShownRoute> {
+        let routes = self.engine.routes().filter(|route| wanted(&route.nlri));
+        routes
+            .map(|route| ShownRoute {
+                source: route.peer.map_or_else(|| "local".to_owned(), |peer| peer.to_string()),
+                next_hop: route.attributes.next_hop.map(|next_hop| next_hop.address),
+                route_targets: route.attributes.route_targets().map(|target| target.to_string()).collect(),
+                route,
+            })
+            .collect()
+    }
+
+    pub(super) fn status(&self) -> Status<'_> {
+        let peers: Vec<_> = self.engine.peers().collect();
+        let degraded = self.degraded(&peers);
+        let mut drops = self.dataplane.counters().drops;
+        drops.retain(|drop| drop.packets > 0);
+        Status {
+            instance: &self.config.instance,
+            version: env!("CARGO_PKG_VERSION"),
+            state: if degraded.is_empty() { "running" } else { "degraded" },
+            degraded,
+            uptime: self.started.elapsed().as_secs(),
+            converged: self.converged,
+            router_id: self.identity.router_id,
+            as_number: self.config.bgp.as_number,
+            local_address: self.identity.local_address,
+            endpoint: self.identity.endpoint,
+            peers: PeerTotals {
+                established: peers.iter().filter(|peer| is_established(peer)).count(),
+                total: peers.len(),
+            },
+            vpns: self.engine.vpns().count(),
+            ports: self.engine.ports().count(),
+            routes: peers.iter().flat_map(|peer| &peer.routes).map(|count| count.received).sum(),
+            dataplane: DataplaneStatus {
+                driver: self.config.dataplane.driver,
+                drops: drops.iter().map(|drop| drop.packets).sum(),
+                dropped: drops,
+            },
+        }
+    }
+
+    /// Why the agent does not do all that it was asked to, each reason in words.
+    fn degraded(&self, peers: &[PeerStatus]) -> Vec<String> {
+        // Clients that are known by their prefix come and go as they like.
+        let down = peers.iter().filter(|peer| !peer.dynamic && !is_established(peer));
+        let mut reasons: Vec<String> = down
+            .map(|peer| {
+                let cause = peer.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+                format!("peer {} is not established{cause}", peer.address)
+            })
+            .collect();
+        reasons.extend(self.dataplane.health());
+        reasons.extend(self.saving.error.as_ref().map(ToString::to_string));
+        reasons
+    }
+}
+
+fn is_established(peer: &PeerStatus) -> bool {
+    peer.state == PeerState::Established
+}
+
+fn encode(value: &impl Serialize) -> Answer {
+    serde_json::to_vec(value).map(Bytes::from).map_err(|error| Refused(format!("cannot show this: {error}")))
+}
+
+/// A peer, with what is read most at the top.
+#[derive(Debug, Serialize)]
+pub(super) struct PeerView {
+    #[serde(flatten)]
+    pub(super) status: PeerStatus,
+    /// Seconds since the session was established or lost.
+    seconds: u64,
+    /// Routes received, of all families.
+    received: usize,
+    /// Routes sent, of all families.
+    sent: usize,
+}
+
+/// A route, with what is read most at the top.
+#[derive(Debug, Serialize)]
+struct ShownRoute {
+    source: String,
+    next_hop: Option<IpAddr>,
+    route_targets: Vec<String>,
+    #[serde(flatten)]
+    route: RouteView,
+}
+
+/// The agent as a whole.
+#[derive(Debug, Serialize)]
+pub(super) struct Status<'a> {
+    instance: &'a str,
+    version: &'static str,
+    state: &'static str,
+    degraded: Vec<String>,
+    /// Seconds since the start.
+    uptime: u64,
+    /// Forwarding state from before the start has been brought up to date.
+    converged: bool,
+    router_id: RouterId,
+    as_number: Asn,
+    local_address: IpAddr,
+    endpoint: IpAddr,
+    pub(super) peers: PeerTotals,
+    pub(super) vpns: usize,
+    pub(super) ports: usize,
+    pub(super) routes: usize,
+    dataplane: DataplaneStatus,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PeerTotals {
+    pub(super) established: usize,
+    pub(super) total: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct DataplaneStatus {
+    driver: Driver,
+    /// Packets dropped, whatever the reason.
+    drops: u64,
+    /// The reasons, and what each means.
+    dropped: Vec<Dropped>,
+}

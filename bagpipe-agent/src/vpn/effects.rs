@@ -1,0 +1,31 @@
+//! What VPN instances ask of the rest of the agent.
+
+use bagpipe_bgp::types::RouteTarget;
+use bagpipe_bgp::wire::{Attributes, Nlri};
+
+use crate::fib::Change;
+
+/// What follows from the events since the last time, to be carried out in the order of the fields.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Changes of the forwarding state: what is referred to comes before what refers to it.
+    pub changes: Vec<Change>,
+    /// Route targets that one more instance imports.
+    pub import: Vec<RouteTarget>,
+    /// Route targets that one instance less imports.
+    pub unimport: Vec<RouteTarget>,
+    /// Routes to originate, or to originate with other attributes.
+    pub announce: Vec<(Nlri, Attributes)>,
+    /// A MAC address has another sequence number: the snapshot differs.
+    pub renumbered: bool,
+    /// Routes to withdraw. They come last: what replaces a route is there before it goes.
+    pub withdraw: Vec<Nlri>,
+}
+
+impl Effects {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -1,0 +1,119 @@
+//! Which routes belong to which instances. Route targets alone decide (RFC 4364 §4.3.1), never the VNI.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bagpipe_bgp::types::RouteTarget;
+use bagpipe_bgp::wire::Attributes;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::remote::{RemoteRoute, RouteKey};
+use crate::fib::VpnId;
+
+/// The routes that at least one instance imports, and the instances by what they import.
+///
+/// Routes are kept here, so that an instance which imports what another imports already gets them at once.
+#[derive(Debug, Default)]
+pub(crate) struct Imports {
+    importers: FxHashMap<RouteTarget, BTreeSet<VpnId>>,
+    routes: FxHashMap<RouteKey, Known>,
+    by_target: FxHashMap<RouteTarget, FxHashSet<RouteKey>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    route: RemoteRoute,
+    attributes: Arc<Attributes>,
+}
+
+impl Imports {
+    /// The instances that import any of the targets.
+    pub(crate) fn importers(&self, attributes: &Attributes) -> BTreeSet<VpnId> {
+        attributes
+            .route_targets()
+            .filter_map(|target| self.importers.get(&target))
+            .flatten()
+            .copied()
+            .collect()
+    }
+
+    /// A route came, changed or went: which instances learn what.
+    pub(crate) fn route(
+        &mut self,
+        key: RouteKey,
+        route: Option<(RemoteRoute, Arc<Attributes>)>,
+    ) -> Vec<(VpnId, Option<RemoteRoute>)> {
+        let before = self.forget(key).map(|known| self.importers(&known.attributes)).unwrap_or_default();
+        let mut lessons = Vec::new();
+        if let Some((route, attributes)) = route {
+            let after = self.importers(&attributes);
+            lessons.extend(before.difference(&after).map(|vpn| (*vpn, None)));
+            lessons.extend(after.iter().map(|vpn| (*vpn, Some(route))));
+            if !after.is_empty() {
+                self.keep(key, route, attributes);
+            }
+        } else {
+            lessons.extend(before.into_iter().map(|vpn| (vpn, None)));
+        }
+        lessons
+    }
+
+    /// An instance imports one more target: the routes that it gets.
+    pub(crate) fn import(&mut self, target: RouteTarget, vpn: VpnId) -> Vec<(RouteKey, RemoteRoute)> {
+        self.importers.entry(target).or_default().insert(vpn);
+        let keys = self.by_target.get(&target).into_iter().flatten();
+        let mut routes: Vec<_> =
+            keys.filter_map(|key| self.routes.get(key).map(|known| (*key, known.route))).collect();
+        routes.sort_unstable_by_key(|(key, _)| *key);
+        routes
+    }
+
+    /// An instance imports a target no longer: the routes that it loses. Call this when all its new targets are
+    /// in, so that it keeps what they bring.
+    pub(crate) fn unimport(&mut self, target: RouteTarget, vpn: VpnId) -> Vec<RouteKey> {
+        if let Some(importers) = self.importers.get_mut(&target) {
+            importers.remove(&vpn);
+            if importers.is_empty() {
+                self.importers.remove(&target);
+            }
+        }
+        let mut lost = Vec::new();
+        for key in self.by_target.get(&target).into_iter().flatten().copied().collect::<Vec<_>>() {
+            let Some(known) = self.routes.get(&key) else { continue };
+            let importers = self.importers(&known.attributes);
+            if !importers.contains(&vpn) {
+                lost.push(key);
+            }
+            if importers.is_empty() {
+                self.forget(key);
+            }
+        }
+        lost.sort_unstable();
+        lost
+    }
+
+    fn keep(&mut self, key: RouteKey, route: RemoteRoute, attributes: Arc<Attributes>) {
+        for target in attributes.route_targets() {
+            self.by_target.entry(target).or_default().insert(key);
+        }
+        self.routes.insert(key, Known { route, attributes });
+    }
+
+    fn forget(&mut self, key: RouteKey) -> Option<Known> {
+        let known = self.routes.remove(&key)?;
+        for target in known.attributes.route_targets() {
+            if let Some(keys) = self.by_target.get_mut(&target) {
+                keys.remove(&key);
+                if keys.is_empty() {
+                    self.by_target.remove(&target);
+                }
+            }
+        }
+        Some(known)
+    }
+
+    /// Whether nothing is imported and no route is kept.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.importers.is_empty() && self.routes.is_empty() && self.by_target.is_empty()
+    }
+}

@@ -1,0 +1,99 @@
+//! The forwarding state and the routes that an instance has put out: what a newly derived state is compared
+//! with, so that only differences go on.
+
+use std::collections::BTreeMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+
+use bagpipe_bgp::types::{MacAddr, Vni};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::fib::{Change, Mac, Neighbor, Port, PortId, Target, VpnId};
+
+/// What one instance has in the forwarding state.
+#[derive(Debug, Default)]
+pub(crate) struct Installed {
+    pub(crate) vni: Option<Vni>,
+    pub(crate) ports: BTreeMap<PortId, Port>,
+    pub(crate) macs: FxHashMap<MacAddr, Mac>,
+    pub(crate) neighbors: FxHashMap<IpAddr, Neighbor>,
+    pub(crate) floods: FxHashSet<Target>,
+    pub(crate) endpoints: FxHashSet<IpAddr>,
+}
+
+impl Installed {
+    pub(crate) fn set_vpn(&mut self, vpn: VpnId, vni: Option<Vni>, changes: &mut Vec<Change>) {
+        if self.vni != vni {
+            self.vni = vni;
+            changes.push(Change::Vpn(vpn, vni));
+        }
+    }
+
+    pub(crate) fn set_port(&mut self, id: PortId, port: Option<Port>, changes: &mut Vec<Change>) {
+        if self.ports.get(&id) != port.as_ref() {
+            match &port {
+                Some(port) => drop(self.ports.insert(id, port.clone())),
+                None => drop(self.ports.remove(&id)),
+            }
+            changes.push(Change::Port(id, port));
+        }
+    }
+
+    pub(crate) fn set_mac(
+        &mut self,
+        vpn: VpnId,
+        mac: MacAddr,
+        value: Option<Mac>,
+        changes: &mut Vec<Change>,
+    ) {
+        if replace(&mut self.macs, mac, value) {
+            changes.push(Change::Mac(vpn, mac, value));
+        }
+    }
+
+    pub(crate) fn set_neighbor(
+        &mut self,
+        vpn: VpnId,
+        ip: IpAddr,
+        value: Option<Neighbor>,
+        changes: &mut Vec<Change>,
+    ) {
+        if replace(&mut self.neighbors, ip, value) {
+            changes.push(Change::Neighbor(vpn, ip, value));
+        }
+    }
+
+    pub(crate) fn set_flood(&mut self, vpn: VpnId, target: Target, wanted: bool, changes: &mut Vec<Change>) {
+        if include(&mut self.floods, target, wanted) {
+            changes.push(Change::Flood(vpn, target, wanted));
+        }
+    }
+
+    pub(crate) fn set_endpoint(
+        &mut self,
+        vpn: VpnId,
+        endpoint: IpAddr,
+        wanted: bool,
+        changes: &mut Vec<Change>,
+    ) {
+        if include(&mut self.endpoints, endpoint, wanted) {
+            changes.push(Change::Endpoint(vpn, endpoint, wanted));
+        }
+    }
+}
+
+/// Sets or removes a value; whether that changed anything.
+pub(crate) fn replace<K: Hash + Eq, V: PartialEq + Copy>(
+    map: &mut FxHashMap<K, V>,
+    key: K,
+    value: Option<V>,
+) -> bool {
+    match value {
+        Some(value) => map.insert(key, value) != Some(value),
+        None => map.remove(&key).is_some(),
+    }
+}
+
+fn include<T: Hash + Eq>(set: &mut FxHashSet<T>, member: T, wanted: bool) -> bool {
+    if wanted { set.insert(member) } else { set.remove(&member) }
+}

@@ -1,0 +1,353 @@
+//! One VPN instance: its tables, and what is derived from them.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use bagpipe_bgp::types::{MacAddr, RouteTarget};
+use rustc_hash::FxHashMap;
+use serde_json::Value;
+
+use super::effects::Effects;
+use super::installed::{Installed, replace};
+use super::local::{Local, LocalMac};
+use super::mobility::Claim;
+use super::originate::Originator;
+use super::remote::{Candidate, Remote, RemoteRoute, RouteKey};
+use crate::fib::{Mac, Neighbor, Port, PortId, Target, VpnId};
+
+/// A VPN instance.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) id: VpnId,
+    pub(crate) name: String,
+    pub(crate) originator: Originator,
+    pub(crate) import: BTreeSet<RouteTarget>,
+    pub(crate) export: BTreeSet<RouteTarget>,
+    pub(crate) gateway: Option<IpAddr>,
+    pub(crate) description: Option<Value>,
+    pub(crate) local: Local,
+    pub(crate) remote: Remote,
+    pub(crate) installed: Installed,
+    advertised: Advertised,
+    touched: Touched,
+    /// Until when the routes of other nodes are taken to be older than the attachments.
+    learning: Option<Instant>,
+    closed: bool,
+}
+
+/// How long the routes of a new route target take to come: the reflector has them in memory. Longer would take
+/// newer routes for older ones.
+const LEARNING: Duration = Duration::from_millis(250);
+
+/// The routes that were put out.
+#[derive(Debug, Default)]
+struct Advertised {
+    targets: BTreeSet<RouteTarget>,
+    multicast: bool,
+    /// Type 2 routes and their sequence numbers.
+    macs: FxHashMap<(MacAddr, Option<IpAddr>), u32>,
+}
+
+/// What events have touched since the last time; ordered, so that equal events give equal output.
+#[derive(Debug, Default)]
+struct Touched {
+    ports: BTreeSet<PortId>,
+    macs: BTreeSet<MacAddr>,
+    ips: BTreeSet<IpAddr>,
+    floods: BTreeSet<Target>,
+    endpoints: BTreeSet<IpAddr>,
+    routes: BTreeSet<(MacAddr, Option<IpAddr>)>,
+}
+
+impl Instance {
+    pub(crate) fn new(id: VpnId, name: String, originator: Originator) -> Self {
+        Self {
+            id,
+            name,
+            originator,
+            import: BTreeSet::new(),
+            export: BTreeSet::new(),
+            gateway: None,
+            description: None,
+            local: Local::default(),
+            remote: Remote::default(),
+            installed: Installed::default(),
+            advertised: Advertised::default(),
+            touched: Touched::default(),
+            learning: None,
+            closed: false,
+        }
+    }
+
+    /// The instance was made by an attach just now, so it has yet to hear of other nodes.
+    pub(crate) fn start_learning(&mut self, now: Instant) {
+        self.learning = Some(now + LEARNING);
+    }
+
+    /// Attaches a MAC address to a port, with an IP address or, in place of all it has, with none.
+    /// Tells whether anything changed.
+    pub(crate) fn attach(&mut self, port: PortId, interface: &str, mac: MacAddr, ip: Option<IpAddr>) -> bool {
+        let known = self.local.macs.get(&mac);
+        if known.is_some_and(|entry| entry.has(ip)) {
+            return false;
+        }
+        let replaced = known.filter(|_| ip.is_none()).map(|entry| entry.ips.clone()).unwrap_or_default();
+        if known.is_none() {
+            self.add_mac(port, interface, mac);
+        }
+        match ip {
+            Some(ip) => self.local.add_ip(mac, ip),
+            None => replaced.iter().for_each(|ip| self.local.remove_ip(mac, *ip)),
+        }
+        self.touch_mac(mac, replaced.into_iter().chain(ip));
+        true
+    }
+
+    fn add_mac(&mut self, port: PortId, interface: &str, mac: MacAddr) {
+        let claim = self.remote.last_claim(&mac);
+        self.local.add_port(port, interface);
+        let entry = self.local.add_mac(port, mac, claim.map_or(0, |claim| claim.next_sequence()));
+        entry.unheard = claim.is_none() && self.learning.is_some();
+        self.touch_port(port);
+        self.touch_remote(mac);
+    }
+
+    /// Detaches an IP address of a MAC address, the MAC address with its last one, and its port with the last
+    /// MAC address. Without an IP address all go. Tells the port that went, with its interface.
+    pub(crate) fn detach(&mut self, mac: MacAddr, ip: Option<IpAddr>) -> Option<(PortId, String)> {
+        let entry = self.local.macs.get(&mac)?;
+        let gone: Vec<IpAddr> = ip.map_or_else(|| entry.ips.iter().copied().collect(), |ip| vec![ip]);
+        let last = ip.is_none_or(|ip| entry.ips.len() == 1 && entry.ips.contains(&ip));
+        let port = if last {
+            self.touch_remote(mac);
+            self.local.remove_mac(mac)
+        } else {
+            gone.iter().for_each(|ip| self.local.remove_ip(mac, *ip));
+            None
+        };
+        self.touch_mac(mac, gone.into_iter());
+        port.map(|(id, port)| {
+            self.touch_port(id);
+            (id, port.interface)
+        })
+    }
+
+    /// Takes up a stored MAC address.
+    pub(crate) fn restore(
+        &mut self,
+        port: PortId,
+        interface: &str,
+        mac: MacAddr,
+        ips: &BTreeSet<IpAddr>,
+        sequence: u32,
+    ) {
+        self.local.add_port(port, interface);
+        self.local.add_mac(port, mac, sequence);
+        for ip in ips {
+            self.local.add_ip(mac, *ip);
+        }
+        self.touch_port(port);
+        self.touch_mac(mac, ips.iter().copied());
+    }
+
+    /// Sets the address that is answered for as a router; tells whether that changed anything.
+    pub(crate) fn set_gateway(&mut self, gateway: IpAddr) -> bool {
+        let before = self.gateway.replace(gateway);
+        if before == Some(gateway) {
+            return false;
+        }
+        self.touched.ips.extend(before);
+        self.touched.ips.insert(gateway);
+        true
+    }
+
+    /// Imports a route, or what it says now, or loses it.
+    pub(crate) fn learn(&mut self, key: RouteKey, route: Option<RemoteRoute>) {
+        let before = self.remote.set(key, route);
+        if before == route {
+            return;
+        }
+        match key {
+            RouteKey::MacIp(_, mac, ip) => {
+                self.touched.macs.insert(mac);
+                self.touched.ips.extend(ip);
+            }
+            RouteKey::Multicast(..) => self.touched.floods.extend(before.iter().chain(&route).map(target)),
+        }
+        self.touched.endpoints.extend(before.iter().chain(&route).map(|route| route.endpoint));
+    }
+
+    /// Takes the instance down: all it has put out goes.
+    pub(crate) fn close(&mut self, effects: &mut Effects) {
+        self.closed = true;
+        for key in self.remote.keys().collect::<Vec<_>>() {
+            self.learn(key, None);
+        }
+        for mac in self.local.macs.keys().copied().collect::<Vec<_>>() {
+            self.detach(mac, None);
+        }
+        self.put_out(effects);
+    }
+
+    fn touch_port(&mut self, port: PortId) {
+        self.touched.ports.insert(port);
+        self.touched.floods.insert(Target::Port(port));
+    }
+
+    /// A MAC address of this node came, went, or got or lost these IP addresses.
+    fn touch_mac(&mut self, mac: MacAddr, ips: impl Iterator<Item = IpAddr>) {
+        self.touched.macs.insert(mac);
+        self.touched.routes.insert((mac, None));
+        for ip in ips {
+            self.touched.ips.insert(ip);
+            self.touched.routes.insert((mac, Some(ip)));
+        }
+    }
+
+    /// A MAC address came to this node or leaves it: what routes say about its IP addresses is heard no longer, or
+    /// again (see `neighbor`).
+    fn touch_remote(&mut self, mac: MacAddr) {
+        self.touched.ips.extend(self.remote.ips_of(&mac));
+    }
+
+    /// Derives the state of all that was touched, and puts out what differs.
+    pub(crate) fn settle(&mut self, effects: &mut Effects, now: Instant) {
+        self.learning = self.learning.filter(|until| now < *until);
+        self.put_out(effects);
+    }
+
+    fn put_out(&mut self, effects: &mut Effects) {
+        let touched = std::mem::take(&mut self.touched);
+        let mut routes = touched.routes;
+        for mac in &touched.macs {
+            routes.extend(self.judge(*mac, effects));
+        }
+        let (vpn, changes) = (self.id, &mut effects.changes);
+        self.installed.set_vpn(vpn, (!self.closed).then_some(self.originator.vni), changes);
+        for port in touched.ports {
+            let wanted =
+                self.local.ports.get(&port).map(|entry| Port { interface: entry.interface.clone(), vpn });
+            self.installed.set_port(port, wanted, changes);
+        }
+        for endpoint in touched.endpoints {
+            let wanted = self.remote.has_endpoint(&endpoint);
+            self.installed.set_endpoint(vpn, endpoint, wanted, changes);
+        }
+        for mac in touched.macs {
+            let wanted = self.mac(&mac);
+            self.installed.set_mac(vpn, mac, wanted, changes);
+        }
+        for ip in touched.ips {
+            let wanted = self.neighbor(ip);
+            self.installed.set_neighbor(vpn, ip, wanted, changes);
+        }
+        for target in touched.floods {
+            let wanted = self.floods_to(target);
+            self.installed.set_flood(vpn, target, wanted, changes);
+        }
+        self.advertise(routes, effects);
+    }
+
+    /// Decides whether another node has the better claim to a MAC address of this node (RFC 7432 §15): then it
+    /// is not advertised. Frames still go to the port, because the attachment is the authority here. Gives the
+    /// routes that the decision touches.
+    ///
+    /// In the first moment of an instance the routes that come are older than its attachments, which could not
+    /// take the next sequence number because they did not know of them. They take it then, each once, so that two
+    /// nodes never outbid each other for long.
+    fn judge(&mut self, mac: MacAddr, effects: &mut Effects) -> Vec<(MacAddr, Option<IpAddr>)> {
+        let Some(entry) = self.local.macs.get_mut(&mac) else { return Vec::new() };
+        let own = |sequence| Claim {
+            sticky: false,
+            sequence,
+            endpoint: std::cmp::Reverse(self.originator.endpoint),
+        };
+        let best = self.remote.best(&mac).map(|best| best.claim);
+        let mut renumbered = false;
+        if let Some(best) = best
+            && std::mem::take(&mut entry.unheard)
+            && self.learning.is_some()
+            && best > own(entry.sequence)
+        {
+            entry.sequence = best.next_sequence();
+            renumbered = true;
+        }
+        effects.renumbered |= renumbered;
+        let contested = best.is_some_and(|best| best > own(entry.sequence));
+        if std::mem::replace(&mut entry.contested, contested) == contested && !renumbered {
+            return Vec::new();
+        }
+        entry.routes().map(|ip| (mac, ip)).collect()
+    }
+
+    /// Where a MAC address is: here, if it is attached here, else where the preferred route says.
+    fn mac(&self, mac: &MacAddr) -> Option<Mac> {
+        if let Some(entry) = self.local.macs.get(mac) {
+            return Some(Mac { target: Target::Port(entry.port), any_ip: entry.ips.is_empty() });
+        }
+        let best = self.remote.best(mac)?;
+        Some(Mac { target: Target::Vxlan { endpoint: best.endpoint(), vni: best.vni() }, any_ip: false })
+    }
+
+    /// The MAC address of an IP address. For a MAC address that is attached here, only the attachment says
+    /// which IP addresses it has: else a route could allow a port an address that it was not given.
+    fn neighbor(&self, ip: IpAddr) -> Option<Neighbor> {
+        let mac = self.local.owner(&ip).or_else(|| {
+            let mut candidates = self.remote.of_ip(&ip).map(Candidate::mac);
+            candidates.find(|mac| !self.local.macs.contains_key(mac))
+        })?;
+        Some(Neighbor { mac, router: self.gateway == Some(ip) })
+    }
+
+    fn floods_to(&self, target: Target) -> bool {
+        match target {
+            Target::Port(port) => self.local.ports.contains_key(&port),
+            Target::Vxlan { endpoint, vni } => self.remote.floods_to(endpoint, vni),
+        }
+    }
+
+    /// Brings what is originated up to date: replaced in place, new before old.
+    fn advertise(&mut self, mut routes: BTreeSet<(MacAddr, Option<IpAddr>)>, effects: &mut Effects) {
+        let retarget = self.advertised.targets != self.export;
+        if retarget {
+            self.advertised.targets.clone_from(&self.export);
+            routes
+                .extend(self.local.macs.iter().flat_map(|(mac, entry)| entry.routes().map(|ip| (*mac, ip))));
+        }
+        // Nobody could import a route without route targets.
+        let open = !self.closed && !self.export.is_empty();
+        let multicast = self.originator.multicast_route();
+        let multicast_before = std::mem::replace(&mut self.advertised.multicast, open);
+        match open {
+            true if retarget || !multicast_before => {
+                effects.announce.push((multicast, self.originator.multicast_attributes(&self.export)));
+            }
+            false if multicast_before => effects.withdraw.push(multicast),
+            _ => {}
+        }
+        for (mac, ip) in routes {
+            let entry = self.local.macs.get(&mac);
+            let wanted =
+                entry.filter(|entry| open && entry.has(ip) && !entry.contested).map(|entry| entry.sequence);
+            let differs = replace(&mut self.advertised.macs, (mac, ip), wanted);
+            let route = || self.originator.mac_route(mac, ip);
+            match wanted {
+                Some(sequence) if differs || retarget => {
+                    effects.announce.push((route(), self.originator.mac_attributes(&self.export, sequence)));
+                }
+                None if differs => effects.withdraw.push(route()),
+                _ => {}
+            }
+        }
+    }
+
+    /// The attached MAC address.
+    pub(crate) fn local_mac(&self, mac: &MacAddr) -> Option<&LocalMac> {
+        self.local.macs.get(mac)
+    }
+}
+
+const fn target(route: &RemoteRoute) -> Target {
+    Target::Vxlan { endpoint: route.endpoint, vni: route.vni }
+}

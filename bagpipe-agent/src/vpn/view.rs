@@ -1,0 +1,193 @@
+//! VPN instances as they are shown. The field names are stable: `-o json` prints them.
+
+use std::net::IpAddr;
+
+use bagpipe_bgp::types::{MacAddr, RouteDistinguisher, RouteTarget, Vni};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::instance::Instance;
+use super::vpns::Vpns;
+use crate::fib::{PortId, Target, VpnId};
+
+/// A VPN instance.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct VpnView {
+    /// Its name.
+    pub name: String,
+    /// `evpn`.
+    #[serde(rename = "type")]
+    pub vpn_type: &'static str,
+    /// Its number on this node.
+    pub number: VpnId,
+    /// The VNI that this node receives it with.
+    pub vni: Vni,
+    /// Its route distinguisher.
+    pub rd: RouteDistinguisher,
+    /// Route targets that it imports.
+    pub import_rt: Vec<RouteTarget>,
+    /// Route targets that it exports.
+    pub export_rt: Vec<RouteTarget>,
+    /// Its gateway.
+    pub gateway_ip: Option<IpAddr>,
+    /// Number of ports.
+    pub ports: usize,
+    /// Number of MAC addresses attached on this node.
+    pub local_macs: usize,
+    /// Number of routes imported from other nodes.
+    pub remote_routes: usize,
+    /// Tunnel endpoints that packets are accepted from, in order.
+    pub remote_endpoints: Vec<IpAddr>,
+    /// Its description.
+    pub description: Option<Value>,
+}
+
+/// A port.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PortView {
+    /// Its instance.
+    pub vpn: String,
+    /// Its interface.
+    pub interface: String,
+    /// Its number on this node.
+    pub number: PortId,
+    /// The MAC addresses on it.
+    pub macs: Vec<LocalMacView>,
+}
+
+/// A MAC address of a port.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LocalMacView {
+    /// The MAC address.
+    pub mac: MacAddr,
+    /// Its IP addresses; any, if there are none.
+    pub ips: Vec<IpAddr>,
+    /// Sequence number of MAC mobility.
+    pub sequence: u32,
+    /// False while another node has the better claim to the address.
+    pub advertised: bool,
+    /// Its description.
+    pub description: Option<Value>,
+}
+
+/// Where frames for a MAC address go.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FdbView {
+    /// The instance.
+    pub vpn: String,
+    /// The MAC address.
+    pub mac: MacAddr,
+    /// The target.
+    #[serde(flatten)]
+    pub target: TargetView,
+}
+
+/// A target.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "target")]
+pub enum TargetView {
+    /// A port of this node.
+    Port {
+        /// Its interface.
+        interface: String,
+        /// The MAC address may send from any IP address.
+        any_ip: bool,
+    },
+    /// A remote endpoint.
+    Vxlan {
+        /// Its address.
+        endpoint: IpAddr,
+        /// The VNI to send with.
+        vni: Vni,
+    },
+}
+
+/// The MAC address of an IP address.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NeighborView {
+    /// The instance.
+    pub vpn: String,
+    /// The IP address.
+    pub ip: IpAddr,
+    /// The MAC address.
+    pub mac: MacAddr,
+    /// It is answered for as a router.
+    pub router: bool,
+}
+
+impl Vpns {
+    /// The instances, by number.
+    pub fn vpns(&self) -> impl Iterator<Item = VpnView> + '_ {
+        self.instances.values().map(|instance| VpnView {
+            name: instance.name.clone(),
+            vpn_type: "evpn",
+            number: instance.id,
+            vni: instance.originator.vni,
+            rd: instance.originator.rd,
+            import_rt: instance.import.iter().copied().collect(),
+            export_rt: instance.export.iter().copied().collect(),
+            gateway_ip: instance.gateway,
+            ports: instance.local.ports.len(),
+            local_macs: instance.local.macs.len(),
+            remote_routes: instance.remote.len(),
+            remote_endpoints: sorted(instance.installed.endpoints.iter().copied()),
+            description: instance.description.clone(),
+        })
+    }
+
+    /// The ports, by instance and number.
+    pub fn ports(&self) -> impl Iterator<Item = PortView> + '_ {
+        self.instances.values().flat_map(|instance| {
+            instance.local.ports.iter().map(|(number, port)| PortView {
+                vpn: instance.name.clone(),
+                interface: port.interface.clone(),
+                number: *number,
+                macs: port.macs.iter().filter_map(|mac| local_mac(instance, mac)).collect(),
+            })
+        })
+    }
+
+    /// Where MAC addresses are, by instance and MAC address.
+    pub fn fdb(&self) -> impl Iterator<Item = FdbView> + '_ {
+        self.instances.values().flat_map(|instance| {
+            sorted(instance.installed.macs.keys().copied()).into_iter().filter_map(|mac| {
+                let entry = instance.installed.macs.get(&mac)?;
+                let target = match entry.target {
+                    Target::Port(port) => TargetView::Port {
+                        interface: instance.local.ports.get(&port)?.interface.clone(),
+                        any_ip: entry.any_ip,
+                    },
+                    Target::Vxlan { endpoint, vni } => TargetView::Vxlan { endpoint, vni },
+                };
+                Some(FdbView { vpn: instance.name.clone(), mac, target })
+            })
+        })
+    }
+
+    /// The MAC addresses of IP addresses, by instance and IP address.
+    pub fn neighbors(&self) -> impl Iterator<Item = NeighborView> + '_ {
+        self.instances.values().flat_map(|instance| {
+            sorted(instance.installed.neighbors.keys().copied()).into_iter().filter_map(|ip| {
+                let entry = instance.installed.neighbors.get(&ip)?;
+                Some(NeighborView { vpn: instance.name.clone(), ip, mac: entry.mac, router: entry.router })
+            })
+        })
+    }
+}
+
+fn local_mac(instance: &Instance, mac: &MacAddr) -> Option<LocalMacView> {
+    let entry = instance.local_mac(mac)?;
+    Some(LocalMacView {
+        mac: *mac,
+        ips: entry.ips.iter().copied().collect(),
+        sequence: entry.sequence,
+        advertised: !entry.contested && !instance.export.is_empty(),
+        description: entry.description.clone(),
+    })
+}
+
+fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<T> = items.collect();
+    items.sort_unstable();
+    items
+}

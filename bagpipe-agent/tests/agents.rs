@@ -1,0 +1,397 @@
+//! Agents as processes, on loopback addresses and without data plane: sessions, routes, restarts, exit codes.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // A test fails by panicking.
+
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const LIMIT: Duration = Duration::from_secs(20);
+const BAGPIPE: &str = env!("CARGO_BIN_EXE_bagpipe");
+const MAC: &str = "02:00:00:00:00:01";
+
+/// A directory, and loopback addresses that no other test has.
+struct Lab {
+    directory: PathBuf,
+    number: u8,
+}
+
+impl Lab {
+    fn new() -> Self {
+        static NEXT: AtomicU8 = AtomicU8::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("bagpipe-agents-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        Self { directory, number }
+    }
+
+    fn address(&self, host: u8) -> String {
+        let [_, _, high, low] = std::process::id().to_be_bytes();
+        // The tests of one process differ in the last octet, processes in the others.
+        format!("127.{}.{}.{}", high | 1, low, self.number * 10 + host)
+    }
+
+    /// A configuration; `bgp` goes into its first section, and may open others.
+    fn config(&self, host: u8, bgp: &str) -> PathBuf {
+        let path = self.directory.join(format!("{host}.toml"));
+        let mut text =
+            format!("[bgp]\nlocal_address = \"{}\"\nas_number = 64512\n{bgp}\n", self.address(host));
+        write!(
+            text,
+            "[dataplane]\ndriver = \"none\"\n[api]\nlisten = \"\"\nsocket = \"{}\"\n[state]\ndirectory = \"{}\"\n",
+            self.socket(host).display(),
+            self.directory.join(format!("{host}.state")).display()
+        )
+        .unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn socket(&self, host: u8) -> PathBuf {
+        self.directory.join(format!("{host}.sock"))
+    }
+
+    fn reflector(&self, host: u8) -> Agent {
+        let bgp = format!(
+            "listen = [\"{}:1790\"]\n[bgp.reflector]\nclients = [\"127.0.0.0/8\"]",
+            self.address(host)
+        );
+        self.start(host, &bgp)
+    }
+
+    fn client(&self, host: u8, reflector: u8) -> Agent {
+        self.start(host, &format!("[[bgp.peers]]\naddress = \"{}\"\nport = 1790", self.address(reflector)))
+    }
+
+    fn start(&self, host: u8, bgp: &str) -> Agent {
+        let mut agent = Agent {
+            config: self.config(host, bgp),
+            socket: self.socket(host),
+            log: self.directory.join(format!("{host}.log")),
+            process: None,
+        };
+        agent.resume();
+        agent
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.directory));
+    }
+}
+
+struct Agent {
+    config: PathBuf,
+    socket: PathBuf,
+    log: PathBuf,
+    process: Option<Child>,
+}
+
+impl Agent {
+    fn resume(&mut self) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
+        let child = Command::new(BAGPIPE)
+            .args(["agent", "--config"])
+            .arg(&self.config)
+            .env("BAGPIPE_LOG", "debug")
+            .stderr(Stdio::from(log))
+            .spawn()
+            .unwrap();
+        self.process = Some(child);
+        let socket = self.socket.clone();
+        self.wait("answers", || UnixStream::connect(&socket).is_ok());
+    }
+
+    fn cli(&self, line: &str) -> Output {
+        let words = line.split_whitespace();
+        Command::new(BAGPIPE).arg("--socket").arg(&self.socket).args(words).output().unwrap()
+    }
+
+    /// What a command prints, which has to succeed.
+    fn done(&self, line: &str) -> String {
+        let output = self.cli(line);
+        assert!(output.status.success(), "{line}: {}{}", text(&output.stderr), self.logged());
+        text(&output.stdout)
+    }
+
+    fn json(&self, line: &str) -> Value {
+        let output = self.cli(&format!("{line} -o json"));
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{line}: {}", text(&output.stderr)))
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = UnixStream::connect(&self.socket).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    fn has_route(&self, word: &str) -> bool {
+        let routes = self.json("show routes");
+        routes
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|route| route["source"] != "local" && route["route"].as_str().unwrap().contains(word))
+    }
+
+    fn is_well(&self) -> bool {
+        self.cli("status").status.code() == Some(0)
+    }
+
+    fn wait(&self, what: &str, mut condition: impl FnMut() -> bool) {
+        let end = Instant::now() + LIMIT;
+        while !condition() {
+            assert!(Instant::now() < end, "never: {what}{}", self.logged());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn logged(&self) -> String {
+        format!("\n{}", std::fs::read_to_string(&self.log).unwrap_or_default())
+    }
+
+    fn kill(&mut self) {
+        let mut process = self.process.take().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    /// SIGTERM; gives the exit code.
+    fn stop(&mut self) -> Option<i32> {
+        let mut process = self.process.take().unwrap();
+        let pid = process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let mut code = None;
+        self.wait("ends", || {
+            code = process.try_wait().unwrap();
+            code.is_some()
+        });
+        code.and_then(|status| status.code())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            drop(process.kill());
+            drop(process.wait());
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn attach(ip: &str) -> String {
+    format!("attach --vpn blue --type evpn --port tap0 --mac {MAC} --ip {ip} --rt 64512:1")
+}
+
+#[test]
+fn what_is_attached_on_one_agent_is_known_on_another_through_a_reflector() {
+    let lab = Lab::new();
+    let reflector = lab.reflector(1);
+    let (first, second) = (lab.client(2, 1), lab.client(3, 1));
+    for agent in [&first, &second] {
+        agent.wait("session", || agent.is_well());
+    }
+    first.done(&attach("10.0.0.1/24"));
+    second.done("attach --vpn red --port tap0 --mac 02:00:00:00:00:02 --rt 64512:1");
+    second.wait("the route", || second.has_route(MAC));
+    assert!(first.done("show peers").contains("established"));
+    assert_eq!(reflector.json("status")["peers"]["established"], 2);
+
+    second.wait("forwarding", || {
+        let fdb = second.json("show fdb");
+        fdb.as_array().unwrap().iter().any(|entry| entry["mac"] == MAC && entry["endpoint"] == lab.address(2))
+    });
+    let neighbors = second.json("show neighbors");
+    assert_eq!(neighbors[0]["ip"], "10.0.0.1");
+
+    // Another address, the same again, and the way back.
+    first.done(&attach("2001:db8::1"));
+    first.done(&attach("2001:db8::1"));
+    second.wait("the second route", || second.has_route("2001:db8::1"));
+    first.done(&format!("detach --vpn blue --type evpn --port tap0 --mac {MAC}"));
+    second.wait("the withdrawal", || !second.has_route(MAC));
+    assert_eq!(first.json("show ports"), serde_json::json!([]));
+    assert_eq!(first.json("show vpns"), serde_json::json!([]));
+}
+
+/// What commands print, with the addresses of the agents as `R`, `A` and `B`: names and columns are what people and
+/// programs rely on.
+#[test]
+fn what_is_shown_keeps_its_form() {
+    let lab = Lab::new();
+    let _reflector = lab.reflector(1);
+    let (first, second) = (lab.client(2, 1), lab.client(3, 1));
+    first.done("attach --vpn blue --port tap0 --mac 02:00:00:00:00:01 --ip 10.0.0.1 --rt 64512:1 --vni 100");
+    second.done(
+        "attach --vpn red --port tap9 --mac 02:00:00:00:00:02 --rt 64512:1 --vni 200 --gateway-ip 10.0.0.254",
+    );
+    first.wait("both routes", || first.done("show fdb").contains("02:00:00:00:00:02"));
+    second.wait("both routes", || second.done("show fdb").contains("02:00:00:00:00:01"));
+
+    let shown = |what: &str| {
+        let text = second.done(&format!("show {what}"));
+        let text = [(1, "R"), (2, "A"), (3, "B")]
+            .iter()
+            .fold(text, |text, (host, name)| text.replace(&lab.address(*host), name));
+        // Columns are as wide as the addresses were.
+        text.lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n")
+            .collect::<String>()
+    };
+    assert_eq!(shown("vpns"), "NAME VNI RD IMPORT EXPORT PORTS REMOTES\nred 200 B:1 64512:1 64512:1 1 A\n");
+    assert_eq!(
+        shown("ports"),
+        "INTERFACE VPN MAC IP SEQUENCE ADVERTISED\ntap9 red 02:00:00:00:00:02 - 0 yes\n"
+    );
+    assert_eq!(
+        shown("fdb"),
+        "VPN MAC TARGET INTERFACE ENDPOINT VNI\n\
+         red 02:00:00:00:00:01 vxlan - A 100\n\
+         red 02:00:00:00:00:02 port tap9 - -\n"
+    );
+    assert_eq!(shown("neighbors"), "VPN IP MAC ROUTER\nred 10.0.0.1 02:00:00:00:00:01 no\n");
+    let routes = shown("routes");
+    for line in [
+        "BEST STALE SOURCE NEXT HOP TARGETS ROUTE",
+        "yes no R A 64512:1 mac-ip 02:00:00:00:00:01 10.0.0.1 rd A:1 tag 0 label 100",
+        "yes no R A 64512:1 multicast A rd A:1 tag 0",
+        "yes no local B 64512:1 mac-ip 02:00:00:00:00:02 rd B:1 tag 0 label 200",
+    ] {
+        assert!(routes.lines().any(|shown| shown == line), "{routes}lacks {line}");
+    }
+    assert!(shown("rtc").contains("local no rtc 64512:1 origin 64512"), "{}", shown("rtc"));
+    assert!(
+        shown("peers").starts_with("PEER AS STATE SECONDS RECEIVED SENT LAST ERROR\nR 64512 established ")
+    );
+    assert!(shown("nexthops").starts_with("ENDPOINT STATE INTERFACE GATEWAY MAC MTU\n"));
+    assert_eq!(second.json("show config")["vpn"]["vnis"], "16-16777215");
+    for (what, keys) in [
+        (
+            "peers",
+            vec![
+                "address",
+                "asn",
+                "state",
+                "seconds",
+                "received",
+                "sent",
+                "router_id",
+                "negotiated",
+                "counters",
+            ],
+        ),
+        (
+            "routes",
+            vec!["route", "nlri", "attributes", "source", "next_hop", "route_targets", "best", "stale"],
+        ),
+    ] {
+        let first = second.json(&format!("show {what}"))[0].clone();
+        for key in keys {
+            assert!(first.get(key).is_some(), "show {what} lacks {key}: {first}");
+        }
+    }
+    let status = second.json("status");
+    assert_eq!(
+        (&status["state"], &status["vpns"], &status["ports"]),
+        (&"running".into(), &1.into(), &1.into())
+    );
+    assert_eq!(second.json("map verify"), serde_json::json!([]));
+}
+
+#[test]
+fn attachments_outlive_a_killed_agent() {
+    let lab = Lab::new();
+    let _reflector = lab.reflector(1);
+    let (mut first, second) = (lab.client(2, 1), lab.client(3, 1));
+    second.done("attach --vpn red --port tap0 --mac 02:00:00:00:00:02 --rt 64512:1");
+    first.done(&attach("10.0.0.1"));
+    second.wait("the route", || second.has_route(MAC));
+    let state = lab.directory.join("2.state/attachments.json");
+    first.wait("the attachments on disk", || {
+        std::fs::read_to_string(&state).is_ok_and(|text| text.contains(MAC))
+    });
+    let (vpns, ping) = (first.json("show vpns"), first.get("/ping"));
+
+    first.kill();
+    assert_eq!(first.cli("status").status.code(), Some(3));
+    first.resume();
+    first.wait("session", || first.is_well());
+    assert_ne!(first.get("/ping"), ping);
+    let again = first.json("show vpns");
+    for key in ["name", "vni", "rd", "number", "import_rt"] {
+        assert_eq!(again[0][key], vpns[0][key], "{key}");
+    }
+    assert!(second.has_route(MAC));
+
+    assert_eq!(first.stop(), Some(0));
+    assert!(!first.socket.exists());
+    std::fs::write(&state, "{ not what it was").unwrap();
+    first.resume();
+    assert_eq!(first.json("show vpns"), serde_json::json!([]));
+    assert!(first.logged().contains("attach again"));
+}
+
+#[test]
+fn what_goes_wrong_has_its_exit_code_and_says_what_to_do() {
+    let lab = Lab::new();
+    let config = lab.config(1, "");
+    let check = |config: &Path| {
+        Command::new(BAGPIPE).args(["agent", "--check", "--config"]).arg(config).output().unwrap()
+    };
+    assert_eq!(check(&config).status.code(), Some(0));
+    let wrong = check(&lab.config(2, "hold_tiem = 3"));
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("2.toml:4: bgp.hold_tiem: unknown key; did you mean 'hold_time'?"));
+    assert_eq!(check(&lab.directory.join("absent.toml")).status.code(), Some(2));
+
+    let agent = lab.client(3, 9);
+    let status = agent.cli("status");
+    assert_eq!(status.status.code(), Some(4), "{}", text(&status.stdout));
+    assert!(text(&status.stdout).contains("is not established"));
+
+    let twice = Command::new(BAGPIPE).args(["agent", "--config"]).arg(&agent.config).output().unwrap();
+    assert_eq!(twice.status.code(), Some(1));
+    assert!(text(&twice.stderr).contains("another agent uses"), "{}", text(&twice.stderr));
+
+    for (line, expected) in [
+        ("attach --vpn blue --port tap0 --mac 03:00:00:00:00:01 --rt 64512:1", "mac_address"),
+        ("attach --vpn blue --port tap0 --mac 02:00:00:00:00:01 --rt 64512", "import_rt"),
+        ("attach --vpn blue --type ipvpn --port tap0 --mac 02:00:00:00:00:01 --rt 64512:1", "ipvpn"),
+        ("detach --vpn blue --port tap0 --mac 02:00:00:00:00:01", "VPN instance 'blue'"),
+    ] {
+        let output = agent.cli(line);
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        assert!(text(&output.stderr).contains(expected), "{line}: {}", text(&output.stderr));
+    }
+    assert_eq!(agent.json("show vpns"), serde_json::json!([]));
+    assert_eq!(agent.cli("show nonsense").status.code(), Some(2));
+}
+
+#[test]
+fn a_taken_port_is_named_with_the_remedy() {
+    let lab = Lab::new();
+    let reflector = lab.reflector(1);
+    let listen = format!("listen = [\"{}:1790\"]", lab.address(1));
+    let output =
+        Command::new(BAGPIPE).args(["agent", "--config"]).arg(lab.config(2, &listen)).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = text(&output.stderr);
+    assert!(
+        complaint.contains(&format!("{}:1790", lab.address(1))) && complaint.contains("ss -ltnp"),
+        "{complaint}"
+    );
+    drop(reflector);
+}

@@ -1,0 +1,219 @@
+//! The hosts of a network: nodes with an engine, and route reflectors.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use bagpipe_agent::engine::{Engine, EngineConfig, EngineEvent};
+use bagpipe_agent::fib::{Change, Fib, Target};
+use bagpipe_agent::vpn::Snapshot;
+use bagpipe_bgp::speaker::{Action, ConnId, PeerConfig, Refused, Speaker, SpeakerConfig, SpeakerEvent};
+use bagpipe_bgp::types::Family;
+use bytes::Bytes;
+
+pub(crate) const ASN: u32 = 64_512;
+const FAMILIES: [Family; 2] = [Family::ROUTE_TARGET, Family::EVPN];
+const HOLD_TIME: u16 = 30;
+const RESTART_TIME: u16 = 20;
+
+pub(crate) enum Host {
+    Node(Box<Node>),
+    Reflector(Box<Speaker>),
+}
+
+pub(crate) struct Node {
+    pub(crate) engine: Engine,
+    pub(crate) fib: Fib,
+    pub(crate) stored: Snapshot,
+    pub(crate) converged: bool,
+    /// What earlier lives left in the dataplane.
+    pub(crate) kept: Fib,
+    /// On convergence all that was kept was there again: nothing is lost when the rest is swept.
+    pub(crate) relearned: bool,
+}
+
+/// Hosts are numbered: first the nodes, then the reflectors.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) nodes: usize,
+    pub(crate) reflectors: usize,
+}
+
+impl Plan {
+    pub(crate) fn address(&self, host: usize) -> Ipv4Addr {
+        match host.checked_sub(self.nodes) {
+            None => Ipv4Addr::new(10, 0, 0, 10 + u8::try_from(host).unwrap()),
+            Some(reflector) => Ipv4Addr::new(10, 0, 1, 1 + u8::try_from(reflector).unwrap()),
+        }
+    }
+
+    pub(crate) fn host_of(&self, address: IpAddr) -> Option<usize> {
+        (0..self.nodes + self.reflectors).find(|host| address == self.address(*host))
+    }
+
+    pub(crate) fn reflectors(&self) -> std::ops::Range<usize> {
+        self.nodes..self.nodes + self.reflectors
+    }
+
+    fn speaker(&self, host: usize, restarting: bool) -> SpeakerConfig {
+        let address = self.address(host);
+        let reflector = host >= self.nodes;
+        SpeakerConfig {
+            asn: ASN,
+            router_id: address,
+            cluster_id: address,
+            local_addresses: vec![address.into()],
+            families: FAMILIES.to_vec(),
+            hold_time: HOLD_TIME,
+            restart_time: RESTART_TIME,
+            restarting,
+            deferral: SpeakerConfig::DEFERRAL,
+            dynamic_clients: if reflector { vec![(Ipv4Addr::new(10, 0, 0, 0).into(), 24)] } else { vec![] },
+        }
+    }
+
+    /// Every host has the reflectors as peers, but for itself.
+    fn peers(&self, host: usize) -> impl Iterator<Item = PeerConfig> {
+        let plan = *self;
+        self.reflectors().filter(move |reflector| *reflector != host).map(move |reflector| PeerConfig {
+            address: plan.address(reflector).into(),
+            port: 179,
+            asn: ASN,
+            passive: false,
+            client: false,
+            families: FAMILIES.to_vec(),
+            hold_time: HOLD_TIME,
+            connect_retry: Duration::from_secs(4),
+        })
+    }
+
+    pub(crate) fn node(&self, host: usize, before: Option<(Snapshot, Fib)>, now: Instant) -> Host {
+        let config = EngineConfig {
+            speaker: self.speaker(host, before.is_some()),
+            local_endpoint: self.address(host).into(),
+            vnis: 1_000..=2_000,
+        };
+        let (stored, kept) = before.unwrap_or_default();
+        let mut engine = Engine::new(config, Some(&stored), now).unwrap();
+        for peer in self.peers(host) {
+            engine.add_peer(peer, now);
+        }
+        Host::Node(Box::new(Node {
+            engine,
+            fib: Fib::default(),
+            stored,
+            converged: false,
+            kept,
+            relearned: false,
+        }))
+    }
+
+    pub(crate) fn reflector(&self, host: usize, restarting: bool, now: Instant) -> Host {
+        let mut speaker = Speaker::new(self.speaker(host, restarting), now);
+        for peer in self.peers(host) {
+            speaker.add_peer(peer, now);
+        }
+        Host::Reflector(Box::new(speaker))
+    }
+}
+
+/// Calls a method that the engine passes on to its speaker.
+macro_rules! pass {
+    ($($name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => { $(
+        pub(crate) fn $name(&mut self, $($argument: $type),*) $(-> $result)? {
+            match self {
+                Self::Node(node) => node.engine.$name($($argument),*),
+                Self::Reflector(speaker) => speaker.$name($($argument),*),
+            }
+        }
+    )* };
+}
+
+impl Host {
+    pass! {
+        accepted(remote: SocketAddr, now: Instant) -> Result<ConnId, Refused>;
+        connected(conn: ConnId, now: Instant);
+        connect_failed(conn: ConnId, now: Instant);
+        received(conn: ConnId, bytes: &[u8], now: Instant);
+        closed(conn: ConnId, now: Instant);
+        timeout(now: Instant);
+        poll_timeout() -> Option<Instant>;
+        poll_action() -> Option<Action>;
+        poll_transmit(conn: ConnId) -> Option<Bytes>;
+    }
+
+    /// Takes out what a dataplane, a store and a log would.
+    pub(crate) fn drain(&mut self) {
+        match self {
+            Self::Node(node) => node.drain(),
+            Self::Reflector(speaker) => {
+                while speaker.poll_route().is_some() {}
+                while speaker.poll_event().is_some() {}
+            }
+        }
+    }
+}
+
+impl Node {
+    fn drain(&mut self) {
+        while let Some(change) = self.engine.poll_change() {
+            self.check_references(&change);
+            self.fib.apply(&change);
+        }
+        while let Some(event) = self.engine.poll_event() {
+            match event {
+                EngineEvent::AttachmentsChanged => self.stored = self.engine.snapshot(),
+                EngineEvent::Speaker(SpeakerEvent::Converged) => {
+                    assert!(!self.converged, "converged twice");
+                    self.converged = true;
+                    self.relearned = self.kept == self.fib;
+                    self.kept = Fib::default();
+                }
+                EngineEvent::Speaker(SpeakerEvent::Error { error, .. }) => panic!("{error}"),
+                EngineEvent::Speaker(_) | EngineEvent::VpnCreated { .. } | EngineEvent::VpnRemoved { .. } => {
+                }
+            }
+        }
+    }
+
+    /// What is referred to is there; and a change changes something.
+    fn check_references(&self, change: &Change) {
+        let fib = &self.fib;
+        let target = |target: &Target| match target {
+            Target::Port(port) => fib.ports.contains_key(port),
+            Target::Vxlan { .. } => true,
+        };
+        let sound = match change {
+            Change::Vpn(vpn, None) => {
+                fib.vpns.contains_key(vpn) && !fib.ports.values().any(|port| port.vpn == *vpn)
+            }
+            Change::Vpn(vpn, Some(vni)) => fib.vpns.get(vpn) != Some(vni),
+            Change::Port(port, None) => {
+                let used = |other: Target| other == Target::Port(*port);
+                fib.ports.contains_key(port)
+                    && !fib.macs.values().any(|mac| used(mac.target))
+                    && !fib.floods.iter().any(|(_, target)| used(*target))
+            }
+            Change::Port(port, Some(value)) => {
+                fib.vpns.contains_key(&value.vpn) && fib.ports.get(port) != Some(value)
+            }
+            Change::Mac(vpn, mac, None) => fib.macs.contains_key(&(*vpn, *mac)),
+            Change::Mac(vpn, mac, Some(value)) => {
+                fib.vpns.contains_key(vpn)
+                    && target(&value.target)
+                    && fib.macs.get(&(*vpn, *mac)) != Some(value)
+            }
+            Change::Neighbor(vpn, ip, value) => {
+                fib.vpns.contains_key(vpn) && fib.neighbors.get(&(*vpn, *ip)) != value.as_ref()
+            }
+            Change::Flood(vpn, member, wanted) => {
+                fib.vpns.contains_key(vpn)
+                    && target(member)
+                    && fib.floods.contains(&(*vpn, *member)) != *wanted
+            }
+            Change::Endpoint(vpn, endpoint, wanted) => {
+                fib.vpns.contains_key(vpn) && fib.endpoints.contains(&(*vpn, *endpoint)) != *wanted
+            }
+        };
+        assert!(sound, "{change:?} in {fib:?}");
+    }
+}

@@ -1,0 +1,149 @@
+//! The NOTIFICATIONs that sessions send, and what those of peers mean in words.
+
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::State;
+use crate::wire::error::code;
+use crate::wire::message::kind;
+use crate::wire::{Message, Notification};
+
+/// Subcodes of OPEN Message Error (RFC 4271 §6.2) that depend on both sides; the decoder has the others.
+pub mod open_error {
+    /// Bad Peer AS.
+    pub const BAD_PEER_AS: u8 = 2;
+    /// Bad BGP Identifier.
+    pub const BAD_IDENTIFIER: u8 = 3;
+    /// Unsupported Capability (RFC 5492 §5).
+    pub const UNSUPPORTED_CAPABILITY: u8 = 7;
+}
+
+/// Subcodes of Cease (RFC 4486 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cease {
+    /// Stopped by an administrator.
+    AdministrativeShutdown = 2,
+    /// No longer configured.
+    PeerDeconfigured = 3,
+    /// The other of two connections is kept.
+    ConnectionCollision = 7,
+    /// Drop the routes in spite of graceful restart (RFC 8538 §3.1).
+    HardReset = 9,
+}
+
+/// A Cease.
+#[must_use]
+pub fn cease(subcode: Cease) -> Notification {
+    Notification { code: code::CEASE, subcode: subcode as u8, data: Bytes::new() }
+}
+
+/// A Cease that ends graceful restart as well: the reason is wrapped in its data (RFC 8538 §3.1).
+#[must_use]
+pub fn hard_reset(subcode: Cease) -> Notification {
+    let mut data = BytesMut::with_capacity(2);
+    data.put_u8(code::CEASE);
+    data.put_u8(subcode as u8);
+    Notification { code: code::CEASE, subcode: Cease::HardReset as u8, data: data.freeze() }
+}
+
+/// Whether graceful restart does not apply to what this NOTIFICATION ends (RFC 8538 §3.1).
+#[must_use]
+pub fn is_hard_reset(notification: &Notification) -> bool {
+    notification.code == code::CEASE && notification.subcode == Cease::HardReset as u8
+}
+
+/// Hold Timer Expired (RFC 4271 §6.5).
+#[must_use]
+pub fn hold_timer_expired() -> Notification {
+    Notification { code: code::HOLD_TIMER, subcode: 0, data: Bytes::new() }
+}
+
+/// Finite State Machine Error (RFC 4271 §6.6); the data is the type of the message (RFC 6608 §4).
+#[must_use]
+pub fn fsm_error(state: State, message: &Message) -> Notification {
+    let subcode = match state {
+        State::OpenSent => 1,
+        State::OpenConfirm => 2,
+        State::Established => 3,
+        State::Closed => 0,
+    };
+    let kind = match message {
+        Message::Open(_) => kind::OPEN,
+        Message::Update(_) => kind::UPDATE,
+        Message::Notification(_) => kind::NOTIFICATION,
+        Message::Keepalive => kind::KEEPALIVE,
+        Message::RouteRefresh(..) => kind::ROUTE_REFRESH,
+    };
+    Notification { code: code::FSM, subcode, data: Bytes::copy_from_slice(&[kind]) }
+}
+
+/// A NOTIFICATION in words: its codes, their names and, for a shutdown, the peer's own words (RFC 9003).
+pub struct Described<'a>(pub &'a Notification);
+
+impl fmt::Display for Described<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Notification { code, subcode, data } = self.0;
+        write!(f, "NOTIFICATION {code}/{subcode} ({}", name(*code, *subcode))?;
+        match (code, subcode, data.split_first()) {
+            (6, 2 | 4, Some((length, rest))) => {
+                let text = rest.get(..usize::from(*length)).unwrap_or(rest);
+                write!(f, ": \"{}\")", String::from_utf8_lossy(text).escape_debug())
+            }
+            (6, 9, Some((inner, rest))) => {
+                let subcode = rest.first().copied().unwrap_or_default();
+                write!(f, ": {inner}/{subcode} {})", name(*inner, subcode))
+            }
+            _ => f.write_str(")"),
+        }
+    }
+}
+
+/// IANA registry "BGP Error Codes and Subcodes".
+fn name(code: u8, subcode: u8) -> &'static str {
+    match (code, subcode) {
+        (1, 1) => "message header error, connection not synchronized",
+        (1, 2) => "message header error, bad message length",
+        (1, 3) => "message header error, bad message type",
+        (1, _) => "message header error",
+        (2, 1) => "OPEN error, unsupported version number",
+        (2, 2) => "OPEN error, bad peer AS",
+        (2, 3) => "OPEN error, bad BGP identifier",
+        (2, 4) => "OPEN error, unsupported optional parameter",
+        (2, 6) => "OPEN error, unacceptable hold time",
+        (2, 7) => "OPEN error, unsupported capability",
+        (2, 11) => "OPEN error, role mismatch",
+        (2, _) => "OPEN error",
+        (3, 1) => "UPDATE error, malformed attribute list",
+        (3, 2) => "UPDATE error, unrecognized well-known attribute",
+        (3, 3) => "UPDATE error, missing well-known attribute",
+        (3, 4) => "UPDATE error, attribute flags",
+        (3, 5) => "UPDATE error, attribute length",
+        (3, 6) => "UPDATE error, invalid ORIGIN",
+        (3, 8) => "UPDATE error, invalid NEXT_HOP",
+        (3, 9) => "UPDATE error, optional attribute",
+        (3, 10) => "UPDATE error, invalid network field",
+        (3, 11) => "UPDATE error, malformed AS_PATH",
+        (3, _) => "UPDATE error",
+        (4, _) => "hold timer expired",
+        (5, 1) => "finite state machine error, unexpected message in OpenSent",
+        (5, 2) => "finite state machine error, unexpected message in OpenConfirm",
+        (5, 3) => "finite state machine error, unexpected message in Established",
+        (5, _) => "finite state machine error",
+        (6, 1) => "cease, maximum number of prefixes reached",
+        (6, 2) => "cease, administrative shutdown",
+        (6, 3) => "cease, peer de-configured",
+        (6, 4) => "cease, administrative reset",
+        (6, 5) => "cease, connection rejected",
+        (6, 6) => "cease, other configuration change",
+        (6, 7) => "cease, connection collision resolution",
+        (6, 8) => "cease, out of resources",
+        (6, 9) => "cease, hard reset",
+        (6, 10) => "cease, BFD down",
+        (6, _) => "cease",
+        (7, _) => "ROUTE-REFRESH error",
+        (8, _) => "send hold timer expired",
+        _ => "unknown error",
+    }
+}

@@ -1,1 +1,0 @@
-//! Peers and their sessions around one RIB.

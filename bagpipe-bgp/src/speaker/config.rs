@@ -1,0 +1,119 @@
+//! What a speaker is told about itself and its peers.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use crate::types::{Asn, Family, RouterId};
+
+/// A speaker.
+#[derive(Clone, Debug)]
+pub struct SpeakerConfig {
+    /// Own AS.
+    pub asn: Asn,
+    /// Own BGP identifier.
+    pub router_id: RouterId,
+    /// Own cluster identifier (RFC 4456 §7).
+    pub cluster_id: Ipv4Addr,
+    /// Own next hops: received routes that have one of them are ignored.
+    pub local_addresses: Vec<IpAddr>,
+    /// Families offered to dynamic clients.
+    pub families: Vec<Family>,
+    /// Hold time proposed to dynamic clients, in seconds.
+    pub hold_time: u16,
+    /// Seconds for which peers are asked to keep our routes when we restart; 0: no graceful restart (RFC 4724).
+    pub restart_time: u16,
+    /// This process came back with its forwarding state kept (RFC 4724 §3, R bit).
+    pub restarting: bool,
+    /// How long our End-of-RIB is held back at most after a restart, or after any start of a reflector with
+    /// dynamic clients, so that no peer drops what we have not relearned yet (RFC 4724 §4.1).
+    pub deferral: Duration,
+    /// Prefixes (address and length) whose addresses are accepted as route reflector clients (RFC 4456).
+    pub dynamic_clients: Vec<(IpAddr, u8)>,
+}
+
+impl SpeakerConfig {
+    /// The usual time for [`Self::deferral`].
+    pub const DEFERRAL: Duration = Duration::from_secs(5);
+
+    /// Whether a connection from this address is taken for a reflector client's.
+    pub(super) fn is_dynamic_client(&self, address: IpAddr) -> bool {
+        self.dynamic_clients.iter().any(|&(network, length)| contains(network, length, address))
+    }
+
+    pub(super) fn dynamic_client(&self, address: IpAddr) -> PeerConfig {
+        PeerConfig {
+            address,
+            port: 179,
+            asn: self.asn,
+            passive: true,
+            client: true,
+            families: self.families.clone(),
+            hold_time: self.hold_time,
+            connect_retry: PeerConfig::CONNECT_RETRY,
+        }
+    }
+}
+
+/// A configured peer.
+#[derive(Clone, Debug)]
+pub struct PeerConfig {
+    /// Its address.
+    pub address: IpAddr,
+    /// The TCP port to connect to.
+    pub port: u16,
+    /// Its AS.
+    pub asn: Asn,
+    /// Wait for its connections, never connect.
+    pub passive: bool,
+    /// It is a client of this route reflector (RFC 4456).
+    pub client: bool,
+    /// Families offered to it.
+    pub families: Vec<Family>,
+    /// Hold time proposed, in seconds.
+    pub hold_time: u16,
+    /// The longest time between two attempts to connect; the first ones come sooner.
+    pub connect_retry: Duration,
+}
+
+impl PeerConfig {
+    /// The usual time for [`Self::connect_retry`].
+    pub const CONNECT_RETRY: Duration = Duration::from_secs(30);
+}
+
+fn contains(network: IpAddr, length: u8, address: IpAddr) -> bool {
+    let length = u32::from(length);
+    match (network, address) {
+        (IpAddr::V4(network), IpAddr::V4(address)) => {
+            let differing = network.to_bits() ^ address.to_bits();
+            differing.leading_zeros() >= length.min(u32::BITS)
+        }
+        (IpAddr::V6(network), IpAddr::V6(address)) => {
+            let differing = network.to_bits() ^ address.to_bits();
+            differing.leading_zeros() >= length.min(u128::BITS)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::contains;
+
+    #[test]
+    fn prefixes_contain_their_addresses() {
+        for (network, length, address, expected) in [
+            ("10.0.0.0", 24, "10.0.0.255", true),
+            ("10.0.0.0", 24, "10.0.1.0", false),
+            ("10.0.0.1", 32, "10.0.0.1", true),
+            ("10.0.0.1", 32, "10.0.0.2", false),
+            ("0.0.0.0", 0, "192.0.2.1", true),
+            ("0.0.0.0", 0, "2001:db8::1", false),
+            ("2001:db8::", 32, "2001:db8:ffff::1", true),
+            ("2001:db8::", 32, "2001:db9::1", false),
+            ("::", 0, "2001:db9::1", true),
+        ] {
+            let (network, address) = (network.parse().unwrap(), address.parse().unwrap());
+            assert_eq!(contains(network, length, address), expected, "{address} in {network}/{length}");
+        }
+    }
+}

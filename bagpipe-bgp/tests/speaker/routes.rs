@@ -1,0 +1,243 @@
+//! Routes between speakers: memberships, reflection, refresh, back-pressure.
+
+use std::time::Duration;
+
+use bagpipe_bgp::session::SessionConfig;
+use bagpipe_bgp::speaker::{PeerConfig, Refused, RouteSource, SpeakerConfig, SpeakerEvent};
+use bagpipe_bgp::types::Family;
+use bagpipe_bgp::wire::Message;
+use bagpipe_bgp::wire::message::Context;
+
+use crate::network::{
+    FAMILIES, Network, address, passive, peer_config, reflector_config, route, speaker_config, target,
+};
+
+const SOON: Duration = Duration::from_millis(100);
+
+/// Node 1 connects to node 2; both import.
+fn pair() -> Network {
+    let mut network = Network::new();
+    network.start(2, speaker_config(2), &[passive(1)]);
+    network.start(1, speaker_config(1), &[peer_config(2)]);
+    for node in [1, 2] {
+        network.with(node, |speaker| speaker.import(target()));
+    }
+    network
+}
+
+/// An UPDATE of node 9 that asks for all route targets (RFC 4684 §4), with the given ORIGIN attribute.
+fn wildcard_membership(origin: &[u8]) -> Vec<u8> {
+    let mut attributes = origin.to_vec();
+    attributes.extend([0x40, 2, 0, 0x40, 5, 4, 0, 0, 0, 100]);
+    attributes.extend([0x80, 14, 10, 0, 1, 132, 4, 192, 0, 2, 9, 0, 0]);
+    let length = u8::try_from(attributes.len()).unwrap();
+    let mut update = vec![0xff; 16];
+    update.extend([0, 23 + length, 2, 0, 0, 0, length]);
+    update.extend(attributes);
+    update
+}
+
+#[test]
+fn routes_flow_whatever_the_pieces_in_which_bytes_come() {
+    for piece in [1, 7, usize::MAX] {
+        let mut network = pair();
+        network.piece = piece;
+        for number in 0..10 {
+            network.announce(1, number);
+        }
+        network.run_until("all routes there", SOON, |network| {
+            (0..10).all(|number| network.has_route(2, &route(1, number)))
+        });
+        let (nlri, _) = route(1, 3);
+        network.with(1, |speaker| speaker.withdraw(&nlri));
+        network.run_until("one gone", SOON, |network| !network.has_route(2, &route(1, 3)));
+        assert!(network.has_route(2, &route(1, 4)));
+    }
+}
+
+#[test]
+fn many_routes_share_messages() {
+    let mut network = pair();
+    network.run_for(SOON);
+    network.node(1).stuck = true;
+    for number in 0..=255 {
+        network.announce(1, number);
+    }
+    let before = network.peer(1, 2).unwrap().counters.sent.updates;
+    network.unstick(1);
+    network.run_until("there", SOON, |network| network.has_route(2, &route(1, 255)));
+    assert_eq!(network.peer(1, 2).unwrap().counters.sent.updates, before + 1);
+    let counts = network.peer(2, 1).unwrap().routes;
+    let evpn = counts.iter().find(|count| count.family == Family::EVPN).unwrap();
+    assert_eq!(evpn.received, 256);
+}
+
+#[test]
+fn routes_wait_for_the_peers_memberships() {
+    let mut network = Network::new();
+    network.start(2, speaker_config(2), &[passive(1)]);
+    network.start(1, speaker_config(1), &[peer_config(2)]);
+    network.announce(1, 1);
+    network.run_for(Duration::from_secs(10));
+    let received = |network: &mut Network| {
+        let from_peer = |source| matches!(source, RouteSource::Peer(..));
+        network.with(2, |speaker| speaker.routes().filter(|route| from_peer(route.source)).count())
+    };
+    assert_eq!(received(&mut network), 0, "nobody asked for it");
+    network.with(2, |speaker| speaker.import(target()));
+    network.run_until("sent when asked for", SOON, |network| network.has_route(2, &route(1, 1)));
+    network.with(2, |speaker| speaker.unimport(target()));
+    network.run_for(SOON);
+    assert_eq!(received(&mut network), 0, "nobody asks for it any more");
+}
+
+#[test]
+fn a_peer_that_never_ends_its_memberships_gets_what_it_asked_for_after_a_while() {
+    let mut network = Network::new();
+    network.start(1, speaker_config(1), &[passive(9)]);
+    network.announce(1, 1);
+    let now = network.now;
+    let conn = network.with(1, |speaker| speaker.accepted((address(9), 1024).into(), now)).unwrap();
+    let config = SessionConfig {
+        local_asn: 64512,
+        router_id: address(9),
+        remote_asn: 64512,
+        hold_time: 0,
+        families: FAMILIES.to_vec(),
+        restart_time: 0,
+        restarting: false,
+    };
+    for message in [Message::Open(config.open()), Message::Keepalive] {
+        let bytes = message.encode(&Context::default());
+        network.with(1, |speaker| speaker.received(conn, &bytes, now));
+    }
+    assert!(network.is_up(1, 9));
+    let sent = |network: &Network| {
+        let counts = network.peer(1, 9).unwrap().routes;
+        counts.iter().filter(|count| count.family == Family::EVPN).map(|count| count.sent).sum::<usize>()
+    };
+    // The wildcard membership, without an End-of-RIB after it.
+    let wildcard = wildcard_membership(&[0x40, 1, 1, 0]);
+    network.with(1, |speaker| speaker.received(conn, &wildcard, now));
+    network.run_for(Duration::from_secs(4));
+    assert_eq!(sent(&network), 0);
+    network.run_for(Duration::from_secs(2));
+    assert_eq!(sent(&network), 1);
+}
+
+#[test]
+fn a_peer_without_route_targets_gets_everything() {
+    let mut network = Network::new();
+    network.start(2, speaker_config(2), &[PeerConfig { families: vec![Family::EVPN], ..passive(1) }]);
+    network.start(1, speaker_config(1), &[peer_config(2)]);
+    network.with(2, |speaker| speaker.import(target()));
+    network.announce(1, 1);
+    network.run_until("there", SOON, |network| network.has_route(2, &route(1, 1)));
+}
+
+#[test]
+fn a_refresh_brings_all_routes_again() {
+    let mut network = pair();
+    network.announce(1, 1);
+    network.run_until("there", SOON, |network| network.has_route(2, &route(1, 1)));
+    network.run_for(SOON);
+    let before = network.peer(1, 2).unwrap().counters.sent.updates;
+    let conn = network.nodes[&1].connection_ids()[0];
+    let refresh = Message::RouteRefresh(Family::EVPN, 0).encode(&Context::default());
+    let now = network.now;
+    network.with(1, |speaker| speaker.received(conn, &refresh, now));
+    network.run_for(SOON);
+    assert!(network.peer(1, 2).unwrap().counters.sent.updates > before);
+    assert!(network.has_route(2, &route(1, 1)) && network.nodes[&2].lost.is_empty());
+}
+
+#[test]
+fn a_slow_peer_gets_the_latest_state_not_the_history() {
+    let mut network = pair();
+    network.announce(1, 0);
+    network.run_until("route there", SOON, |network| network.has_route(2, &route(1, 0)));
+    network.run_for(SOON);
+    let before = network.peer(1, 2).unwrap().counters.sent.updates;
+    network.node(1).stuck = true;
+    for round in 0..1_000 {
+        let (nlri, mut attributes) = route(1, 0);
+        attributes.med = Some(round);
+        network.with(1, |speaker| speaker.originate(nlri, attributes));
+    }
+    network.unstick(1);
+    network.run_for(SOON);
+    let path = &network.nodes[&2].routes[&route(1, 0).0.to_string()];
+    assert_eq!(path.attributes.med, Some(999));
+    assert_eq!(network.peer(1, 2).unwrap().counters.sent.updates, before + 1);
+}
+
+#[test]
+fn a_malformed_update_is_reported_and_the_session_stays_up() {
+    let mut network = pair();
+    network.announce(1, 1);
+    network.run_until("there", SOON, |network| network.has_route(2, &route(1, 1)));
+    // ORIGIN of two octets: treated as withdraw (RFC 7606 §7.1).
+    let update = wildcard_membership(&[0x40, 1, 2, 0, 0]);
+    let conn = network.nodes[&2].connection_ids()[0];
+    let now = network.now;
+    network.with(2, |speaker| speaker.received(conn, &update, now));
+    assert!(network.nodes[&2].events.iter().any(|event| matches!(event, SpeakerEvent::Error { .. })));
+    assert!(network.is_up(2, 1));
+}
+
+#[test]
+fn clients_come_and_go_and_are_forgotten() {
+    let mut network = Network::new();
+    network.start(1, SpeakerConfig { restart_time: 0, ..reflector_config(1) }, &[]);
+    for client in 2..10 {
+        network.start(client, speaker_config(client), &[peer_config(1)]);
+        network.with(client, |speaker| speaker.import(target()));
+        network.announce(client, 0);
+    }
+    network.run_until("all routes everywhere", Duration::from_secs(1), |network| {
+        (2..10).all(|to| (2..10).all(|from| from == to || network.has_route(to, &route(from, 0))))
+    });
+    let status = network.peer(1, 5).unwrap();
+    assert!(status.dynamic && status.client);
+    network.kill(5);
+    network.run_until("forgotten", SOON, |network| network.peer(1, 5).is_none());
+    network.run_until("withdrawn", SOON, |network| !network.has_route(2, &route(5, 0)));
+    assert!(network.has_route(2, &route(6, 0)));
+}
+
+#[test]
+fn a_removed_peer_is_told_and_its_routes_go() {
+    let mut network = pair();
+    network.announce(1, 1);
+    network.announce(2, 2);
+    network.run_until("routes there", SOON, |network| {
+        network.has_route(2, &route(1, 1)) && network.has_route(1, &route(2, 2))
+    });
+    let (peer, now) = (network.peer_id(1, 2), network.now);
+    network.with(1, |speaker| speaker.remove_peer(peer, now));
+    // A hard reset (RFC 8538): over a plain NOTIFICATION both sides would keep the routes.
+    network.run_until("gone on both sides", SOON, |network| {
+        !network.has_route(2, &route(1, 1)) && !network.has_route(1, &route(2, 2))
+    });
+    let last_error = network.last_error(2, 1);
+    assert!(last_error.contains("6/9") && last_error.contains("peer de-configured"), "{last_error}");
+    network.run_for(Duration::from_secs(300));
+    assert_eq!((network.connections(1), network.connections(2)), (0, 0));
+}
+
+#[test]
+fn stopping_without_graceful_restart_withdraws_routes_at_once() {
+    let mut network = Network::new();
+    network.start(2, speaker_config(2), &[passive(1)]);
+    network.start(1, SpeakerConfig { restart_time: 0, ..speaker_config(1) }, &[peer_config(2)]);
+    network.with(2, |speaker| speaker.import(target()));
+    network.announce(1, 1);
+    network.run_until("route there", SOON, |network| network.has_route(2, &route(1, 1)));
+    let now = network.now;
+    network.with(1, |speaker| speaker.shutdown(now));
+    network.run_until("withdrawn", SOON, |network| !network.has_route(2, &route(1, 1)));
+    assert!(network.last_error(2, 1).contains("administrative shutdown"));
+    let now = network.now;
+    let refused = network.with(1, |speaker| speaker.accepted((address(2), 1024).into(), now));
+    assert_eq!(refused, Err(Refused::Stopped(address(2).into())));
+}

@@ -1,0 +1,266 @@
+//! Adding the outer headers: a frame becomes a VXLAN packet to one or, one after the other, to several endpoints.
+
+use aya_ebpf::bindings::{
+    __sk_buff, BPF_ADJ_ROOM_ENCAP_L2_SHIFT, BPF_F_ADJ_ROOM_DECAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L2_ETH,
+    BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6, BPF_F_ADJ_ROOM_ENCAP_L4_UDP,
+    BPF_F_ADJ_ROOM_FIXED_GSO, BPF_F_ADJ_ROOM_NO_CSUM_RESET, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1,
+};
+use bagpipe_common::{DropReason, Encap, encap_flags};
+use bagpipe_packet::header::{self, ETHERNET, Ipv4, Ipv6, Mac, Tag, ethertype};
+use bagpipe_packet::outer::{Inner, OVER_IPV4, OVER_IPV6, OverIpv4, OverIpv6};
+
+use crate::maps::{self, vxlan_port};
+use crate::skb::{Action, Skb, redirect, redirect_neighbor};
+use crate::source::Sender;
+use crate::{stage, too_big};
+
+/// Kept for every packet: the segment size, because segments are of the inner packet; and what the NIC said of
+/// checksums, because the inner ones stay as they are.
+const ALWAYS: u32 = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
+/// The kernel's number for "it is a tunnel packet already".
+const EALREADY: i32 = -114;
+const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
+
+/// A frame on its way into a tunnel: what is needed to write any outer header before it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Wrapping {
+    /// Hash of the flow.
+    hash: u32,
+    /// The frame that the underlay must take: the whole one, or its largest segment.
+    largest: u32,
+    /// Bytes of outer header that are there: none, those over IPv4 or those over IPv6.
+    outer: u32,
+    /// Length of the frame, with its tags.
+    length: u16,
+    /// UDP destination port.
+    port: u16,
+    /// How many of `tags` there are.
+    tag_count: u32,
+    /// Tags of the frame, outermost first, each an EtherType and a control field.
+    tags: [[u8; size_of::<Tag>()]; 2],
+    /// Its addresses.
+    addresses: [u8; 2 * size_of::<Mac>()],
+    /// Its EtherType, behind the tags.
+    ethertype: [u8; 2],
+    /// DSCP and ECN of the packet in it.
+    traffic_class: u8,
+    zero: u8,
+}
+
+impl Wrapping {
+    /// Takes a frame's link header apart.
+    #[inline(always)]
+    pub(crate) fn new(skb: Skb) -> Result<Self, DropReason> {
+        let mut wrapping = Self {
+            hash: skb.flow_hash(),
+            largest: too_big::largest_frame(skb),
+            outer: 0,
+            length: 0,
+            port: vxlan_port(),
+            tag_count: 0,
+            tags: [[0; 4]; 2],
+            addresses: [0; 12],
+            ethertype: [0; 2],
+            traffic_class: 0,
+            zero: 0,
+        };
+        wrapping.take_tags(skb)?;
+        skb.load_into(0, &mut wrapping.addresses)?;
+        skb.load_into(size_of_val(&wrapping.addresses) as u32, &mut wrapping.ethertype)?;
+        wrapping.traffic_class = traffic_class(skb);
+        let length = skb.length() + wrapping.tags_length();
+        // More would not fit the length fields of the outer headers.
+        if length > u32::from(u16::MAX) - OVER_IPV6 as u32 {
+            return Err(DropReason::TooBig);
+        }
+        wrapping.length = length as u16;
+        // The kernel adds room only to what it takes for IP.
+        if !matches!(skb.protocol(), ethertype::IPV4 | ethertype::IPV6) {
+            skb.set_protocol(ethertype::IPV4)?;
+        }
+        Ok(wrapping)
+    }
+
+    /// Puts the outer headers for an endpoint before the frame, in place of those for another one.
+    #[inline(always)]
+    fn write(&mut self, skb: Skb, encap: &Encap, vni: [u8; 3]) -> Result<(), DropReason> {
+        let outer = length_over(encap);
+        if self.largest + outer - ETHERNET as u32 > encap.mtu {
+            return Err(DropReason::TooBig);
+        }
+        if self.outer == 0 {
+            self.begin(skb, outer)?;
+        } else if self.outer > outer {
+            Self::shrink(skb)?;
+        } else if self.outer < outer {
+            Self::grow(skb)?;
+        }
+        self.outer = outer;
+        let inner = Inner {
+            length: self.length,
+            hash: self.hash,
+            traffic_class: self.traffic_class,
+            vni,
+            port: self.port,
+        };
+        if outer == OVER_IPV4 as u32 {
+            skb.store(0, &OverIpv4::new(encap, inner))
+        } else {
+            skb.store(0, &OverIpv6::new(encap, inner))
+        }
+    }
+
+    #[inline(always)]
+    fn tags_length(&self) -> u32 {
+        self.tag_count * size_of::<Tag>() as u32
+    }
+
+    /// Removes the tags, so that the network header follows the Ethernet header.
+    #[inline(always)]
+    fn take_tags(&mut self, skb: Skb) -> Result<(), DropReason> {
+        let Some((kind, control)) = skb.tag() else { return Ok(()) };
+        self.tags[0] = tag(kind, control);
+        self.tag_count = 1;
+        skb.pop_tag()?;
+        let Some((kind, control)) = skb.tag() else { return Ok(()) };
+        self.tags[1] = tag(kind, control);
+        self.tag_count = 2;
+        skb.pop_tag()?;
+        // Three tags are more than any standard has a use for.
+        if skb.tag().is_some() { Err(DropReason::Malformed) } else { Ok(()) }
+    }
+
+    /// Makes room for the first outer header and writes the frame's own link header behind it.
+    #[inline(always)]
+    fn begin(&self, skb: Skb, outer: u32) -> Result<(), DropReason> {
+        let link = ETHERNET as u32 + self.tags_length();
+        let (family, protocol) = if outer == OVER_IPV4 as u32 {
+            (BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, ethertype::IPV4)
+        } else {
+            (BPF_F_ADJ_ROOM_ENCAP_L3_IPV6, ethertype::IPV6)
+        };
+        let room = (outer + self.tags_length()) as i32;
+        let tunnel = family | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
+        let flags = u64::from(ALWAYS | tunnel) | u64::from(link) << BPF_ADJ_ROOM_ENCAP_L2_SHIFT;
+        match skb.adjust_room(room, flags) {
+            Ok(()) => {}
+            Err(EALREADY) => begin_again(skb, room, protocol)?,
+            Err(_) => return Err(DropReason::Encapsulation),
+        }
+        skb.store(outer, &self.addresses)?;
+        let at = outer + size_of_val(&self.addresses) as u32;
+        if self.tag_count > 0 {
+            skb.store(at, &self.tags[0])?;
+        }
+        if self.tag_count > 1 {
+            skb.store(at + size_of::<Tag>() as u32, &self.tags[1])?;
+        }
+        skb.store(at + self.tags_length(), &self.ethertype)
+    }
+
+    /// From IPv6 outside to IPv4 outside.
+    #[inline(always)]
+    fn shrink(skb: Skb) -> Result<(), DropReason> {
+        let flags = ALWAYS | BPF_F_ADJ_ROOM_DECAP_L3_IPV4;
+        let difference = -((OVER_IPV6 - OVER_IPV4) as i32);
+        skb.adjust_room(difference, flags.into()).map_err(|_| DropReason::Encapsulation)
+    }
+
+    /// From IPv4 outside to IPv6 outside.
+    #[inline(always)]
+    fn grow(skb: Skb) -> Result<(), DropReason> {
+        let difference = (OVER_IPV6 - OVER_IPV4) as i32;
+        skb.adjust_room(difference, ALWAYS.into()).map_err(|_| DropReason::Encapsulation)?;
+        skb.set_protocol(ethertype::IPV6)
+    }
+}
+
+/// Makes room in a packet that is a tunnel's already: the kernel can note only one tunnel, which matters where a
+/// packet is yet to be segmented.
+#[inline(always)]
+fn begin_again(skb: Skb, room: i32, protocol: u16) -> Result<(), DropReason> {
+    if skb.gso_size() != 0 {
+        return Err(DropReason::TunnelInTunnel);
+    }
+    if skb.protocol() != protocol {
+        skb.set_protocol(protocol)?;
+    }
+    skb.adjust_room(room, ALWAYS.into()).map_err(|_| DropReason::Encapsulation)
+}
+
+/// Puts the outer headers for one endpoint before a frame. Returns zero, or one more than the number of the reason
+/// why not.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn wrap(skb: *mut __sk_buff, wrapping: *mut Wrapping, next_hop: u32, vni: u32) -> u32 {
+    // SAFETY: the caller passes its own; the verifier wants to see that it is not null.
+    let Some(wrapping) = (unsafe { wrapping.as_mut() }) else { return 1 };
+    let [_, vni @ ..] = vni.to_be_bytes();
+    let result = maps::encap(next_hop)
+        .ok_or(DropReason::NoNextHop)
+        .and_then(|encap| wrapping.write(Skb::from_raw(skb), encap, vni));
+    match result {
+        Ok(()) => 0,
+        Err(reason) => reason as u32 + 1,
+    }
+}
+
+/// Sends a frame from a port to one remote endpoint, or tells the sender that it is too big.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn send_remote(
+    skb: *mut __sk_buff,
+    sender: *const Sender,
+    next_hop: u32,
+    vni: u32,
+) -> Action {
+    stage::run(skb, sender, |skb, _| {
+        let mut wrapping = Wrapping::new(skb)?;
+        stage::wrapped(wrap(skb.as_raw(), &raw mut wrapping, next_hop, vni))?;
+        Ok(Some(send(maps::encap(next_hop).ok_or(DropReason::NoNextHop)?)))
+    })
+}
+
+/// The largest frame that the way to an endpoint takes.
+#[inline(always)]
+pub(crate) fn limit(encap: &Encap) -> u32 {
+    encap.mtu.saturating_sub(length_over(encap) - ETHERNET as u32)
+}
+
+/// Sends a wrapped packet.
+#[inline(always)]
+pub(crate) fn send(encap: &Encap) -> Action {
+    if encap.flags & encap_flags::RESOLVED != 0 {
+        return redirect(encap.ifindex);
+    }
+    let words = header::words(&encap.gateway);
+    let (nh_family, ipv6_nh) = match words {
+        [0, 0, header::MAPPED, ipv4] => (AF_INET, [ipv4, 0, 0, 0]),
+        _ => (AF_INET6, words),
+    };
+    let mut neighbor =
+        bpf_redir_neigh { nh_family, __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh } };
+    redirect_neighbor(encap.ifindex, &mut neighbor)
+}
+
+/// Bytes of outer header before a frame.
+#[inline(always)]
+const fn length_over(encap: &Encap) -> u32 {
+    if encap.flags & encap_flags::IPV6 != 0 { OVER_IPV6 as u32 } else { OVER_IPV4 as u32 }
+}
+
+/// DSCP and ECN of an untagged IP packet, which the outer header copies; zero for other frames.
+#[inline(always)]
+fn traffic_class(skb: Skb) -> u8 {
+    match skb.protocol() {
+        ethertype::IPV4 => skb.header::<Ipv4>(ETHERNET).map_or(0, |ip| ip.traffic_class),
+        ethertype::IPV6 => skb.header::<Ipv6>(ETHERNET).map_or(0, Ipv6::traffic_class),
+        _ => 0,
+    }
+}
+
+#[inline(always)]
+const fn tag(kind: u16, control: u16) -> [u8; size_of::<Tag>()] {
+    let ([a, b], [c, d]) = (kind.to_be_bytes(), control.to_be_bytes());
+    [a, b, c, d]
+}

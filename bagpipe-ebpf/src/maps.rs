@@ -1,0 +1,76 @@
+//! The maps. Their types, and the rules for reading them while the agent writes, are in `bagpipe-common`.
+
+use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
+use aya_ebpf::macros::btf_map;
+use bagpipe_common::{
+    Address, Counters, Drop, DropReason, Encap, FdbKey, FloodKey, Neighbor, NeighborKey, Port, Settings,
+    Target, Tunnel, TunnelKey, Vpn, limits,
+};
+
+/// `BPF_F_NO_PREALLOC`: memory for what is there, not for what could be.
+const ON_DEMAND: usize = 1;
+
+#[btf_map]
+pub(crate) static PORT_OF_INTERFACE: HashMap<u32, u32, { limits::PORTS as usize }> = HashMap::new();
+#[btf_map]
+pub(crate) static PORTS: Array<Port, { limits::PORTS as usize }> = Array::new();
+#[btf_map]
+pub(crate) static VPNS: Array<Vpn, { limits::VPNS as usize }> = Array::new();
+#[btf_map]
+pub(crate) static FDB: HashMap<FdbKey, Target, { limits::FDB as usize }, ON_DEMAND> = HashMap::new();
+#[btf_map]
+pub(crate) static NEIGHBORS: HashMap<NeighborKey, Neighbor, { limits::NEIGHBORS as usize }, ON_DEMAND> =
+    HashMap::new();
+#[btf_map]
+pub(crate) static FLOODS: HashMap<FloodKey, Target, { limits::FLOODS as usize }, ON_DEMAND> = HashMap::new();
+#[btf_map]
+pub(crate) static NEXTHOPS: Array<u32, { limits::NEXTHOPS as usize }> = Array::new();
+#[btf_map]
+pub(crate) static ENCAPS: Array<Encap, { limits::ENCAPS as usize }> = Array::new();
+#[btf_map]
+pub(crate) static TUNNELS: HashMap<TunnelKey, Tunnel, { limits::TUNNELS as usize }, ON_DEMAND> =
+    HashMap::new();
+#[btf_map]
+pub(crate) static VNIS: HashMap<u32, u32, { limits::VPNS as usize }, ON_DEMAND> = HashMap::new();
+#[btf_map]
+pub(crate) static LOCALS: HashMap<Address, u32, { limits::LOCALS as usize }> = HashMap::new();
+#[btf_map]
+pub(crate) static SETTINGS: Array<Settings, 1> = Array::new();
+#[btf_map]
+pub(crate) static PORT_STATS: PerCpuArray<Counters, { limits::PORTS as usize }> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static VPN_STATS: PerCpuArray<Counters, { limits::VPNS as usize }> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static DROPS: PerCpuArray<Drop, { DropReason::ALL.len() }> = PerCpuArray::new();
+/// Room for what an ICMP error quotes, too large for the stack. Private to the programs.
+#[btf_map]
+pub(crate) static SCRATCH: PerCpuArray<[u8; crate::too_big::QUOTE_IPV6], 1> = PerCpuArray::new();
+
+/// The UDP destination port of VXLAN.
+#[inline(always)]
+pub(crate) fn vxlan_port() -> u16 {
+    SETTINGS.get(0).map_or(0, |settings| settings.vxlan_port)
+}
+
+/// Where a MAC address of an instance is.
+#[inline(always)]
+pub(crate) fn fdb(vpn: u16, mac: [u8; 6]) -> Option<Target> {
+    // SAFETY: a value of eight bytes, copied at once.
+    unsafe { FDB.get(FdbKey { vpn, mac }) }.copied()
+}
+
+/// Which MAC address an IP address of an instance has.
+#[inline(always)]
+pub(crate) fn neighbor(vpn: u16, address: Address) -> Option<Neighbor> {
+    // SAFETY: a value of eight bytes, copied at once.
+    unsafe { NEIGHBORS.get(NeighborKey { address, vpn, zero: 0 }) }.copied()
+}
+
+/// The header template of a next hop.
+#[inline(always)]
+pub(crate) fn encap(next_hop: u32) -> Option<&'static Encap> {
+    match *NEXTHOPS.get(next_hop)? {
+        0 => None,
+        slot => ENCAPS.get(slot),
+    }
+}

@@ -1,0 +1,305 @@
+//! Headers as they stand on the wire. Fields are bytes in network order. A header begins at an even address, as all
+//! do whose packet does: so two bytes are read at once.
+
+/// An Ethernet address.
+pub type Mac = [u8; 6];
+
+/// EtherTypes.
+pub mod ethertype {
+    /// IPv4.
+    pub const IPV4: u16 = 0x0800;
+    /// ARP.
+    pub const ARP: u16 = 0x0806;
+    /// IPv6.
+    pub const IPV6: u16 = 0x86dd;
+    /// A customer VLAN tag (IEEE 802.1Q §9.5).
+    pub const C_TAG: u16 = 0x8100;
+    /// A service VLAN tag (IEEE 802.1Q §9.5).
+    pub const S_TAG: u16 = 0x88a8;
+}
+
+/// IP protocol numbers and IPv6 next headers.
+pub mod protocol {
+    /// IPv6 hop-by-hop options (RFC 8200 §4.3).
+    pub const HOP_BY_HOP: u8 = 0;
+    /// ICMP.
+    pub const ICMP: u8 = 1;
+    /// TCP.
+    pub const TCP: u8 = 6;
+    /// UDP.
+    pub const UDP: u8 = 17;
+    /// IPv6 routing header (RFC 8200 §4.4).
+    pub const ROUTING: u8 = 43;
+    /// IPv6 fragment header (RFC 8200 §4.5).
+    pub const FRAGMENT: u8 = 44;
+    /// ICMPv6.
+    pub const ICMPV6: u8 = 58;
+    /// IPv6 destination options (RFC 8200 §4.6).
+    pub const DESTINATION_OPTIONS: u8 = 60;
+}
+
+/// Length of an Ethernet header without tags.
+pub const ETHERNET: usize = size_of::<Ethernet>();
+
+/// An Ethernet header without tags.
+#[repr(C, align(2))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ethernet {
+    /// Destination.
+    pub destination: Mac,
+    /// Source.
+    pub source: Mac,
+    /// EtherType, or a length below 1536.
+    pub ethertype: [u8; 2],
+}
+
+/// What follows the EtherType of a VLAN tag.
+#[repr(C, align(2))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// Priority, drop-eligible bit and VLAN identifier.
+    pub control: [u8; 2],
+    /// EtherType of what follows.
+    pub ethertype: [u8; 2],
+}
+
+/// An IPv4 header without options (RFC 791 §3.1).
+#[repr(C, align(2))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ipv4 {
+    /// Version and header length.
+    pub version_length: u8,
+    /// Type of service: DSCP and ECN.
+    pub traffic_class: u8,
+    /// Total length.
+    pub total_length: [u8; 2],
+    /// Identification.
+    pub identification: [u8; 2],
+    /// Flags and fragment offset.
+    pub fragment: [u8; 2],
+    /// Time to live.
+    pub ttl: u8,
+    /// Protocol.
+    pub protocol: u8,
+    /// Header checksum.
+    pub checksum: [u8; 2],
+    /// Source address.
+    pub source: [u8; 4],
+    /// Destination address.
+    pub destination: [u8; 4],
+}
+
+/// Bits of [`Ipv4::fragment`].
+pub mod fragment {
+    /// Don't fragment.
+    pub const DF: u16 = 0x4000;
+    /// More fragments.
+    pub const MF: u16 = 0x2000;
+    /// The offset, in units of eight bytes.
+    pub const OFFSET: u16 = 0x1fff;
+}
+
+impl Ipv4 {
+    /// The header as bytes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; 20] {
+        // SAFETY: `repr(C)` of byte fields, twenty of them: no padding.
+        unsafe { &*core::ptr::from_ref(self).cast() }
+    }
+}
+
+/// An IPv6 header (RFC 8200 §3).
+#[repr(C, align(2))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ipv6 {
+    /// Version, traffic class and flow label.
+    pub version_class_flow: [u8; 4],
+    /// Payload length.
+    pub payload_length: [u8; 2],
+    /// Next header.
+    pub next_header: u8,
+    /// Hop limit.
+    pub hop_limit: u8,
+    /// Source address.
+    pub source: [u8; 16],
+    /// Destination address.
+    pub destination: [u8; 16],
+}
+
+impl Ipv6 {
+    /// The traffic class: DSCP and ECN.
+    #[inline(always)]
+    #[must_use]
+    pub const fn traffic_class(&self) -> u8 {
+        self.version_class_flow[0] << 4 | self.version_class_flow[1] >> 4
+    }
+}
+
+/// A UDP header (RFC 768).
+#[repr(C, align(2))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Udp {
+    /// Source port.
+    pub source: [u8; 2],
+    /// Destination port.
+    pub destination: [u8; 2],
+    /// Length of header and payload.
+    pub length: [u8; 2],
+    /// Checksum.
+    pub checksum: [u8; 2],
+}
+
+/// A VXLAN header (RFC 7348 §5).
+#[repr(C, align(2))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vxlan {
+    /// Flags; all but [`VXLAN_I`] are reserved: zero when sent, ignored when received.
+    pub flags: u8,
+    /// Reserved.
+    pub reserved: [u8; 3],
+    /// VXLAN network identifier.
+    pub vni: [u8; 3],
+    /// Reserved.
+    pub reserved2: u8,
+}
+
+/// The I flag: the VNI is valid.
+pub const VXLAN_I: u8 = 0x08;
+
+/// ARP for IPv4 over Ethernet (RFC 826).
+#[repr(C, align(2))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arp {
+    /// Hardware type, protocol type and their address lengths: [`ARP_ETHERNET_IPV4`].
+    pub format: [u8; 6],
+    /// Operation.
+    pub operation: [u8; 2],
+    /// Sender hardware address.
+    pub sender_mac: Mac,
+    /// Sender protocol address.
+    pub sender_ip: [u8; 4],
+    /// Target hardware address.
+    pub target_mac: Mac,
+    /// Target protocol address.
+    pub target_ip: [u8; 4],
+}
+
+/// [`Arp::format`] for IPv4 over Ethernet.
+pub const ARP_ETHERNET_IPV4: [u8; 6] = [0, 1, 0x08, 0x00, 6, 4];
+/// [`Arp::operation`] of a request.
+pub const ARP_REQUEST: [u8; 2] = [0, 1];
+/// [`Arp::operation`] of a reply.
+pub const ARP_REPLY: [u8; 2] = [0, 2];
+
+/// Whether a frame for this address goes to several stations.
+#[inline(always)]
+#[must_use]
+pub const fn is_group(mac: Mac) -> bool {
+    mac[0] & 1 != 0
+}
+
+/// Whether no bridge forwards frames for this address (IEEE 802.1Q §8.6.3).
+#[inline(always)]
+#[must_use]
+pub const fn is_link_local_multicast(mac: Mac) -> bool {
+    matches!(mac, [0x01, 0x80, 0xc2, 0, 0, 0..=15])
+}
+
+/// An address as four words, which a program compares without calling a function.
+#[inline(always)]
+#[must_use]
+pub const fn words(address: &[u8; 16]) -> [u32; 4] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
+    [
+        u32::from_ne_bytes([a, b, c, d]),
+        u32::from_ne_bytes([e, f, g, h]),
+        u32::from_ne_bytes([i, j, k, l]),
+        u32::from_ne_bytes([m, n, o, p]),
+    ]
+}
+
+/// The third of the [`words`] of an IPv4-mapped address; the first two are zero (RFC 4291 §2.5.5.2).
+pub const MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
+
+/// Whether an address is the unspecified one, of IPv6 or of IPv4.
+#[inline(always)]
+#[must_use]
+pub const fn is_unspecified(address: &[u8; 16]) -> bool {
+    matches!(words(address), [0, 0, 0 | MAPPED, 0])
+}
+
+/// Whether the EtherType is a VLAN tag's.
+#[inline(always)]
+#[must_use]
+pub const fn is_tag(kind: u16) -> bool {
+    kind == ethertype::C_TAG || kind == ethertype::S_TAG
+}
+
+/// Whether the next header is an extension header that others may follow (RFC 8200 §4).
+#[inline(always)]
+#[must_use]
+pub const fn is_extension(next_header: u8) -> bool {
+    matches!(
+        next_header,
+        protocol::HOP_BY_HOP | protocol::ROUTING | protocol::FRAGMENT | protocol::DESTINATION_OPTIONS
+    )
+}
+
+/// What neighbour solicitations and advertisements begin with (RFC 4861 §4.3, §4.4).
+#[repr(C, align(2))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeighborMessage {
+    /// ICMPv6 type.
+    pub kind: u8,
+    /// Zero.
+    pub code: u8,
+    /// Checksum over the pseudo-header and the message.
+    pub checksum: [u8; 2],
+    /// Flags of an advertisement, and reserved bits.
+    pub flags: [u8; 4],
+    /// The address asked for, or told of.
+    pub target: [u8; 16],
+}
+
+/// ICMPv6 types of neighbour discovery (RFC 4861 §4).
+pub mod nd {
+    /// Router solicitation.
+    pub const ROUTER_SOLICITATION: u8 = 133;
+    /// Router advertisement.
+    pub const ROUTER_ADVERTISEMENT: u8 = 134;
+    /// Neighbour solicitation.
+    pub const SOLICITATION: u8 = 135;
+    /// Neighbour advertisement.
+    pub const ADVERTISEMENT: u8 = 136;
+    /// The option with the link-layer address of the sender.
+    pub const SOURCE_LINK_LAYER: u8 = 1;
+    /// The option with the link-layer address of the target.
+    pub const TARGET_LINK_LAYER: u8 = 2;
+    /// Hop limit of every message: it came from no further than this link.
+    pub const HOP_LIMIT: u8 = 255;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_local_multicast_is_sixteen_addresses() {
+        assert!(is_link_local_multicast([1, 0x80, 0xc2, 0, 0, 0]));
+        assert!(is_link_local_multicast([1, 0x80, 0xc2, 0, 0, 15]));
+        assert!(!is_link_local_multicast([1, 0x80, 0xc2, 0, 0, 16]));
+        assert!(!is_link_local_multicast([1, 0x80, 0xc2, 0, 1, 0]));
+    }
+
+    #[test]
+    fn only_zero_is_unspecified() {
+        assert!(is_unspecified(&[0; 16]));
+        assert!(is_unspecified(&bagpipe_common::mapped([0; 4])));
+        for at in 0..16 {
+            let mut address = [0; 16];
+            address[at] = 1;
+            assert!(!is_unspecified(&address), "byte {at}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Packet headers and their arithmetic: the part of the programs that needs no kernel, tested on the host.
+
+#![cfg_attr(not(test), no_std)]
+
+pub mod checksum;
+pub mod ecn;
+pub mod header;
+pub mod outer;
+pub mod reply;

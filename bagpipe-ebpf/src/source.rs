@@ -1,0 +1,84 @@
+//! Who may send what: a port speaks only for the addresses that are attached to it.
+
+use bagpipe_common::{Address, DropReason, TargetKind};
+use bagpipe_packet::header::{ETHERNET, Mac, is_group, is_tag, is_unspecified};
+
+use crate::maps;
+use crate::skb::Skb;
+use crate::switch;
+
+/// The sender of a frame: a port and one of its MAC addresses.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Sender {
+    /// Number of the port.
+    pub(crate) port: u32,
+    /// Its instance.
+    pub(crate) vpn: u16,
+    /// The MAC address.
+    pub(crate) mac: Mac,
+    /// Not zero: the MAC address may use any IP address that no other has.
+    pub(crate) any_ip: u32,
+}
+
+impl Sender {
+    /// The sender with this MAC address, if it is one of the port's.
+    #[inline(always)]
+    pub(crate) fn new(port: u32, vpn: u16, mac: Mac) -> Result<Self, DropReason> {
+        match maps::fdb(vpn, mac) {
+            Some(target) if switch::is_port(target) && target.id == port && !is_group(mac) => {
+                Ok(Self { port, vpn, mac, any_ip: u32::from(target.kind == TargetKind::PortAnyIp as u8) })
+            }
+            _ => Err(DropReason::SourceMac),
+        }
+    }
+
+    /// The same port with another MAC address, which it claims inside a packet.
+    #[inline(always)]
+    pub(crate) fn claiming(&self, mac: Mac) -> Result<Self, DropReason> {
+        if mac == self.mac { Ok(*self) } else { Self::new(self.port, self.vpn, mac) }
+    }
+
+    /// Checks that the sender may use an IP address. The unspecified address is everyone's.
+    #[inline(always)]
+    pub(crate) fn check_address(&self, address: Address) -> Result<(), DropReason> {
+        if is_unspecified(&address) {
+            return Ok(());
+        }
+        let allowed = match maps::neighbor(self.vpn, address) {
+            Some(owner) => owner.mac == self.mac,
+            None => self.any_ip != 0 || is_link_local(address),
+        };
+        if allowed { Ok(()) } else { Err(DropReason::SourceIp) }
+    }
+
+    /// Whether a MAC address is behind the sender's own port.
+    #[inline(always)]
+    pub(crate) fn shares_port_with(&self, mac: Mac) -> bool {
+        maps::fdb(self.vpn, mac).is_some_and(|target| switch::is_port(target) && target.id == self.port)
+    }
+}
+
+/// Whether a frame is of another network that shares the port: what the instance knows of IP addresses holds for
+/// untagged frames, and for those with a priority tag, whose VLAN identifier is zero (IEEE 802.1Q §9.6).
+#[inline(always)]
+pub(crate) fn is_in_vlan(skb: Skb) -> Result<bool, DropReason> {
+    const IDENTIFIER: u16 = 0x0fff;
+    let tag_follows = is_tag(skb.protocol());
+    let control = match skb.tag() {
+        Some((_, control)) => control,
+        None if tag_follows => u16::from_be_bytes(skb.load(ETHERNET as u32)?),
+        None => return Ok(false),
+    };
+    if control & IDENTIFIER != 0 {
+        return Ok(true);
+    }
+    // A priority tag before another tag would hide a packet from the checks.
+    if tag_follows { Err(DropReason::Malformed) } else { Ok(false) }
+}
+
+/// fe80::/10 (RFC 4291 §2.5.6).
+#[inline(always)]
+fn is_link_local(address: Address) -> bool {
+    address[0] == 0xfe && address[1] & 0xc0 == 0x80
+}

@@ -1,0 +1,69 @@
+//! Where a frame goes.
+
+use bagpipe_common::{DropReason, Port, Target, TargetKind, port_flags};
+use bagpipe_packet::header::{Mac, is_group, is_link_local_multicast};
+
+use crate::maps::{self, PORTS};
+use crate::skb::{Action, Skb, redirect, redirect_peer};
+use crate::{counters, flood};
+
+/// A [`Target`] of no kind: every member of the instance.
+pub(crate) const EVERYWHERE: Target = Target { kind: 0, vni: [0; 3], id: 0 };
+
+/// Whether a target is a port of this node.
+#[inline(always)]
+pub(crate) fn is_port(target: Target) -> bool {
+    target.kind == TargetKind::Port as u8 || target.kind == TargetKind::PortAnyIp as u8
+}
+
+/// Where frames for a MAC address go.
+#[inline(always)]
+pub(crate) fn target(vpn: u16, destination: Mac) -> Result<Target, DropReason> {
+    if is_group(destination) {
+        if is_link_local_multicast(destination) {
+            return Err(DropReason::LinkLocalMulticast);
+        }
+        return Ok(EVERYWHERE);
+    }
+    Ok(maps::fdb(vpn, destination).unwrap_or(EVERYWHERE))
+}
+
+/// Where frames for a MAC address go that came through a tunnel: never into another one (RFC 7432 §11).
+#[inline(always)]
+pub(crate) fn target_from_tunnel(vpn: u16, destination: Mac) -> Result<Target, DropReason> {
+    let target = target(vpn, destination)?;
+    if target.kind == TargetKind::Vxlan as u8 {
+        return Err(DropReason::SplitHorizon);
+    }
+    Ok(target)
+}
+
+/// The port with this number, if it is one of the instance's and its interface is there.
+#[inline(always)]
+pub(crate) fn port(vpn: u16, number: u32) -> Result<Port, DropReason> {
+    match PORTS.get(number).copied() {
+        Some(port) if port.vpn == vpn && port.ifindex != 0 => Ok(port),
+        _ => Err(DropReason::NoPort),
+    }
+}
+
+/// Delivers a frame that came through a tunnel. `typed` says that the kernel knows the frame's EtherType.
+#[inline(always)]
+pub(crate) fn from_tunnel(skb: Skb, vpn: u16, target: Target, typed: bool) -> Result<Action, DropReason> {
+    if is_port(target) {
+        return deliver(skb, vpn, target.id, typed);
+    }
+    Ok(flood::flood_from_tunnel(skb.as_raw(), vpn.into()))
+}
+
+/// Delivers a frame to one port.
+#[inline(always)]
+pub(crate) fn deliver(skb: Skb, vpn: u16, number: u32, typed: bool) -> Result<Action, DropReason> {
+    let port = port(vpn, number)?;
+    counters::delivered(number, vpn, skb.length());
+    // The other end of a veth takes the EtherType from the kernel's notes; sending it through makes it read anew.
+    if port.flags & port_flags::REDIRECT_PEER != 0 && typed {
+        return Ok(redirect_peer(port.ifindex));
+    }
+    Ok(redirect(port.ifindex))
+}

@@ -1,0 +1,105 @@
+//! GoBGP as a route reflector.
+
+use std::fs;
+use std::path::PathBuf;
+
+use bagpipe_agent::lab::{Lab, LabError, Node, Process, wait_until};
+use serde_json::Value;
+
+use crate::SOON;
+
+/// A gobgpd that reflects E-VPN and RT Constraint routes to every client of a prefix.
+#[derive(Debug)]
+pub struct Reflector {
+    node: Node,
+    config: PathBuf,
+    process: Option<Process>,
+}
+
+impl Reflector {
+    /// Starts it, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn start(lab: &Lab, node: &Node, address: &str, clients: &str) -> Result<Self, LabError> {
+        let config = lab.directory().join(format!("{}-gobgpd.toml", node.name()));
+        fs::write(&config, configuration(address, clients))
+            .map_err(|source| LabError::File { path: config.clone(), source })?;
+        let mut reflector = Self { node: node.clone(), config, process: None };
+        reflector.resume()?;
+        Ok(reflector)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// Starts it again.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn resume(&mut self) -> Result<(), LabError> {
+        let config = self.config.to_string_lossy();
+        let line = ["gobgpd", "-f", config.as_ref(), "--api-hosts", "127.0.0.1:50051", "--pprof-disable"];
+        self.process = Some(self.node.spawn("gobgpd", &line)?);
+        wait_until(SOON, "gobgpd answers", || self.gobgp(&["global"]).ok()).map(drop)
+    }
+
+    /// Runs the command line client.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn gobgp(&self, arguments: &[&str]) -> Result<String, LabError> {
+        self.node.run(&[&["gobgp", "-u", "127.0.0.1", "-p", "50051"], arguments].concat())
+    }
+
+    /// Number of established sessions.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        let text = self.gobgp(&["neighbor", "-j"]).unwrap_or_default();
+        let neighbors = serde_json::from_str::<Value>(&text).unwrap_or_default();
+        // The state is a number of the protocol definition: 6 is ESTABLISHED.
+        let established = |peer: &&Value| peer.pointer("/state/session_state") == Some(&Value::from(6));
+        neighbors.as_array().map_or(0, |peers| peers.iter().filter(established).count())
+    }
+
+    /// Number of E-VPN routes.
+    #[must_use]
+    pub fn evpn_routes(&self) -> usize {
+        let text = self.gobgp(&["global", "rib", "-a", "evpn", "-j"]).unwrap_or_default();
+        let routes = serde_json::from_str::<Value>(&text).unwrap_or_default();
+        routes.as_object().map_or(0, serde_json::Map::len)
+    }
+}
+
+fn configuration(address: &str, clients: &str) -> String {
+    let families = ["l2vpn-evpn", "rtc"].map(|family| {
+        format!("[[peer-groups.afi-safis]]\n[peer-groups.afi-safis.config]\nafi-safi-name = \"{family}\"\n")
+    });
+    format!(
+        r#"
+[global.config]
+as = 64512
+router-id = "{address}"
+local-address-list = ["{address}"]
+[[peer-groups]]
+[peer-groups.config]
+peer-group-name = "clients"
+peer-as = 64512
+[peer-groups.route-reflector.config]
+route-reflector-client = true
+route-reflector-cluster-id = "{address}"
+[peer-groups.transport.config]
+passive-mode = true
+{}
+[[dynamic-neighbors]]
+[dynamic-neighbors.config]
+prefix = "{clients}"
+peer-group = "clients"
+"#,
+        families.concat()
+    )
+}

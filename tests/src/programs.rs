@@ -1,0 +1,226 @@
+//! The programs by themselves: a copy of the object without pins, its maps filled by hand.
+
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
+use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfLoader, Pod};
+use bagpipe_agent::dataplane::programs::OBJECT;
+use bagpipe_common::{
+    Address, Counters, Drop, DropReason, Encap, FdbKey, FloodKey, FloodScope, Neighbor, NeighborKey, Port,
+    Settings, Target, TargetKind, Tunnel, TunnelKey, Vpn, encap_flags, mapped,
+};
+
+use crate::packet::Mac;
+
+/// `TCX_NEXT`.
+pub const NEXT: i32 = -1;
+/// `TC_ACT_SHOT`.
+pub const SHOT: i32 = 2;
+/// `TC_ACT_REDIRECT`.
+pub const REDIRECT: i32 = 7;
+/// `XDP_DROP`.
+pub const XDP_DROP: i32 = 1;
+/// `XDP_PASS`.
+pub const XDP_PASS: i32 = 2;
+
+/// A copy of the programs and their maps.
+#[derive(Debug)]
+pub struct Copy {
+    object: Ebpf,
+}
+
+impl Copy {
+    /// Loads the programs.
+    ///
+    /// # Panics
+    /// When they were not built, or the kernel refuses them.
+    #[must_use]
+    pub fn load() -> Self {
+        assert!(!OBJECT.is_empty(), "no eBPF object: run 'cargo xtask build-ebpf'");
+        let mut loader = EbpfLoader::new();
+        for map in ["FDB", "NEIGHBORS", "FLOODS", "TUNNELS"] {
+            loader.map_max_entries(map, 4096);
+        }
+        let mut object = loader.load(OBJECT).expect("the object loads");
+        for (name, program) in object.programs_mut() {
+            let result = match program {
+                aya::programs::Program::SchedClassifier(program) => program.load(),
+                aya::programs::Program::Xdp(program) => program.load(),
+                _ => continue,
+            };
+            result.unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+        let mut copy = Self { object };
+        copy.element("SETTINGS", 0, Settings { vxlan_port: 4789, zero: [0; 3] });
+        copy
+    }
+
+    /// A TC program.
+    ///
+    /// # Panics
+    /// When the object has no such program.
+    pub fn classifier(&mut self, name: &str) -> &mut SchedClassifier {
+        self.object.program_mut(name).expect("the program").try_into().expect("a classifier")
+    }
+
+    /// An XDP program.
+    ///
+    /// # Panics
+    /// When the object has no such program.
+    pub fn xdp(&mut self, name: &str) -> &mut Xdp {
+        self.object.program_mut(name).expect("the program").try_into().expect("an XDP program")
+    }
+
+    /// Runs a program once for a packet, as if from the loopback interface. Returns its answer and the packet
+    /// after, without metadata.
+    ///
+    /// # Panics
+    /// When the kernel refuses to.
+    pub fn run(&mut self, name: &str, packet: &[u8]) -> (i32, Vec<u8>) {
+        let mut output = vec![0; packet.len() + 2048];
+        let options = TestRunOptions {
+            data_in: Some(packet),
+            data_out: Some(&mut output),
+            ..TestRunOptions::default()
+        };
+        let result = if name == "underlay_xdp" {
+            self.xdp(name).test_run(options)
+        } else {
+            self.classifier(name).test_run(options)
+        }
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
+        output.truncate(result.data_size_out as usize);
+        // An XDP program's packet comes with its metadata in front.
+        if output.starts_with(b"bpvd") {
+            output.drain(..16);
+        }
+        (result.return_value as i32, output)
+    }
+
+    /// What was dropped for a reason so far.
+    ///
+    /// # Panics
+    /// When the map can't be read.
+    #[must_use]
+    pub fn drops(&self, reason: DropReason) -> Drop {
+        let values = self.per_cpu::<Drop>("DROPS").get(&(reason as u32), 0).expect("a drop counter");
+        values.iter().fold(Drop::default(), |sum, value| Drop {
+            packets: sum.packets + value.packets,
+            bytes: sum.bytes + value.bytes,
+        })
+    }
+
+    /// The counters of a port (`PORT_STATS`) or of an instance (`VPN_STATS`).
+    ///
+    /// # Panics
+    /// When the map can't be read.
+    #[must_use]
+    pub fn counters(&self, map: &str, index: u32) -> Counters {
+        let values = self.per_cpu::<Counters>(map).get(&index, 0).expect("counters");
+        values.iter().fold(Counters::default(), |sum, value| Counters {
+            rx_packets: sum.rx_packets + value.rx_packets,
+            rx_bytes: sum.rx_bytes + value.rx_bytes,
+            tx_packets: sum.tx_packets + value.tx_packets,
+            tx_bytes: sum.tx_bytes + value.tx_bytes,
+        })
+    }
+
+    /// A port.
+    pub fn port(&mut self, number: u32, port: Port) {
+        self.element("PORTS", number, port);
+    }
+
+    /// Which port an interface is.
+    pub fn interface(&mut self, ifindex: u32, port: u32) {
+        self.insert("PORT_OF_INTERFACE", ifindex, port);
+    }
+
+    /// An instance.
+    pub fn vpn(&mut self, number: u16, vpn: Vpn) {
+        self.element("VPNS", number.into(), vpn);
+        self.insert("VNIS", vpn.vni, u32::from(number));
+    }
+
+    /// Where a MAC address is.
+    pub fn mac(&mut self, vpn: u16, mac: Mac, target: Target) {
+        self.insert("FDB", FdbKey { vpn, mac }, target);
+    }
+
+    /// Which MAC address an IP address has.
+    pub fn neighbor(&mut self, vpn: u16, address: Address, mac: Mac, flags: u16) {
+        self.insert("NEIGHBORS", NeighborKey { address, vpn, zero: 0 }, Neighbor { mac, flags });
+    }
+
+    /// A member of a flood list.
+    pub fn member(&mut self, vpn: u16, scope: FloodScope, index: u32, target: Target) {
+        self.insert("FLOODS", FloodKey { vpn, scope: scope as u16, index }, target);
+    }
+
+    /// A next hop, in the slot of its number.
+    pub fn next_hop(&mut self, number: u32, encap: Encap) {
+        self.element("ENCAPS", number, encap);
+        self.element("NEXTHOPS", number, number);
+    }
+
+    /// A remote endpoint that may send to an instance.
+    pub fn tunnel(&mut self, remote: Address, vni: u32, vpn: u16) {
+        self.insert("TUNNELS", TunnelKey { remote, vni }, Tunnel { vpn, zero: 0 });
+    }
+
+    /// A local tunnel address.
+    pub fn local(&mut self, address: Address) {
+        self.insert("LOCALS", address, 1u32);
+    }
+
+    fn element<V: Pod>(&mut self, map: &str, index: u32, value: V) {
+        let map: &mut Map = self.object.map_mut(map).expect("the map");
+        Array::<&mut MapData, V>::try_from(map).expect("an array").set(index, value, 0).expect("the element");
+    }
+
+    fn insert<K: Pod, V: Pod>(&mut self, map: &str, key: K, value: V) {
+        let map = self.object.map_mut(map).expect("the map");
+        HashMap::<&mut MapData, K, V>::try_from(map)
+            .expect("a hash")
+            .insert(key, value, 0)
+            .expect("the entry");
+    }
+
+    fn per_cpu<V: Pod>(&self, map: &str) -> PerCpuArray<&MapData, V> {
+        PerCpuArray::try_from(self.object.map(map).expect("the map")).expect("a per-CPU array")
+    }
+}
+
+/// The target of a port.
+#[must_use]
+pub fn port(id: u32) -> Target {
+    Target { kind: TargetKind::Port as u8, vni: [0; 3], id }
+}
+
+/// The target of a port whose MAC address may use any IP address.
+#[must_use]
+pub fn port_any_ip(id: u32) -> Target {
+    Target { kind: TargetKind::PortAnyIp as u8, ..port(id) }
+}
+
+/// The target of a remote endpoint.
+#[must_use]
+pub fn remote(id: u32, vni: u32) -> Target {
+    let [_, vni @ ..] = vni.to_be_bytes();
+    Target { kind: TargetKind::Vxlan as u8, vni, id }
+}
+
+/// A resolved next hop over IPv4.
+#[must_use]
+pub fn encap(local: [u8; 4], remote: [u8; 4], ifindex: u32, mtu: u32) -> Encap {
+    Encap {
+        local: mapped(local),
+        remote: mapped(remote),
+        gateway: mapped(remote),
+        ifindex,
+        mtu,
+        destination_mac: [2, 0, 0, 0, 0xff, 2],
+        source_mac: [2, 0, 0, 0, 0xff, 1],
+        flags: encap_flags::RESOLVED,
+        ttl: 64,
+        zero: 0,
+    }
+}

@@ -1,0 +1,54 @@
+//! Building and running what is for the host.
+
+use crate::command::{TaskError, answer, as_root, become_program, cargo, is_root, run, say};
+use crate::ebpf;
+
+/// Builds the release executable. It is static: it runs on any machine of the architecture, and in an empty
+/// container image.
+pub(crate) fn release() -> Result<(), TaskError> {
+    ebpf::build()?;
+    let host = host()?;
+    let package = ["build", "--release", "--package", "bagpipe-agent", "--bin", "bagpipe"];
+    // With the target named, the flags are not for build scripts and macros, which can't be static.
+    let flags = "-C target-feature=+crt-static";
+    run(cargo().env("RUSTFLAGS", flags).args(package).args(["--target", &host]))?;
+    say(&format!("target/{host}/release/bagpipe"));
+    Ok(())
+}
+
+/// Builds, and becomes `bagpipe`.
+pub(crate) fn run_bagpipe(arguments: &[String]) -> Result<(), TaskError> {
+    debug()?;
+    let mut command = as_root("target/debug/bagpipe");
+    command.args(arguments);
+    Err(become_program(command))
+}
+
+/// Builds, and runs the tests as root.
+pub(crate) fn test(filter: Option<&str>) -> Result<(), TaskError> {
+    debug()?;
+    let mut command = cargo();
+    // All failures of a run are worth seeing, not only the first program's.
+    command.args(["test", "--no-fail-fast"]);
+    if !is_root() {
+        // Only the tests themselves: cargo goes on as the user, and so does what it builds.
+        let host = host()?.to_uppercase().replace('-', "_");
+        command.env(format!("CARGO_TARGET_{host}_RUNNER"), "sudo -E");
+    }
+    run(command.args(filter))
+}
+
+/// What the end-to-end tests and the demo run.
+fn debug() -> Result<(), TaskError> {
+    ebpf::build()?;
+    run(cargo().args(["build", "--package", "bagpipe-agent", "--bin", "bagpipe"]))
+}
+
+fn host() -> Result<String, TaskError> {
+    let version = answer("rustc", &["-vV"]).unwrap_or_default();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| TaskError::Failed {
+        command: "rustc -vV".to_owned(),
+        status: "it names no host".to_owned(),
+    })
+}

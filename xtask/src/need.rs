@@ -1,0 +1,52 @@
+//! What is needed besides Rust and a C compiler, what for, and the package that brings it.
+
+/// What something is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To build the eBPF programs.
+    Build,
+    /// To run the demo.
+    Demo,
+    /// To run the tests, besides what the demo needs.
+    Test,
+    /// To check like the CI, besides what the tests need.
+    Check,
+}
+
+/// A program, and the packages that bring it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Need {
+    pub(crate) program: &'static str,
+    pub(crate) reason: &'static str,
+    pub(crate) purpose: Purpose,
+    /// Package in Debian and its derivatives.
+    pub(crate) debian: &'static str,
+    /// Package in Fedora and its relatives.
+    pub(crate) fedora: &'static str,
+}
+
+const fn need(
+    purpose: Purpose,
+    program: &'static str,
+    reason: &'static str,
+    debian: &'static str,
+    fedora: &'static str,
+) -> Need {
+    Need { program, reason, purpose, debian, fedora }
+}
+
+/// Programs that distributions package. What builds the eBPF programs is found out separately.
+pub(crate) const NEEDS: &[Need] = &[
+    need(Purpose::Demo, "ip", "makes the namespaces of the demo and the tests", "iproute2", "iproute"),
+    need(Purpose::Demo, "sysctl", "sets kernel parameters in namespaces", "procps", "procps-ng"),
+    need(Purpose::Demo, "kill", "ends what was started in namespaces", "procps", "procps-ng"),
+    need(Purpose::Demo, "nsenter", "runs programs in namespaces", "util-linux", "util-linux"),
+    need(Purpose::Demo, "ping", "sends the demo's traffic", "iputils-ping", "iputils"),
+    need(Purpose::Demo, "tcpdump", "sees packets on the wire", "tcpdump", "tcpdump"),
+    need(Purpose::Test, "ethtool", "switches offloads", "ethtool", "ethtool"),
+    need(Purpose::Test, "iperf3", "sends TCP", "iperf3", "iperf3"),
+    need(Purpose::Test, "tshark", "dissects captures independently", "tshark", "wireshark-cli"),
+    need(Purpose::Test, "bpftool", "reads pinned maps independently", "bpftool", "bpftool"),
+    need(Purpose::Test, "gobgpd", "is a route reflector to talk to", "gobgpd", "gobgp"),
+    need(Purpose::Test, "bgpd", "is a VTEP and a route reflector to talk to", "frr", "frr"),
+];
