@@ -6,21 +6,22 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::types::{IpPrefix, Label};
 use crate::wire::ExtendedCommunity;
 use crate::wire::attribute::AsSegment;
 use crate::wire::community::MacMobility;
 
-const BOTH: &[Family] = &[Family::ROUTE_TARGET, Family::EVPN];
-const EVPN: &[Family] = &[Family::EVPN];
+const ALL: &[Family] = &[Family::ROUTE_TARGET, Family::EVPN, Family::VPNV4];
+const VPNS: &[Family] = &[Family::EVPN, Family::VPNV4];
 
 /// Peer 1 and 2: clients; 3 and 4: non-clients; 5: external, 6: a client without RT Constraint.
 const PEERS: [(Kind, &[Family]); 6] = [
-    (Kind::Client, BOTH),
-    (Kind::Client, BOTH),
-    (Kind::NonClient, BOTH),
-    (Kind::NonClient, BOTH),
-    (Kind::External, BOTH),
-    (Kind::Client, EVPN),
+    (Kind::Client, ALL),
+    (Kind::Client, ALL),
+    (Kind::NonClient, ALL),
+    (Kind::NonClient, ALL),
+    (Kind::External, ALL),
+    (Kind::Client, VPNS),
 ];
 
 const TARGETS: u8 = 3;
@@ -33,9 +34,9 @@ enum Step {
     WantNot(u32, u8),
     Down(u32, bool),
     Up(u32),
-    Sweep(u32, bool),
+    Sweep(u32, usize),
     Release(u32),
-    Refresh(u32),
+    Refresh(u32, usize),
     Forget(u32),
     Originate(u32, Variant),
     Retract(u32),
@@ -96,6 +97,18 @@ fn variant() -> impl Strategy<Value = Variant> {
         })
 }
 
+/// A route of the E-VPN family, or of the VPN-IPv4 family.
+fn numbered(number: u32, label: u8) -> Nlri {
+    if number.is_multiple_of(2) {
+        return mac(number, label);
+    }
+    Nlri::Vpn(VpnRoute {
+        labels: Label::new(label.into()).map(Into::into).unwrap_or_default(),
+        rd: RouteDistinguisher::from_ipv4(Ipv4Addr::new(10, 0, 0, 1), 7),
+        prefix: IpPrefix::host(address(number).into()),
+    })
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let peer = || 1..7_u32;
     let route = || 0..4_u32;
@@ -107,9 +120,9 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (peer(), 0..TARGETS + 1).prop_map(|(peer, number)| Step::WantNot(peer, number)),
         2 => (peer(), any::<bool>()).prop_map(|(peer, retain)| Step::Down(peer, retain)),
         3 => peer().prop_map(Step::Up),
-        2 => (peer(), any::<bool>()).prop_map(|(peer, evpn)| Step::Sweep(peer, evpn)),
+        3 => (peer(), 0..ALL.len()).prop_map(|(peer, family)| Step::Sweep(peer, family)),
         2 => peer().prop_map(Step::Release),
-        1 => peer().prop_map(Step::Refresh),
+        2 => (peer(), 0..ALL.len()).prop_map(|(peer, family)| Step::Refresh(peer, family)),
         1 => peer().prop_map(Step::Forget),
         2 => (route(), variant()).prop_map(|(route, variant)| Step::Originate(route, variant)),
         2 => route().prop_map(Step::Retract),
@@ -303,7 +316,7 @@ impl Pair {
         if self.model.up.remove(&peer).is_none() {
             return;
         }
-        self.rib.peer_down(PeerId(peer), if retain { BOTH } else { &[] });
+        self.rib.peer_down(PeerId(peer), if retain { ALL } else { &[] });
         for paths in self.model.paths.values_mut() {
             if retain {
                 paths.entry(peer).and_modify(|path| path.2 = true);
@@ -336,9 +349,14 @@ impl Pair {
     fn apply(&mut self, step: &Step) {
         match *step {
             Step::Announce(peer, route, variant) => {
-                self.announce(peer, &mac(route, variant.label), variant.attributes(peer), variant.looped);
+                self.announce(
+                    peer,
+                    &numbered(route, variant.label),
+                    variant.attributes(peer),
+                    variant.looped,
+                );
             }
-            Step::Withdraw(peer, route) => self.withdraw(peer, &mac(route, 0)),
+            Step::Withdraw(peer, route) => self.withdraw(peer, &numbered(route, 0)),
             Step::Want(peer, number) => {
                 let variant = Variant {
                     local_pref: 100,
@@ -353,8 +371,8 @@ impl Pair {
             Step::WantNot(peer, number) => self.withdraw(peer, &wanted(number)),
             Step::Down(peer, retain) => self.down(peer, retain),
             Step::Up(peer) => self.up(peer),
-            Step::Sweep(peer, evpn) => {
-                let family = if evpn { Family::EVPN } else { Family::ROUTE_TARGET };
+            Step::Sweep(peer, family) => {
+                let family = ALL[family];
                 self.rib.sweep(PeerId(peer), family);
                 for paths in self.model.paths.values_mut() {
                     if paths.get(&peer).is_some_and(|(nlri, _, stale)| *stale && nlri.family() == family) {
@@ -368,7 +386,7 @@ impl Pair {
                     *released = true;
                 }
             }
-            Step::Refresh(peer) => self.rib.refresh(PeerId(peer), Family::EVPN),
+            Step::Refresh(peer, family) => self.rib.refresh(PeerId(peer), ALL[family]),
             Step::Forget(peer) => {
                 self.down(peer, false);
                 self.rib.forget(PeerId(peer));
@@ -377,14 +395,14 @@ impl Pair {
                 }
             }
             Step::Originate(route, variant) => {
-                let nlri = mac(route, variant.label);
+                let nlri = numbered(route, variant.label);
                 let attributes = Variant { looped: false, ..variant }.attributes(254);
                 self.rib.originate(nlri.clone(), attributes.clone());
                 self.model.put(0, &nlri, attributes);
             }
             Step::Retract(route) => {
-                self.rib.withdraw(&mac(route, 0));
-                self.model.remove(0, &mac(route, 0));
+                self.rib.withdraw(&numbered(route, 0));
+                self.model.remove(0, &numbered(route, 0));
             }
             Step::Import(number) => {
                 self.rib.import(target(number));
@@ -474,7 +492,7 @@ impl Pair {
             }
         }
         for route in 0..4 {
-            self.rib.withdraw(&mac(route, 0));
+            self.rib.withdraw(&numbered(route, 0));
         }
         for peer in 1..=6 {
             self.rib.forget(PeerId(peer));
