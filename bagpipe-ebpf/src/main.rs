@@ -1,6 +1,6 @@
 //! The XDP and TC programs.
 //!
-//! Four entry points ([`port_ingress`], [`underlay_ingress`], [`underlay_xdp`], [`stray_ingress`]) around one way
+//! Four entry points (`port_ingress`, `underlay_ingress`, `underlay_xdp`, `stray_ingress`) around one way
 //! of reading a tunnel header and one way of looking a frame up. Everything that needs the kernel is built for
 //! BPF only; what does not is in the library beside this binary.
 

@@ -52,7 +52,7 @@ fn a_later_agent_adopts_maps_and_replaces_programs() {
         let mut first = pins.load().expect("the programs load");
         first.attach_port(port).expect("the port");
         first.attach_port(port).expect("the port again");
-        assert_eq!(first.attach_underlay(under, UnderlayMode::Auto).expect("the underlay"), UnderlayMode::Tc);
+        assert_eq!(first.attach_underlay(under, UnderlayMode::Tc).expect("the underlay"), UnderlayMode::Tc);
         first.attach_stray(under).expect("the stray");
         let maps: Vec<u32> = map_ids(&pins.0);
         let before = programs_on("port");

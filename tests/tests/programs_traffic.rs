@@ -2,13 +2,13 @@
 //! VXLAN device. Maps are filled by hand.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, TcAttachType, XdpMode};
-use bagpipe_common::{DropReason, FloodScope, Port, Vpn, mapped, port_flags};
+use bagpipe_common::{DropReason, FloodScope, Port, Vpn, encap_flags, mapped, port_flags};
 use bagpipe_tests::isolated::{Namespace, ip, isolated};
 use bagpipe_tests::packet::{Ipv4, Mac, ethernet, tagged, udp};
 use bagpipe_tests::programs::{Copy, encap, port_any_ip, remote};
@@ -210,11 +210,43 @@ fn decapsulated_in_the_driver_and_sent_through_the_port() {
 }
 
 #[test]
+fn hosts_talk_over_an_ipv6_underlay() {
+    isolated("hosts_talk_over_an_ipv6_underlay", || {
+        let (mut one, mut two, a, b) = two_nodes(port_flags::REDIRECT_PEER);
+        let address = |last| [0xfd, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last];
+        for (node, end, local, remote) in [(&mut one, "u1", 1, 2), (&mut two, "u2", 2, 1)] {
+            let mut hop = encap(UNDERLAY_1, UNDERLAY_2, ifindex(end), 1500);
+            (hop.local, hop.remote) = (address(local), address(remote));
+            hop.flags |= encap_flags::IPV6;
+            if end == "u2" {
+                std::mem::swap(&mut hop.source_mac, &mut hop.destination_mac);
+            }
+            node.next_hop(1, hop);
+            node.tunnel(address(remote), VNI, VPN);
+            node.local(address(local));
+        }
+        for host in [&a, &b] {
+            host.ip(&["link", "set", "eth0", "mtu", "1430"]);
+        }
+        ping(&a, &["192.168.0.2"]);
+        ping(&b, &["fd00::1"]);
+        let _server = Server::new(&b);
+        assert_fast(tcp(&a, "192.168.0.2"), 2.0, "TCP over an IPv6 underlay");
+        for end in ["u1", "u2"] {
+            let arguments = ["-K", end, "tso", "off", "gso", "off", "tx-udp_tnl-segmentation", "off"];
+            assert!(Command::new("ethtool").args(arguments).status().expect("ethtool runs").success());
+        }
+        assert_fast(tcp(&a, "192.168.0.2"), 0.5, "TCP over an IPv6 underlay, segmented before it");
+        report(&[&one, &two]);
+    });
+}
+
+#[test]
 fn segments_of_mtu_size_cross_the_underlay() {
     isolated("segments_of_mtu_size_cross_the_underlay", || {
         let (one, two, a, b) = two_nodes(port_flags::REDIRECT_PEER);
         for end in ["u1", "u2"] {
-            let output = std::process::Command::new("ethtool")
+            let output = Command::new("ethtool")
                 .args(["-K", end, "tso", "off", "gso", "off", "tx-udp_tnl-segmentation", "off"])
                 .status();
             assert!(output.expect("ethtool runs").success());
@@ -323,7 +355,7 @@ fn the_kernels_vxlan_device_understands_us() {
         ]);
         kernel.ip(&["link", "set", "vx", "up", "mtu", "1450"]);
         kernel.ip(&["addr", "add", "192.168.0.2/24", "dev", "vx"]);
-        let one = node("pa", "u1", (A, UNDERLAY_1), (B, UNDERLAY_2), port_flags::REDIRECT_PEER);
+        let mut one = node("pa", "u1", (A, UNDERLAY_1), (B, UNDERLAY_2), port_flags::REDIRECT_PEER);
         ping(&a, &["192.168.0.2"]);
         ping(&kernel, &["192.168.0.1"]);
         let server = Server::new(&kernel);
@@ -331,6 +363,14 @@ fn the_kernels_vxlan_device_understands_us() {
         drop(server);
         let _server = Server::new(&a);
         assert_fast(tcp(&kernel, "192.168.0.1"), 2.0, "TCP from the kernel");
+        // The kernel also resolves next hops, for ARP in the tunnel as for IP.
+        let mut unresolved = encap(UNDERLAY_1, UNDERLAY_2, ifindex("u1"), 1500);
+        (unresolved.flags, unresolved.destination_mac) = (0, Mac::default());
+        one.next_hop(1, unresolved);
+        ip(&["neigh", "flush", "dev", "u1"]);
+        a.ip(&["neigh", "flush", "dev", "eth0"]);
+        ping(&a, &["192.168.0.2"]);
+        assert_fast(tcp(&kernel, "192.168.0.1"), 2.0, "TCP over an unresolved next hop");
         report(&[&one]);
     });
 }

@@ -16,6 +16,7 @@ use super::maps::Maps;
 use super::netlink::decode::Event;
 use super::netlink::events::Events;
 use super::netlink::request::Requests;
+use super::programs::UnderlayMode;
 use super::tables::Tables;
 use super::underlay::{State, Underlay};
 use super::verify::Divergence;
@@ -294,15 +295,18 @@ impl Ebpf {
     /// Keeps the underlay program on the configured interfaces, also when one is made anew.
     fn follow_underlay(&mut self) {
         for name in &self.config.underlay {
-            let Some(ifindex) = self.tables.links().of_name(name).map(|link| link.index) else {
+            let Some(link) = self.tables.links().of_name(name) else {
                 self.underlay.remove(name);
                 self.underlay_problems.insert(name.clone(), "the interface does not exist".to_owned());
                 continue;
             };
+            let ifindex = link.index;
             if self.underlay.get(name) == Some(&ifindex) {
                 continue;
             }
-            match self.host.programs.attach_underlay(ifindex) {
+            // On a virtual interface XDP costs its peer segmentation offload.
+            let mode = if link.kind.is_some() { UnderlayMode::Tc } else { UnderlayMode::Auto };
+            match self.host.programs.attach_underlay(ifindex, mode) {
                 Ok(()) => {
                     self.underlay.insert(name.clone(), ifindex);
                     self.underlay_problems.remove(name);

@@ -32,7 +32,7 @@ pub(crate) trait Hooks {
     ///
     /// # Errors
     /// When the kernel refuses.
-    fn attach_underlay(&mut self, ifindex: u32) -> io::Result<()>;
+    fn attach_underlay(&mut self, ifindex: u32, mode: UnderlayMode) -> io::Result<()>;
 
     /// Takes the underlay programs off an interface, if they are there.
     ///
@@ -65,8 +65,8 @@ impl Hooks for Programs {
         Self::detach_port(self, ifindex).map_err(io::Error::other)
     }
 
-    fn attach_underlay(&mut self, ifindex: u32) -> io::Result<()> {
-        let mode = Self::attach_underlay(self, ifindex, UnderlayMode::Auto).map_err(io::Error::other)?;
+    fn attach_underlay(&mut self, ifindex: u32, mode: UnderlayMode) -> io::Result<()> {
+        let mode = Self::attach_underlay(self, ifindex, mode).map_err(io::Error::other)?;
         tracing::debug!(ifindex, ?mode, "underlay interface");
         Ok(())
     }

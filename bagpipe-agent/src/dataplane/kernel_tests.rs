@@ -19,6 +19,7 @@ use super::driver::Ebpf;
 use super::host::Hooks;
 use super::map_cli;
 use super::netlink::events::Events;
+use super::programs::UnderlayMode;
 use super::underlay::State;
 use super::{Config, InterfaceError, PINS, pins_of, vxlan_device_of};
 use crate::fib::{Change, Mac, Neighbor, Port, Target};
@@ -217,7 +218,7 @@ impl Hooks for Rc<RefCell<Attached>> {
         Ok(())
     }
 
-    fn attach_underlay(&mut self, ifindex: u32) -> io::Result<()> {
+    fn attach_underlay(&mut self, ifindex: u32, _: UnderlayMode) -> io::Result<()> {
         self.borrow_mut().underlay.insert(ifindex);
         Ok(())
     }

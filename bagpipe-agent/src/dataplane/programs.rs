@@ -53,7 +53,7 @@ const STRAY: &str = "stray_ingress";
 /// Where packets from the underlay are decapsulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnderlayMode {
-    /// In the driver where it can (a NIC, not a virtual interface), else behind it.
+    /// In the driver where it can, else behind it.
     Auto,
     /// In the driver, before the kernel merges segments (native XDP).
     Xdp,
@@ -130,9 +130,7 @@ impl Programs {
         self.attach_tc(UNDERLAY, "underlay", ifindex)?;
         let wanted = match mode {
             UnderlayMode::Tc => false,
-            UnderlayMode::Xdp => true,
-            // On a virtual interface XDP costs its peer segmentation offload.
-            UnderlayMode::Auto => is_hardware(ifindex),
+            UnderlayMode::Xdp | UnderlayMode::Auto => true,
         };
         if !wanted {
             self.detach("xdp", ifindex)?;
@@ -275,9 +273,4 @@ fn remove_pin(path: &Path) -> Result<(), AttachError> {
         }
         _ => Ok(()),
     }
-}
-
-/// Whether an interface is a device of the machine, such as a NIC.
-fn is_hardware(ifindex: u32) -> bool {
-    interface_name(ifindex).is_ok_and(|name| Path::new("/sys/class/net").join(name).join("device").exists())
 }
