@@ -1,19 +1,38 @@
 //! Building and running what is for the host.
 
+use std::fs;
+use std::process::Command;
+
 use crate::command::{TaskError, answer, as_root, become_program, cargo, is_root, run, say};
 use crate::ebpf;
 
 /// Builds the release executable. It is static: it runs on any machine of the architecture, and in an empty
 /// container image.
 pub(crate) fn release() -> Result<(), TaskError> {
+    say(&executable()?);
+    Ok(())
+}
+
+/// The path of the release executable, which it builds.
+fn executable() -> Result<String, TaskError> {
     ebpf::build()?;
     let host = host()?;
     let package = ["build", "--release", "--package", "bagpipe-agent", "--bin", "bagpipe"];
     // With the target named, the flags are not for build scripts and macros, which can't be static.
     let flags = "-C target-feature=+crt-static";
     run(cargo().env("RUSTFLAGS", flags).args(package).args(["--target", &host]))?;
-    say(&format!("target/{host}/release/bagpipe"));
-    Ok(())
+    Ok(format!("target/{host}/release/bagpipe"))
+}
+
+/// Builds the release executable, and runs the benchmarks with it as root.
+pub(crate) fn bench() -> Result<(), TaskError> {
+    let executable = fs::canonicalize(executable()?).map_err(|error| TaskError::Failed {
+        command: "cargo build --release".to_owned(),
+        status: error.to_string(),
+    })?;
+    let mut command = cargo();
+    command.args(["bench", "--package", "bagpipe-tests"]).env("BAGPIPE_BINARY", executable);
+    run(with_root(&mut command)?)
 }
 
 /// Builds, and becomes `bagpipe`.
@@ -30,12 +49,16 @@ pub(crate) fn test(filter: Option<&str>) -> Result<(), TaskError> {
     let mut command = cargo();
     // All failures of a run are worth seeing, not only the first program's.
     command.args(["test", "--no-fail-fast"]);
+    run(with_root(&mut command)?.args(filter))
+}
+
+/// Has cargo run as root what it builds. Only that: cargo goes on as the user, and so do its files.
+fn with_root(command: &mut Command) -> Result<&mut Command, TaskError> {
     if !is_root() {
-        // Only the tests themselves: cargo goes on as the user, and so does what it builds.
         let host = host()?.to_uppercase().replace('-', "_");
         command.env(format!("CARGO_TARGET_{host}_RUNNER"), "sudo -E");
     }
-    run(command.args(filter))
+    Ok(command)
 }
 
 /// What the end-to-end tests and the demo run.

@@ -47,6 +47,8 @@ enum Task {
         /// Part of a test's name
         filter: Option<String>,
     },
+    /// Set up, build the release executable, and run the benchmarks, as root
+    Bench,
     /// What the continuous integration runs: formatting, lints, documentation, dependencies, then all tests
     Ci,
 }
@@ -82,6 +84,10 @@ fn run(task: Task) -> Result<(), TaskError> {
             build::run_bagpipe(&[vec!["demo".to_owned()], arguments].concat())
         }
         Task::Test { filter } => test(filter.as_deref()),
+        Task::Bench => {
+            setup::ensure(&[Purpose::Build, Purpose::Demo, Purpose::Test])?;
+            build::bench()
+        }
         Task::Ci => {
             setup::ensure(&[Purpose::Build, Purpose::Demo, Purpose::Test, Purpose::Check])?;
             ci::check()?;

@@ -100,6 +100,12 @@ impl Agent {
         &self.instance
     }
 
+    /// Its process number, while it runs.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
     /// Its configuration file.
     #[must_use]
     pub fn config(&self) -> &Path {

@@ -1,0 +1,55 @@
+//! The figures of the overlay: `cargo xtask bench`.
+//!
+//! Each compares two things in one run, round by round, and prints the median of the ratios: these machines
+//! are shared, so single absolute figures say little.
+
+mod agent;
+mod tcp;
+mod topology;
+mod udp;
+
+use bagpipe_agent::lab::LabError;
+
+/// Rounds of each comparison.
+const ROUNDS: usize = 7;
+
+fn main() -> Result<(), LabError> {
+    println!("medians of {ROUNDS} rounds, each round measuring both; ratio = bagpipe / kernel");
+    println!();
+    udp::compare()?;
+    tcp::compare()?;
+    agent::report()
+}
+
+/// The median, the middle one of an odd number.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Measures both sides in turn and prints a line. The order changes from round to round.
+fn side_by_side(
+    what: &str,
+    unit: &str,
+    mut kernel: impl FnMut() -> Result<f64, LabError>,
+    mut bagpipe: impl FnMut() -> Result<f64, LabError>,
+) -> Result<(), LabError> {
+    let (mut kernels, mut bagpipes) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        if round % 2 == 0 {
+            kernels.push(kernel()?);
+            bagpipes.push(bagpipe()?);
+        } else {
+            bagpipes.push(bagpipe()?);
+            kernels.push(kernel()?);
+        }
+    }
+    let ratios = bagpipes.iter().zip(&kernels).map(|(bagpipe, kernel)| bagpipe / kernel).collect::<Vec<_>>();
+    println!(
+        "{what:<44} kernel {:>8.3} {unit}   bagpipe {:>8.3} {unit}   ratio {:.2}",
+        median(kernels),
+        median(bagpipes),
+        median(ratios)
+    );
+    Ok(())
+}
