@@ -5,6 +5,7 @@ mod client;
 pub mod demo;
 mod map;
 mod port;
+mod rows;
 mod show;
 mod table;
 #[cfg(test)]

@@ -4,7 +4,8 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use super::client::Client;
-use super::table::{Column, render, render_one};
+use super::rows::{members, rows};
+use super::table::{Column, cell, render, render_one, wrap};
 use super::{Failure, Format, print, print_json};
 
 /// What can be shown.
@@ -12,9 +13,9 @@ use super::{Failure, Format, print, print_json};
 pub(super) enum What {
     /// BGP peers
     Peers,
-    /// VPN instances
+    /// VPN instances; RX: packets and bytes that came from their ports, TX: that went to them
     Vpns,
-    /// Attached ports
+    /// Attached ports; RX: packets and bytes that came from the port, TX: that went to it
     Ports,
     /// BGP routes, received and our own
     Routes,
@@ -52,10 +53,11 @@ impl What {
                     ("NAME", "/name"),
                     ("VNI", "/vni"),
                     ("RD", "/rd"),
-                    ("IMPORT", "/import_rt"),
-                    ("EXPORT", "/export_rt"),
+                    ("TARGETS", "/targets"),
                     ("PORTS", "/ports"),
-                    ("REMOTES", "/remote_endpoints"),
+                    ("REMOTES", "/remotes"),
+                    ("RX", "/rx"),
+                    ("TX", "/tx"),
                 ],
             ),
             Self::Ports => (
@@ -64,9 +66,10 @@ impl What {
                     ("INTERFACE", "/interface"),
                     ("VPN", "/vpn"),
                     ("MAC", "/mac"),
-                    ("IP", "/ips"),
-                    ("SEQUENCE", "/sequence"),
+                    ("IP", "/ip"),
                     ("ADVERTISED", "/advertised"),
+                    ("RX", "/rx"),
+                    ("TX", "/tx"),
                 ],
             ),
             Self::Routes => (
@@ -126,18 +129,34 @@ const STATUS: &[Column] = &[
     ("Routes", "/routes"),
     ("Data plane", "/dataplane/driver"),
     ("Drops", "/dataplane/drops"),
-    ("Degraded", "/degraded"),
 ];
 
 pub(super) fn status(client: &Client, format: Format) -> Result<(), Failure> {
     let status = client.view("status")?;
     match format {
-        Format::Table => print(&render_one(STATUS, &status))?,
+        Format::Table => print(&status_text(&status))?,
         Format::Json => print_json(&status)?,
     }
-    let degraded =
-        status.get("degraded").and_then(Value::as_array).is_some_and(|reasons| !reasons.is_empty());
-    if degraded { Err(Failure::Degraded) } else { Ok(()) }
+    if members(&status, "/degraded").is_empty() { Ok(()) } else { Err(Failure::Degraded) }
+}
+
+/// The agent in numbers, then what was dropped and why, then why it is degraded.
+pub(super) fn status_text(status: &Value) -> String {
+    let mut text = render_one(STATUS, status);
+    for drop in members(status, "/dataplane/dropped") {
+        let field = |name: &str| cell(drop.get(name));
+        text.push_str(&format!(
+            "  {}: {} packets, {} bytes\n",
+            field("reason"),
+            field("packets"),
+            field("bytes")
+        ));
+        text.push_str(&wrap(&field("explanation"), "      "));
+    }
+    for reason in members(status, "/degraded") {
+        text.push_str(&wrap(&format!("Degraded: {}", cell(Some(reason))), ""));
+    }
+    text
 }
 
 pub(super) fn show(what: What, client: &Client, format: Format) -> Result<(), Failure> {
@@ -148,28 +167,4 @@ pub(super) fn show(what: What, client: &Client, format: Format) -> Result<(), Fa
         Format::Table if what != What::Config => print(&render(columns, &rows(what, value))),
         _ => print_json(&value),
     }
-}
-
-/// The rows of a table: a port has one for each of its MAC addresses.
-pub(super) fn rows(what: What, value: Value) -> Vec<Value> {
-    let Value::Array(members) = value else { return Vec::new() };
-    if what != What::Ports {
-        return members;
-    }
-    members.iter().flat_map(port_rows).collect()
-}
-
-fn port_rows(port: &Value) -> Vec<Value> {
-    let macs = port.get("macs").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    macs.iter()
-        .map(|mac| {
-            let mut row = mac.clone();
-            if let Some(row) = row.as_object_mut() {
-                for key in ["interface", "vpn"] {
-                    row.insert(key.to_owned(), port.get(key).cloned().unwrap_or_default());
-                }
-            }
-            row
-        })
-        .collect()
 }

@@ -5,6 +5,9 @@ use serde_json::Value;
 /// A column: its title, and where in a row's JSON its text is.
 pub(super) type Column = (&'static str, &'static str);
 
+/// Columns of a screen.
+const WIDTH: usize = 80;
+
 /// Renders rows; columns are as wide as what is in them.
 pub(super) fn render(columns: &[Column], rows: &[Value]) -> String {
     let header = columns.iter().map(|(title, _)| (*title).to_owned()).collect();
@@ -32,7 +35,23 @@ pub(super) fn render_one(columns: &[Column], value: &Value) -> String {
     columns.iter().map(|(title, path)| format!("{title:width$}  {}\n", cell(value.pointer(path)))).collect()
 }
 
-fn cell(value: Option<&Value>) -> String {
+/// Breaks a text into lines of a screen, each behind an indentation.
+pub(super) fn wrap(text: &str, indentation: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(format!("{indentation}{word}")),
+        }
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// The text of a value.
+pub(super) fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) if text.is_empty() => "-".to_owned(),

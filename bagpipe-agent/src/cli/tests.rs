@@ -1,7 +1,8 @@
 use clap::error::ErrorKind;
 use serde_json::{Value, json};
 
-use super::show::{What, rows};
+use super::rows::rows;
+use super::show::What;
 use super::*;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -102,7 +103,7 @@ fn an_absent_agent_is_named_with_the_command_that_starts_it() {
 }
 
 #[test]
-fn a_port_has_a_row_for_each_of_its_mac_addresses() {
+fn a_port_has_a_row_for_each_of_its_addresses_and_its_traffic_once() {
     let ports = json!([{
         "vpn": "blue",
         "interface": "tap0",
@@ -111,14 +112,56 @@ fn a_port_has_a_row_for_each_of_its_mac_addresses() {
             { "mac": "02:00:00:00:00:01", "ips": ["10.0.0.1", "2001:db8::1"], "sequence": 0, "advertised": true },
             { "mac": "02:00:00:00:00:02", "ips": [], "sequence": 3, "advertised": false },
         ],
+        "traffic": { "rx_packets": 603, "rx_bytes": 59_094, "tx_packets": 20_000_000, "tx_bytes": 8_000_000_000_u64 },
     }]);
     let text = table::render(What::Ports.view().1, &rows(What::Ports, ports));
     let expected = "\
-INTERFACE  VPN   MAC                IP                    SEQUENCE  ADVERTISED
-tap0       blue  02:00:00:00:00:01  10.0.0.1,2001:db8::1  0         yes
-tap0       blue  02:00:00:00:00:02  -                     3         no
+INTERFACE  VPN   MAC                IP           ADVERTISED  RX        TX
+tap0       blue  02:00:00:00:00:01  10.0.0.1     yes         603 59kB  20M 8000MB
+tap0       blue  02:00:00:00:00:01  2001:db8::1  yes         -         -
+tap0       blue  02:00:00:00:00:02  any          no          -         -
 ";
     assert_eq!(text, expected);
+}
+
+#[test]
+fn an_instance_has_one_short_row() {
+    let vpn = |export: &[&str]| {
+        json!({
+            "name": "blue", "vni": 100, "rd": "10.0.0.1:1", "import_rt": ["64512:1"], "export_rt": export,
+            "ports": 2, "remote_endpoints": ["10.0.0.2", "10.0.0.3"], "traffic": null,
+        })
+    };
+    let value = json!([vpn(&["64512:1"]), vpn(&[])]);
+    let text = table::render(What::Vpns.view().1, &rows(What::Vpns, value));
+    let expected = "\
+NAME  VNI  RD          TARGETS                     PORTS  REMOTES  RX  TX
+blue  100  10.0.0.1:1  64512:1                     2      2        -   -
+blue  100  10.0.0.1:1  import 64512:1 export none  2      2        -   -
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn the_status_says_what_was_dropped_and_what_is_wrong() {
+    let text = show::status_text(&json!({
+        "instance": "default",
+        "dataplane": { "driver": "ebpf", "drops": 5, "dropped": [{
+            "reason": "unknown-endpoint", "packets": 5, "bytes": 740,
+            "explanation": "From the underlay: the sender is not a known remote endpoint of this VNI, \
+                            nor of any other that this node has.",
+        }] },
+        "degraded": ["peer 10.0.0.254 is not established", "interface eth0 is away"],
+    }));
+    let (_, tail) = text.split_once("Drops").unwrap();
+    let expected = "            5
+  unknown-endpoint: 5 packets, 740 bytes
+      From the underlay: the sender is not a known remote endpoint of this VNI,
+      nor of any other that this node has.
+Degraded: peer 10.0.0.254 is not established
+Degraded: interface eth0 is away
+";
+    assert_eq!(tail, expected);
 }
 
 #[test]

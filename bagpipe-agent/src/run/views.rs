@@ -11,16 +11,17 @@ use serde::Serialize;
 use super::Agent;
 use crate::api::{Answer, Refused, View};
 use crate::config::Driver;
-use crate::dataplane::Dropped;
+use crate::dataplane::{Dropped, Traffic};
 use crate::engine::RouteView;
+use crate::vpn::view::{PortView, VpnView};
 
 impl Agent {
     pub(super) fn view(&mut self, view: View) -> Answer {
         match view {
             View::Status => encode(&self.status()),
             View::Peers => encode(&self.peers().collect::<Vec<_>>()),
-            View::Vpns => encode(&self.engine.vpns().collect::<Vec<_>>()),
-            View::Ports => encode(&self.engine.ports().collect::<Vec<_>>()),
+            View::Vpns => encode(&self.vpns()),
+            View::Ports => encode(&self.ports()),
             View::Routes => encode(&self.routes(|_| true)),
             View::Rtc => encode(&self.routes(|nlri| matches!(nlri, Nlri::RouteTarget(_)))),
             View::Fdb => encode(&self.engine.fdb().collect::<Vec<_>>()),
@@ -42,6 +43,20 @@ impl Agent {
             sent: status.routes.iter().map(|count| count.sent).sum(),
             status,
         })
+    }
+
+    /// The VPN instances, with what the programs have counted of each.
+    fn vpns(&self) -> Vec<Counted<VpnView>> {
+        let counters = self.dataplane.counters();
+        let vpns = self.engine.vpns();
+        vpns.map(|vpn| Counted { traffic: counters.vpns.get(&vpn.number).copied(), view: vpn }).collect()
+    }
+
+    /// The ports, with what the programs have counted of each.
+    fn ports(&self) -> Vec<Counted<PortView>> {
+        let counters = self.dataplane.counters();
+        let ports = self.engine.ports();
+        ports.map(|port| Counted { traffic: counters.ports.get(&port.number).copied(), view: port }).collect()
     }
 
     fn routes(&self, wanted: impl Fn(&Nlri) -> bool) -> Vec<ShownRoute> {
@@ -122,6 +137,15 @@ pub(super) struct PeerView {
     received: usize,
     /// Routes sent, of all families.
     sent: usize,
+}
+
+/// A VPN instance or a port, with what was counted of it.
+#[derive(Debug, Serialize)]
+struct Counted<View> {
+    #[serde(flatten)]
+    view: View,
+    /// None without programs that count.
+    traffic: Option<Traffic>,
 }
 
 /// A route, with what is read most at the top.
