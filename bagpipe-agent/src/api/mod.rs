@@ -29,8 +29,8 @@ pub struct Request {
 /// What is asked.
 #[derive(Debug)]
 pub enum Call {
-    /// Attach a port.
-    Attach(Box<AttachRequest>),
+    /// Attach a port: all of these or none.
+    Attach(Vec<AttachRequest>),
     /// Detach a port.
     Detach(DetachRequest),
     /// Show something.

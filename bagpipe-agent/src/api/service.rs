@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::failure::Failure;
 use super::server::Limits;
 use super::{Call, Request, Requests, View};
+use crate::vpn::request::AttachPost;
 
 /// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +68,8 @@ impl Service {
             "/" => reading(&head.method).map(|()| success(JSON, "{}")),
             "/ping" => reading(&head.method).map(|()| success(JSON, self.ping.to_string())),
             "/attach_localport" => {
-                let request = posted(head, body, limits).await?;
-                self.ask(Call::Attach(Box::new(request))).await.map(|body| success(JSON, body))
+                let post: AttachPost = posted(head, body, limits).await?;
+                self.ask(Call::Attach(post.requests())).await.map(|body| success(JSON, body))
             }
             "/detach_localport" => {
                 let request = posted(head, body, limits).await?;

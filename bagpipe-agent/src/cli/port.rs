@@ -62,11 +62,14 @@ enum VpnType {
 }
 
 impl AttachArgs {
-    /// One request per IP address.
-    pub(super) fn requests(&self) -> Vec<Value> {
+    /// One request for all IP addresses, so that all of them are attached or none.
+    pub(super) fn request(&self) -> Value {
         let both = |own: &[String]| [self.rt.as_slice(), own].concat();
-        let mut requests = self.port.requests();
-        for request in requests.iter_mut().filter_map(Value::as_object_mut) {
+        let mut request = self.port.request();
+        if let Some(request) = request.as_object_mut() {
+            if !self.port.ip.is_empty() {
+                request.insert("ip_addresses".into(), self.port.ip.clone().into());
+            }
             request.insert("import_rt".into(), both(&self.import_rt).into());
             request.insert("export_rt".into(), both(&self.export_rt).into());
             for (key, value) in [
@@ -79,59 +82,46 @@ impl AttachArgs {
                 }
             }
         }
-        requests
+        request
     }
 }
 
 impl PortArgs {
-    fn requests(&self) -> Vec<Value> {
+    /// What attach and detach have in common.
+    fn request(&self) -> Value {
         let vpn_type = match self.vpn_type {
             VpnType::Evpn => "evpn",
             VpnType::Ipvpn => "ipvpn",
         };
-        let request = json!({
+        json!({
             "vpn_type": vpn_type,
             "vpn_instance_id": self.vpn,
             "mac_address": self.mac,
             "local_port": { "linuxif": self.port },
-        });
-        if self.ip.is_empty() {
-            return vec![request];
-        }
-        let with_address = |address: &String| {
-            let mut request = request.clone();
-            if let Some(object) = request.as_object_mut() {
-                object.insert("ip_address".into(), address.clone().into());
-            }
-            request
-        };
-        self.ip.iter().map(with_address).collect()
+        })
     }
 }
 
 pub(super) fn attach(args: &AttachArgs, client: &Client) -> Result<(), Failure> {
-    post_all(client, "/attach_localport", &args.requests())?;
+    client.post("/attach_localport", &args.request())?;
     print(&format!("attached {} to {}\n", args.port.port, args.port.vpn))
 }
 
 pub(super) fn detach(args: &DetachArgs, client: &Client) -> Result<(), Failure> {
-    post_all(client, "/detach_localport", &args.port.requests())?;
-    print(&format!("detached {} from {}\n", args.port.port, args.port.vpn))
-}
-
-/// Posts one after the other; a refusal says what had been done before it.
-fn post_all(client: &Client, path: &str, requests: &[Value]) -> Result<(), Failure> {
-    for (position, request) in requests.iter().enumerate() {
-        if let Err(error) = client.post(path, request) {
-            let failure = Failure::from(error);
-            return Err(match failure {
-                Failure::Failed(text) if position > 0 => {
-                    let address = request.get("ip_address").and_then(Value::as_str).unwrap_or_default();
-                    Failure::Failed(format!("{text} (the addresses before {address} are done)"))
-                }
-                failure => failure,
-            });
-        }
+    let mut request = args.port.request();
+    if args.port.ip.is_empty() {
+        client.post("/detach_localport", &request)?;
     }
-    Ok(())
+    for (position, address) in args.port.ip.iter().enumerate() {
+        if let Some(request) = request.as_object_mut() {
+            request.insert("ip_address".into(), address.clone().into());
+        }
+        client.post("/detach_localport", &request).map_err(|error| match Failure::from(error) {
+            Failure::Failed(text) if position > 0 => {
+                Failure::Failed(format!("{text} (the addresses before {address} are detached)"))
+            }
+            failure => failure,
+        })?;
+    }
+    print(&format!("detached {} from {}\n", args.port.port, args.port.vpn))
 }

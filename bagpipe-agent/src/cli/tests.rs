@@ -9,9 +9,9 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(std::iter::once("bagpipe").chain(line.split_whitespace()))
 }
 
-fn attach_requests(line: &str) -> Vec<Value> {
+fn attach_request(line: &str) -> Value {
     match parse(line).unwrap().command {
-        Command::Attach(args) => args.requests(),
+        Command::Attach(args) => args.request(),
         other => panic!("{other:?}"),
     }
 }
@@ -73,7 +73,7 @@ fn what_makes_no_sense_is_a_usage_error() {
 }
 
 #[test]
-fn an_attach_becomes_one_request_per_address() {
+fn an_attach_is_one_request_whatever_the_number_of_addresses() {
     let line = "attach --vpn v --port tap0 --mac 02:00:00:00:00:01 --rt 64512:1 --import-rt 64512:2,64512:3";
     let request = json!({
         "vpn_type": "evpn",
@@ -83,13 +83,12 @@ fn an_attach_becomes_one_request_per_address() {
         "import_rt": ["64512:1", "64512:2", "64512:3"],
         "export_rt": ["64512:1"],
     });
-    assert_eq!(attach_requests(line), std::slice::from_ref(&request));
+    assert_eq!(attach_request(line), request);
 
-    let requests =
-        attach_requests(&format!("{line} --ip 10.0.0.1/24 --ip 2001:db8::1 --vni 9 --gateway-ip 10.0.0.254"));
-    let addresses: Vec<_> = requests.iter().map(|request| request["ip_address"].as_str().unwrap()).collect();
-    assert_eq!(addresses, ["10.0.0.1/24", "2001:db8::1"]);
-    assert!(requests.iter().all(|request| request["vni"] == 9 && request["gateway_ip"] == "10.0.0.254"));
+    let request =
+        attach_request(&format!("{line} --ip 10.0.0.1/24 --ip 2001:db8::1 --vni 9 --gateway-ip 10.0.0.254"));
+    assert_eq!(request["ip_addresses"], json!(["10.0.0.1/24", "2001:db8::1"]));
+    assert_eq!((&request["vni"], &request["gateway_ip"]), (&json!(9), &json!("10.0.0.254")));
 }
 
 #[test]

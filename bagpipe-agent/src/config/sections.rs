@@ -178,7 +178,7 @@ fn dataplane(mut section: Section<'_, '_>) -> Dataplane {
     let driver = section.get("driver").and_then(|item| driver(&item)).unwrap_or(Driver::Ebpf);
     let underlay = section.get("underlay").map(|item| item.list()).unwrap_or_default();
     let underlay: Vec<String> = underlay.iter().filter_map(interface).collect();
-    if driver == Driver::Ebpf && section.get("underlay").is_none_or(|item| item.list().is_empty()) {
+    if driver == Driver::Ebpf && section.get("underlay").is_none_or(|item| item.is_empty_list()) {
         section.missing(
             "underlay",
             "write underlay = [\"INTERFACE\"] in [dataplane], or driver = \"none\" for a control plane only",

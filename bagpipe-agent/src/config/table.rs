@@ -187,6 +187,11 @@ impl<'r, 'a> Item<'r, 'a> {
         }
     }
 
+    /// Whether it is an array without members; a value of another type is not reported here.
+    pub(super) fn is_empty_list(&self) -> bool {
+        matches!(self.value.get_ref(), DeValue::Array(array) if array.is_empty())
+    }
+
     pub(super) fn section(&self) -> Section<'r, 'a> {
         let entries = match self.value.get_ref() {
             DeValue::Table(table) => Some(table),

@@ -19,18 +19,40 @@ impl Agent {
         drop(request.reply.send(answer));
     }
 
-    /// Attaches, once the request and the interface are found to be right. What has been answered forwards.
-    fn attach(&mut self, request: &AttachRequest) -> Answer {
-        self.engine.check(request).map_err(refused)?;
-        let interface = request.validate().map_err(refused)?.interface;
-        self.dataplane.interface(&interface).map_err(refused)?;
-        let attached = self.engine.attach(request, Instant::now()).map_err(refused)?;
-        match self.settle() {
-            Err(error) if attached.changed => {
+    /// Attaches all or nothing, once the requests and the interface are found to be right. What has been answered
+    /// forwards.
+    fn attach(&mut self, requests: &[AttachRequest]) -> Answer {
+        for request in requests {
+            self.engine.check(request).map_err(refused)?;
+            let interface = request.validate().map_err(refused)?.interface;
+            self.dataplane.interface(&interface).map_err(refused)?;
+        }
+        let mut added = Vec::new();
+        let outcome = self.attach_each(requests, &mut added);
+        if outcome.is_err() {
+            for request in added {
                 self.take_back(request);
-                Err(refused(error))
             }
-            _ => Ok(NULL),
+            drop(self.settle());
+        }
+        outcome.map(|()| NULL)
+    }
+
+    /// Attaches one after the other, and says which of them were not attached before.
+    fn attach_each<'a>(
+        &mut self,
+        requests: &'a [AttachRequest],
+        added: &mut Vec<&'a AttachRequest>,
+    ) -> Result<(), Refused> {
+        let mut changed = false;
+        for request in requests {
+            let attached = self.engine.attach(request, Instant::now()).map_err(refused)?;
+            changed |= attached.changed;
+            added.extend(attached.added.then_some(request));
+        }
+        match self.settle() {
+            Err(error) if changed => Err(refused(error)),
+            _ => Ok(()),
         }
     }
 
@@ -53,7 +75,6 @@ impl Agent {
         if let Err(error) = self.engine.detach(&undo, Instant::now()) {
             tracing::error!("cannot take back an attach that failed: {error}");
         }
-        drop(self.settle());
     }
 }
 

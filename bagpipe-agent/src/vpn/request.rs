@@ -51,6 +51,29 @@ pub struct AttachRequest {
     pub advertise_subnet: Option<bool>,
 }
 
+/// An attach as a client posts it: with more than one IP address it is several attachments, all or none of them.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct AttachPost {
+    /// More IP addresses of the MAC address.
+    #[serde(default)]
+    pub ip_addresses: Option<Vec<String>>,
+    /// All else, and the first IP address.
+    #[serde(flatten)]
+    pub request: AttachRequest,
+}
+
+impl AttachPost {
+    /// One request per IP address.
+    #[must_use]
+    pub fn requests(self) -> Vec<AttachRequest> {
+        let Self { ip_addresses, request } = self;
+        let more = ip_addresses.unwrap_or_default();
+        let first = (request.ip_address.is_some() || more.is_empty()).then(|| request.clone());
+        let with = |address| AttachRequest { ip_address: Some(address), ..request.clone() };
+        first.into_iter().chain(more.into_iter().map(with)).collect()
+    }
+}
+
 /// A request to detach a MAC address, or one IP address of it, from a VPN instance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -365,6 +388,25 @@ mod tests {
             let text = request(replace, by).unwrap_err().to_string();
             assert!(text.contains(field), "{by}: {text}");
         }
+    }
+
+    #[test]
+    fn several_addresses_are_several_requests() {
+        let addresses = |members: &str| -> Vec<Option<String>> {
+            let text = GOOD.replace(r#""ip_address": "192.0.2.1/24""#, members);
+            let requests = serde_json::from_str::<AttachPost>(&text).unwrap().requests();
+            assert!(requests.iter().all(|request| request.validate().unwrap().interface == "tap0"));
+            requests.into_iter().map(|request| request.ip_address).collect()
+        };
+        let (one, two) = (|| Some("192.0.2.1".to_owned()), || Some("2001:db8::1".to_owned()));
+        assert_eq!(addresses(r#""ip_address": "192.0.2.1""#), [one()]);
+        assert_eq!(addresses(r#""ip_address": null, "ip_addresses": null"#), [None]);
+        assert_eq!(addresses(r#""ip_addresses": []"#), [None]);
+        assert_eq!(addresses(r#""ip_addresses": ["192.0.2.1", "2001:db8::1"]"#), [one(), two()]);
+        assert_eq!(
+            addresses(r#""ip_address": "192.0.2.1", "ip_addresses": ["2001:db8::1"]"#),
+            [one(), two()]
+        );
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub struct Attached {
     pub vni: Vni,
     /// The instance is new.
     pub created: bool,
+    /// The port has the address now, and had not before.
+    pub added: bool,
     /// It was not all there before: the snapshot differs.
     pub changed: bool,
 }
@@ -170,7 +172,7 @@ impl Vpns {
         if created {
             self.create(plan.vpn, &attach.vpn, plan.vni);
         }
-        let mut changed = created;
+        let (mut changed, mut added) = (created, false);
         changed |= self.set_import(plan.vpn, &attach.import);
         if self.ports.take(plan.port) {
             self.interfaces.insert(attach.interface.clone(), (plan.vpn, plan.port));
@@ -184,7 +186,8 @@ impl Vpns {
             if attach.vpn_description.is_some() {
                 changed |= assign(&mut instance.description, &attach.vpn_description);
             }
-            changed |= instance.attach(plan.port, &attach.interface, attach.mac, attach.ip);
+            added = instance.attach(plan.port, &attach.interface, attach.mac, attach.ip);
+            changed |= added;
             if let Some(entry) = instance.local.macs.get_mut(&attach.mac)
                 && attach.description.is_some()
             {
@@ -192,7 +195,7 @@ impl Vpns {
             }
         }
         self.touched.insert(plan.vpn);
-        Attached { vpn: plan.vpn, port: plan.port, vni: plan.vni, created, changed }
+        Attached { vpn: plan.vpn, port: plan.port, vni: plan.vni, created, added, changed }
     }
 
     pub(super) fn create(&mut self, vpn: VpnId, name: &str, vni: Vni) {
