@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::show::What;
+use super::table::cell;
 
 /// The rows of a table.
 pub(super) fn rows(what: What, value: Value) -> Vec<Value> {
@@ -40,17 +41,20 @@ fn vpn_row(mut vpn: Value) -> Value {
 /// A row for each MAC and IP address of a port; what belongs to the port is in the first of them.
 fn port_rows(port: &Value) -> Vec<Value> {
     let mut rows = Vec::new();
+    let mut interface = port.get("interface").cloned().unwrap_or_default();
+    if port.get("present") == Some(&Value::Bool(false)) {
+        interface = format!("{} (away)", cell(Some(&interface))).into();
+    }
     for mac in members(port, "/macs") {
         let ips = members(mac, "/ips");
         let ips = if ips.is_empty() { vec![Value::from("any")] } else { ips.to_vec() };
         for ip in ips {
             let mut row = Map::new();
-            row.extend(
-                ["interface", "vpn"].map(|key| (key.to_owned(), port.get(key).cloned().unwrap_or_default())),
-            );
-            row.extend(
-                ["mac", "advertised"].map(|key| (key.to_owned(), mac.get(key).cloned().unwrap_or_default())),
-            );
+            row.insert("interface".to_owned(), interface.clone());
+            row.insert("vpn".to_owned(), port.get("vpn").cloned().unwrap_or_default());
+            for key in ["mac", "advertised"] {
+                row.insert(key.to_owned(), mac.get(key).cloned().unwrap_or_default());
+            }
             row.insert("ip".to_owned(), ip);
             if rows.is_empty() {
                 row.extend(traffic(port).into_iter().flatten());

@@ -121,6 +121,12 @@ tap0       blue  02:00:00:00:00:01  2001:db8::1  yes         -         -
 tap0       blue  02:00:00:00:00:02  any          no          -         -
 ";
     assert_eq!(text, expected);
+
+    let ports = json!([{
+        "vpn": "blue", "interface": "tap0", "present": false, "traffic": null,
+        "macs": [{ "mac": "02:00:00:00:00:01", "ips": [], "advertised": true }],
+    }]);
+    assert!(table::render(What::Ports.view().1, &rows(What::Ports, ports)).contains("tap0 (away)  blue"));
 }
 
 #[test]

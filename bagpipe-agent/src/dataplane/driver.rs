@@ -116,6 +116,12 @@ impl Ebpf {
         self.adopted
     }
 
+    /// See [`super::Dataplane::has_interface`].
+    #[must_use]
+    pub fn has_interface(&self, name: &str) -> bool {
+        self.tables.links().of_name(name).is_some()
+    }
+
     /// See [`super::Dataplane::interface`].
     ///
     /// # Errors

@@ -275,6 +275,15 @@ impl Dataplane {
         }
     }
 
+    /// Whether there is an interface of that name; a driver that has none to do with it does not say.
+    #[must_use]
+    pub fn has_interface(&self, name: &str) -> Option<bool> {
+        match self {
+            Self::None(_) => None,
+            Self::Ebpf(driver) => Some(driver.has_interface(name)),
+        }
+    }
+
     /// The remote endpoints that packets are sent to, and the way to them.
     #[must_use]
     pub fn nexthops(&self) -> Vec<NexthopView> {

@@ -53,7 +53,7 @@ pub(super) async fn start(config: Config) -> Result<Agent, RunError> {
     let sockets = sockets(&config, identity.local_address)?;
     let calls = serve(&config)?;
     tracing::info!(
-        "agent {} of AS {} is ready: router id {}, tunnel endpoint {}, {} instances{}",
+        "agent {} of AS {} is ready: router id {}, tunnel endpoint {}, VPN instances {}{}",
         config.instance,
         config.bgp.as_number,
         identity.router_id,

@@ -53,10 +53,13 @@ impl Agent {
     }
 
     /// The ports, with what the programs have counted of each.
-    fn ports(&self) -> Vec<Counted<PortView>> {
+    fn ports(&self) -> Vec<Counted<ShownPort>> {
         let counters = self.dataplane.counters();
-        let ports = self.engine.ports();
-        ports.map(|port| Counted { traffic: counters.ports.get(&port.number).copied(), view: port }).collect()
+        let ports = self.engine.ports().map(|port| Counted {
+            traffic: counters.ports.get(&port.number).copied(),
+            view: ShownPort { present: self.dataplane.has_interface(&port.interface), port },
+        });
+        ports.collect()
     }
 
     fn routes(&self, wanted: impl Fn(&Nlri) -> bool) -> Vec<ShownRoute> {
@@ -146,6 +149,15 @@ struct Counted<View> {
     view: View,
     /// None without programs that count.
     traffic: Option<Traffic>,
+}
+
+/// A port, and whether its interface is there.
+#[derive(Debug, Serialize)]
+struct ShownPort {
+    #[serde(flatten)]
+    port: PortView,
+    /// False while the interface is away; the attachment is kept, and resumes when it comes back.
+    present: Option<bool>,
 }
 
 /// A route, with what is read most at the top.

@@ -20,7 +20,7 @@ const MAX_INTERFACE: usize = 15;
 
 /// A request to attach a MAC address, and perhaps an IP address of it, of a local port to a VPN instance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "an attachment must be a JSON object")]
 pub struct AttachRequest {
     /// `evpn`.
     pub vpn_type: Option<String>,
@@ -53,6 +53,7 @@ pub struct AttachRequest {
 
 /// An attach as a client posts it: with more than one IP address it is several attachments, all or none of them.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(expecting = "an attachment must be a JSON object")]
 pub struct AttachPost {
     /// More IP addresses of the MAC address.
     #[serde(default)]
@@ -76,7 +77,7 @@ impl AttachPost {
 
 /// A request to detach a MAC address, or one IP address of it, from a VPN instance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "a detachment must be a JSON object")]
 pub struct DetachRequest {
     /// `evpn`.
     pub vpn_type: Option<String>,
@@ -413,5 +414,7 @@ mod tests {
     fn wrong_json_types_are_explained() {
         let error = serde_json::from_str::<AttachRequest>(r#"{"local_port": 5}"#).unwrap_err();
         assert!(error.to_string().contains("linuxif"), "{error}");
+        let error = serde_json::from_str::<AttachPost>("[]").unwrap_err();
+        assert!(error.to_string().contains("an attachment must be a JSON object"), "{error}");
     }
 }
