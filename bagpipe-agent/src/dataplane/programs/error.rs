@@ -77,9 +77,7 @@ pub enum LoadError {
 impl LoadError {
     pub(super) fn object(error: EbpfError) -> Self {
         match error {
-            EbpfError::MapError(MapError::CreateError { io_error, .. })
-                if io_error.kind() == io::ErrorKind::PermissionDenied =>
-            {
+            EbpfError::MapError(MapError::CreateError { io_error, .. }) if is_not_permitted(&io_error) => {
                 Self::NotPermitted
             }
             EbpfError::MapError(MapError::PinError { name, error }) => {
@@ -91,14 +89,15 @@ impl LoadError {
 
     pub(super) fn program(name: &'static str) -> impl Fn(ProgramError) -> Self {
         move |error| match error {
-            ProgramError::LoadError { io_error, .. }
-                if io_error.kind() == io::ErrorKind::PermissionDenied =>
-            {
-                Self::NotPermitted
-            }
+            ProgramError::LoadError { io_error, .. } if is_not_permitted(&io_error) => Self::NotPermitted,
             error => Self::Program { name, error: Box::new(error) },
         }
     }
+}
+
+/// `EPERM` alone: with `EACCES`, the other error of this kind, the verifier refuses a program.
+fn is_not_permitted(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EPERM)
 }
 
 /// Why a program can't be put on an interface, or taken off it.
