@@ -107,9 +107,6 @@ impl Requests {
     pub(crate) fn create_vxlan(&mut self, name: &str, port: u16) -> io::Result<()> {
         const IFLA_INFO_KIND: u16 = 1;
         const IFLA_INFO_DATA: u16 = 2;
-        const AF_INET6: u16 = 10;
-        const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
-        const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
         const IFLA_VXLAN_LEARNING: u16 = 7;
         const IFLA_VXLAN_PORT: u16 = 15;
         const IFLA_VXLAN_UDP_ZERO_CSUM6_RX: u16 = 20;
@@ -122,12 +119,6 @@ impl Requests {
             .request(libc::RTM_NEWLINK, libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL)
             .fixed(&fixed)
             .attribute(libc::IFLA_IFNAME, &[name.as_bytes(), &[0]].concat())
-            // Without an address it sends nothing by itself, such as router solicitations.
-            .nested(libc::IFLA_AF_SPEC, |families| {
-                families.nested(AF_INET6, |inet6| {
-                    inet6.attribute(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE])
-                })
-            })
             .nested(libc::IFLA_LINKINFO, |info| {
                 info.attribute(IFLA_INFO_KIND, b"vxlan").nested(IFLA_INFO_DATA, |data| {
                     data.attribute(IFLA_VXLAN_COLLECT_METADATA, &[1])
