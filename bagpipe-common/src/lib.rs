@@ -37,7 +37,8 @@ pub type Address = [u8; 16];
 #[inline(always)]
 #[must_use]
 pub const fn mapped(ipv4: [u8; 4]) -> Address {
-    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ipv4[0], ipv4[1], ipv4[2], ipv4[3]]
+    // Put together as a number: from an array of zeros, the compiler for BPF makes a call that fills it by the byte.
+    (0xffff_0000_0000 | u32::from_be_bytes(ipv4) as u128).to_be_bytes()
 }
 
 /// Marks the types of this crate as plain data for aya.

@@ -14,6 +14,12 @@ impl Bytes {
         Self { start, end }
     }
 
+    /// Whether there are as many.
+    #[inline(always)]
+    pub(crate) fn has(self, length: usize) -> bool {
+        self.start + length <= self.end
+    }
+
     /// The header at `offset`, if all of it is there. The type consists of bytes.
     #[inline(always)]
     pub(crate) fn at<T>(self, offset: usize) -> Option<&'static T> {

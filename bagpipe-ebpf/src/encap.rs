@@ -6,7 +6,7 @@ use aya_ebpf::bindings::{
     BPF_F_ADJ_ROOM_FIXED_GSO, BPF_F_ADJ_ROOM_NO_CSUM_RESET, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1,
 };
 use bagpipe_common::{DropReason, Encap, encap_flags};
-use bagpipe_packet::header::{self, ETHERNET, Ipv4, Ipv6, Mac, Tag, ethertype};
+use bagpipe_packet::header::{self, ETHERNET, Ethernet, Ipv4, Ipv6, Tag, ethertype};
 use bagpipe_packet::outer::{Inner, OVER_IPV4, OVER_IPV6, OverIpv4, OverIpv6};
 
 use crate::maps::{self, vxlan_port};
@@ -40,13 +40,18 @@ pub(crate) struct Wrapping {
     tag_count: u32,
     /// Tags of the frame, outermost first, each an EtherType and a control field.
     tags: [[u8; size_of::<Tag>()]; 2],
-    /// Its addresses.
-    addresses: [u8; 2 * size_of::<Mac>()],
-    /// Its EtherType, behind the tags.
-    ethertype: [u8; 2],
+    /// Its link header; the EtherType is the one behind the tags.
+    ethernet: Ethernet,
     /// DSCP and ECN of the packet in it.
     traffic_class: u8,
     zero: u8,
+}
+
+/// What stands before an untagged frame's payload.
+#[repr(C, align(2))]
+struct Headers<T> {
+    outer: T,
+    inner: Ethernet,
 }
 
 impl Wrapping {
@@ -61,14 +66,12 @@ impl Wrapping {
             port: vxlan_port(),
             tag_count: 0,
             tags: [[0; 4]; 2],
-            addresses: [0; 12],
-            ethertype: [0; 2],
+            ethernet: Ethernet { destination: [0; 6], source: [0; 6], ethertype: [0; 2] },
             traffic_class: 0,
             zero: 0,
         };
         wrapping.take_tags(skb)?;
-        skb.load_into(0, &mut wrapping.addresses)?;
-        skb.load_into(size_of_val(&wrapping.addresses) as u32, &mut wrapping.ethertype)?;
+        wrapping.ethernet = *skb.header(0)?;
         wrapping.traffic_class = traffic_class(skb);
         let length = skb.length() + wrapping.tags_length();
         // More would not fit the length fields of the outer headers.
@@ -90,7 +93,8 @@ impl Wrapping {
         if self.largest + outer - ETHERNET as u32 > encap.mtu {
             return Err(DropReason::TooBig);
         }
-        if self.outer == 0 {
+        let first = self.outer == 0;
+        if first {
             self.begin(skb, outer)?;
         } else if self.outer > outer {
             Self::shrink(skb)?;
@@ -105,10 +109,15 @@ impl Wrapping {
             vni,
             port: self.port,
         };
+        // An untagged frame's own link header is written with the outer ones: each write costs a call.
+        let whole = first && self.tag_count == 0;
+        let length = if whole { outer + ETHERNET as u32 } else { outer };
         if outer == OVER_IPV4 as u32 {
-            skb.store(0, &OverIpv4::new(encap, inner))
+            let headers = Headers { outer: OverIpv4::new(encap, inner), inner: self.ethernet };
+            skb.store_start(0, &headers, length)
         } else {
-            skb.store(0, &OverIpv6::new(encap, inner))
+            let headers = Headers { outer: OverIpv6::new(encap, inner), inner: self.ethernet };
+            skb.store_start(0, &headers, length)
         }
     }
 
@@ -132,7 +141,7 @@ impl Wrapping {
         if skb.tag().is_some() { Err(DropReason::Malformed) } else { Ok(()) }
     }
 
-    /// Makes room for the first outer header and writes the frame's own link header behind it.
+    /// Makes room for the first outer header, and writes the frame's own link header behind it if there are tags.
     #[inline(always)]
     fn begin(&self, skb: Skb, outer: u32) -> Result<(), DropReason> {
         let link = ETHERNET as u32 + self.tags_length();
@@ -149,15 +158,17 @@ impl Wrapping {
             Err(EALREADY) => begin_again(skb, room, protocol)?,
             Err(_) => return Err(DropReason::Encapsulation),
         }
-        skb.store(outer, &self.addresses)?;
-        let at = outer + size_of_val(&self.addresses) as u32;
-        if self.tag_count > 0 {
-            skb.store(at, &self.tags[0])?;
+        if self.tag_count == 0 {
+            return Ok(());
         }
+        let addresses = [self.ethernet.destination, self.ethernet.source];
+        skb.store(outer, &addresses)?;
+        let at = outer + size_of_val(&addresses) as u32;
+        skb.store(at, &self.tags[0])?;
         if self.tag_count > 1 {
             skb.store(at + size_of::<Tag>() as u32, &self.tags[1])?;
         }
-        skb.store(at + self.tags_length(), &self.ethertype)
+        skb.store(at + self.tags_length(), &self.ethernet.ethertype)
     }
 
     /// From IPv6 outside to IPv4 outside.

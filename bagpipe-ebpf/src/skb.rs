@@ -130,19 +130,24 @@ impl Skb {
     /// Writes a header (made of bytes) into the Ethernet header or before what the kernel has a checksum of.
     #[inline(always)]
     pub(crate) fn store<T>(self, offset: u32, header: &T) -> Result<(), DropReason> {
-        self.store_with(offset, header, 0)
+        self.store_with(offset, header, size_of::<T>() as u32, 0)
+    }
+
+    /// Writes the first `length` bytes of headers (made of bytes), as [`Skb::store`] does.
+    #[inline(always)]
+    pub(crate) fn store_start<T>(self, offset: u32, headers: &T, length: u32) -> Result<(), DropReason> {
+        self.store_with(offset, headers, length.min(size_of::<T>() as u32), 0)
     }
 
     /// Writes a header (made of bytes) and updates the checksum of the whole packet that the NIC gave.
     #[inline(always)]
     pub(crate) fn store_summed<T>(self, offset: u32, header: &T) -> Result<(), DropReason> {
-        self.store_with(offset, header, BPF_F_RECOMPUTE_CSUM.into())
+        self.store_with(offset, header, size_of::<T>() as u32, BPF_F_RECOMPUTE_CSUM.into())
     }
 
     #[inline(always)]
-    fn store_with<T>(self, offset: u32, header: &T, flags: u64) -> Result<(), DropReason> {
+    fn store_with<T>(self, offset: u32, header: &T, length: u32, flags: u64) -> Result<(), DropReason> {
         const { assert!(align_of::<T>() <= 2) };
-        let length = size_of::<T>() as u32;
         // SAFETY: the helper reads the header's bytes.
         let result = unsafe {
             helper::bpf_skb_store_bytes(self.0.cast(), offset, ptr::from_ref(header).cast(), length, flags)

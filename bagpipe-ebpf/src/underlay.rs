@@ -21,8 +21,10 @@ pub(crate) fn ingress(skb: Skb) -> Result<Action, DropReason> {
     if skb.tag().is_some() || !matches!(skb.protocol(), ethertype::IPV4 | ethertype::IPV6) {
         return Ok(NEXT);
     }
-    if skb.bytes().at::<[u8; tunnel::READ]>(0).is_none() {
-        skb.pull((tunnel::READ as u32).min(skb.length()));
+    // A small packet is shorter than what may be read, and nothing is gained by pulling all of it.
+    let needed = (tunnel::READ as u32).min(skb.length());
+    if !skb.bytes().has(needed as usize) {
+        skb.pull(needed);
     }
     let Some(arrival) = tunnel::arrival(skb.bytes(), skb.length())? else { return Ok(NEXT) };
     let inner = Inner::read(skb.bytes(), arrival.outer)?;

@@ -31,7 +31,7 @@ impl Tables {
             self.remove(kernel, &removals);
             keys.extend(failed);
         }
-        self.follow_attachments(kernel, &keys);
+        self.attach(kernel, &keys);
         for (neighbor, keep) in self.underlay.take_keep() {
             if let Err(error) = kernel.keep_neighbor(neighbor, keep) {
                 tracing::debug!(ifindex = neighbor.0, address = %neighbor.1, %error, "can't have neighbour kept");
@@ -136,6 +136,7 @@ impl Tables {
     /// Removes entries, the last in writing order first.
     fn remove(&mut self, kernel: &mut impl Kernel, keys: &[Key]) {
         let reversed: Vec<Key> = keys.iter().rev().copied().collect();
+        self.detach(kernel, &reversed);
         for chunk in reversed.chunk_by(|a, b| a.map() == b.map()) {
             let Some(map) = chunk.first().map(Key::map) else { continue };
             let mut rest = chunk;
@@ -172,44 +173,42 @@ impl Tables {
         keys
     }
 
-    /// Puts the port program on interfaces that have got a port, and takes it off those that have lost theirs:
-    /// after the maps, so that a new port starts complete, and an old one passes nothing on meanwhile.
-    fn follow_attachments(&mut self, kernel: &mut impl Kernel, keys: &BTreeSet<Key>) {
-        for ifindex in std::mem::take(&mut self.vanished) {
-            detach(kernel, ifindex);
-        }
+    /// Takes the port program off interfaces whose entry is about to go: the entry is the record of the program, so it
+    /// goes after it.
+    fn detach(&mut self, kernel: &mut impl Kernel, keys: &[Key]) {
         for key in keys {
             let Key::PortOfInterface(ifindex) = key else { continue };
-            if self.mirror.contains_key(key) {
-                if !self.attached.contains(ifindex) {
-                    match kernel.attach_port(*ifindex) {
-                        Ok(()) => {
-                            self.attached.insert(*ifindex);
-                            self.unattached.remove(ifindex);
-                        }
-                        Err(error) => {
-                            let name = self.links.get(*ifindex).map_or("?", |link| &link.name);
-                            let failure =
-                                Failure::Unattached { interface: name.to_owned(), error: error.to_string() };
-                            if self.unattached.insert(*ifindex, failure.clone()).is_none() {
-                                self.setback.get_or_insert(failure);
-                            }
-                        }
-                    }
-                }
-                continue;
-            }
             self.unattached.remove(ifindex);
-            if self.attached.remove(ifindex) {
-                detach(kernel, *ifindex);
+            if self.attached.remove(ifindex)
+                && let Err(error) = kernel.detach_port(*ifindex)
+            {
+                tracing::warn!(ifindex, %error, "can't take the program off an interface");
             }
         }
     }
-}
 
-fn detach(kernel: &mut impl Kernel, ifindex: u32) {
-    if let Err(error) = kernel.detach_port(ifindex) {
-        tracing::warn!(ifindex, %error, "can't take the program off an interface");
+    /// Puts the port program on interfaces that have got a port: after the maps, so that a new port starts complete.
+    fn attach(&mut self, kernel: &mut impl Kernel, keys: &BTreeSet<Key>) {
+        for key in keys {
+            let Key::PortOfInterface(ifindex) = key else { continue };
+            if !self.mirror.contains_key(key) || self.attached.contains(ifindex) {
+                continue;
+            }
+            match kernel.attach_port(*ifindex) {
+                Ok(()) => {
+                    self.attached.insert(*ifindex);
+                    self.unattached.remove(ifindex);
+                }
+                Err(error) => {
+                    let name = self.links.get(*ifindex).map_or("?", |link| &link.name);
+                    let failure =
+                        Failure::Unattached { interface: name.to_owned(), error: error.to_string() };
+                    if self.unattached.insert(*ifindex, failure.clone()).is_none() {
+                        self.setback.get_or_insert(failure);
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -204,8 +204,27 @@ impl Ebpf {
     ///
     /// # Errors
     /// When the maps can't be read.
-    pub fn verify(&self) -> Result<Vec<Divergence>, DataplaneError> {
-        Ok(self.tables.verify(&self.host.maps.read_all()?))
+    pub fn verify(&mut self) -> Result<Vec<Divergence>, DataplaneError> {
+        let mut divergences = self.tables.verify(&self.host.maps.read_all()?);
+        let failed = netlink("ask which programs are on interfaces");
+        divergences.extend(self.missing_programs().map_err(failed)?);
+        Ok(divergences)
+    }
+
+    /// Interfaces whose program somebody has taken off.
+    fn missing_programs(&mut self) -> std::io::Result<Vec<Divergence>> {
+        let mut missing = Vec::new();
+        for ifindex in &self.tables.attached {
+            if !self.host.programs.has_port(*ifindex)? {
+                missing.push(Divergence::program("port_ingress", *ifindex));
+            }
+        }
+        for ifindex in self.underlay.values() {
+            if !self.host.programs.has_underlay(*ifindex)? {
+                missing.push(Divergence::program("underlay_ingress", *ifindex));
+            }
+        }
+        Ok(missing)
     }
 
     /// See [`super::Dataplane::fib`].

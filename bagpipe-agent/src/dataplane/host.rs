@@ -28,6 +28,18 @@ pub(crate) trait Hooks {
     /// When the kernel refuses.
     fn detach_port(&mut self, ifindex: u32) -> io::Result<()>;
 
+    /// Whether the port program is on an interface.
+    ///
+    /// # Errors
+    /// When the kernel could not be asked.
+    fn has_port(&mut self, ifindex: u32) -> io::Result<bool>;
+
+    /// Whether the underlay program is on an interface.
+    ///
+    /// # Errors
+    /// When the kernel could not be asked.
+    fn has_underlay(&mut self, ifindex: u32) -> io::Result<bool>;
+
     /// Puts the underlay programs on an interface, or replaces those that are there.
     ///
     /// # Errors
@@ -53,7 +65,7 @@ pub(crate) trait Hooks {
 /// When they can't be loaded.
 pub(crate) fn load(config: &Config) -> Result<Box<dyn Hooks>, DataplaneError> {
     let settings = Settings { vxlan_port: config.vxlan_port, zero: [0; 3] };
-    Ok(Box::new(Programs::load(&pins_of(&config.instance), settings)?))
+    Ok(Box::new(Programs::load(&pins_of(&config.instance), &config.instance, settings)?))
 }
 
 impl Hooks for Programs {
@@ -63,6 +75,14 @@ impl Hooks for Programs {
 
     fn detach_port(&mut self, ifindex: u32) -> io::Result<()> {
         Self::detach_port(self, ifindex).map_err(io::Error::other)
+    }
+
+    fn has_port(&mut self, ifindex: u32) -> io::Result<bool> {
+        Self::has_port(self, ifindex).map_err(io::Error::other)
+    }
+
+    fn has_underlay(&mut self, ifindex: u32) -> io::Result<bool> {
+        Self::has_underlay(self, ifindex).map_err(io::Error::other)
     }
 
     fn attach_underlay(&mut self, ifindex: u32, mode: UnderlayMode) -> io::Result<()> {

@@ -84,6 +84,10 @@ async fn scenario() {
     driver.commit().unwrap();
     assert_eq!(driver.verify().unwrap(), []);
     assert_eq!(attached.borrow().ports, BTreeSet::from([index_of("tap1")]));
+    let taken = std::mem::take(&mut *attached.borrow_mut());
+    let missing: Vec<_> = driver.verify().unwrap().iter().map(|found| found.map).collect();
+    assert_eq!(missing, ["port_ingress", "underlay_ingress"], "somebody has taken them off");
+    *attached.borrow_mut() = taken;
     let nexthop = driver.nexthops().pop().unwrap();
     assert_eq!((nexthop.state, nexthop.mtu), (State::Resolved, Some(1500)));
     assert_eq!(nexthop.gateway, Some("10.0.0.254".parse().unwrap()));
@@ -117,7 +121,10 @@ async fn scenario() {
 
     // The port's interface vanishes and comes back.
     ip("link del tap1");
-    until(&mut driver, |_| attached.borrow().ports.is_empty()).await;
+    let ports = || map_cli::dump(&instance, "port_of_interface").unwrap();
+    until(&mut driver, |_| ports().is_empty()).await;
+    // As the kernel does: the program goes with its interface.
+    attached.borrow_mut().ports.clear();
     ip("link add tap1 type veth peer name host1");
     until(&mut driver, |_| attached.borrow().ports == BTreeSet::from([index_of("tap1")])).await;
 
@@ -216,6 +223,14 @@ impl Hooks for Rc<RefCell<Attached>> {
     fn detach_port(&mut self, ifindex: u32) -> io::Result<()> {
         self.borrow_mut().ports.remove(&ifindex);
         Ok(())
+    }
+
+    fn has_port(&mut self, ifindex: u32) -> io::Result<bool> {
+        Ok(self.borrow().ports.contains(&ifindex))
+    }
+
+    fn has_underlay(&mut self, ifindex: u32) -> io::Result<bool> {
+        Ok(self.borrow().underlay.contains(&ifindex))
     }
 
     fn attach_underlay(&mut self, ifindex: u32, _: UnderlayMode) -> io::Result<()> {

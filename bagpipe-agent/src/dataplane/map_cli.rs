@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use super::entry::{Key, Map, Value, ip_of};
 use super::maps::{Maps, MapsError};
 use super::netlink::request::Requests;
+use super::programs::PortFilters;
 use super::verify::{Divergence, check_consistency};
 use super::{PINS, pins_of, vxlan_device_of};
 
@@ -92,18 +93,25 @@ pub fn verify_offline(instance: &str) -> Result<Vec<Divergence>, MapCommandError
     Ok(check_consistency(&Maps::open(&pins_of(instance).join("maps"))?.read_all()?))
 }
 
-/// Removes everything of an agent instance from the kernel: program attachments, maps, the VXLAN device. Traffic
-/// stops. What was removed, in words; nothing if there was nothing.
+/// Removes everything of an agent instance from the kernel: program attachments, maps, the VXLAN device. Filters on
+/// ports and the device are those of this network namespace. Traffic stops. What was removed, in words; nothing if there was nothing.
 ///
 /// # Errors
 /// The first thing that could not be removed.
 pub fn cleanup(instance: &str) -> io::Result<Vec<String>> {
     let mut removed = Vec::new();
+    let mut netlink = Requests::open()?;
+    let links = netlink.links()?;
+    let mut ports = PortFilters::open(instance)?;
+    for link in &links {
+        let detached =
+            ports.detach(link.index).map_err(|error| context(&link.name, &io::Error::other(error)))?;
+        removed.extend(detached.then(|| format!("filter on interface {}", link.name)));
+    }
     let directory = Path::new(PINS).join(instance);
     remove_pins(&directory, &mut removed).map_err(|error| context(&directory.display(), &error))?;
     let name = vxlan_device_of(instance);
-    let mut netlink = Requests::open()?;
-    let device = netlink.links()?.into_iter().find(|link| link.name == name);
+    let device = links.into_iter().find(|link| link.name == name);
     if let Some(link) = device.filter(|link| link.kind.as_deref() == Some("vxlan")) {
         netlink.delete_link(link.index).map_err(|error| context(&name, &error))?;
         removed.push(format!("interface {name}"));

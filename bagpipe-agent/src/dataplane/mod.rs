@@ -246,11 +246,11 @@ impl Dataplane {
         }
     }
 
-    /// Compares the kernel's maps with the desired state.
+    /// Compares the kernel's maps and the programs on interfaces with the desired state.
     ///
     /// # Errors
-    /// When they can't be read.
-    pub fn verify(&self) -> Result<Vec<Divergence>, DataplaneError> {
+    /// When the kernel can't be asked.
+    pub fn verify(&mut self) -> Result<Vec<Divergence>, DataplaneError> {
         match self {
             Self::None(_) => Ok(Vec::new()),
             Self::Ebpf(driver) => driver.verify(),

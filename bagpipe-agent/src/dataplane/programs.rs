@@ -1,10 +1,12 @@
 //! The eBPF programs: loading them around the pinned maps, and putting them on interfaces.
 //!
-//! Maps and links are pinned. A later agent adopts the maps, and replaces the programs of the links one by one, each
-//! at once: no packet meets an interface without its program.
+//! Maps and links are pinned, filters stay by themselves. A later agent adopts the maps, and replaces the programs one
+//! by one, each at once: no packet meets an interface without its program.
 
 mod error;
+mod port;
 
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -20,6 +22,7 @@ use bagpipe_common::{
 };
 
 pub use error::{AttachError, LoadError};
+pub(crate) use port::PortFilters;
 
 use super::sys::interface_name;
 
@@ -66,14 +69,16 @@ pub enum UnderlayMode {
 pub struct Programs {
     object: Ebpf,
     links: PathBuf,
+    ports: PortFilters,
 }
 
 impl Programs {
-    /// Loads the programs. Maps pinned under `pins` are used, those that are missing are made and pinned there.
+    /// Loads the programs. Maps pinned under `pins` are used, those that are missing are made and pinned there. The
+    /// filters on ports bear the name of the instance.
     ///
     /// # Errors
     /// When the object was not built, a pinned map has another layout, or the kernel refuses; see [`LoadError`].
-    pub fn load(pins: &Path, settings: Settings) -> Result<Self, LoadError> {
+    pub fn load(pins: &Path, instance: &str, settings: Settings) -> Result<Self, LoadError> {
         if OBJECT.is_empty() {
             return Err(LoadError::NotBuilt);
         }
@@ -95,7 +100,8 @@ impl Programs {
                 .map_err(LoadError::program(name))?;
         }
         xdp(&mut object).and_then(Xdp::load).map_err(LoadError::program(UNDERLAY_XDP))?;
-        let mut programs = Self { object, links };
+        let ports = PortFilters::open(instance).map_err(LoadError::Netlink)?;
+        let mut programs = Self { object, links, ports };
         programs.set(settings)?;
         Ok(programs)
     }
@@ -108,17 +114,41 @@ impl Programs {
     /// Puts the port program on an interface, or replaces the one that is there.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// When the kernel refuses, or the place is taken by another's filter.
     pub fn attach_port(&mut self, ifindex: u32) -> Result<(), AttachError> {
-        self.attach_tc(PORT, "port", ifindex)
+        let failed = AttachError::program(PORT, ifindex);
+        let program = classifier(&mut self.object, PORT).map_err(&failed)?;
+        self.ports.attach(ifindex, program.fd().map_err(&failed)?.as_fd())
     }
 
     /// Takes the port program off an interface, which may be gone.
     ///
     /// # Errors
-    /// When the pinned link can't be removed.
+    /// When the kernel refuses.
     pub fn detach_port(&mut self, ifindex: u32) -> Result<(), AttachError> {
-        self.detach("port", ifindex)
+        self.ports.detach(ifindex).map(drop)
+    }
+
+    /// Whether this port program is on an interface.
+    ///
+    /// # Errors
+    /// When the kernel could not be asked.
+    pub fn has_port(&mut self, ifindex: u32) -> Result<bool, AttachError> {
+        let wanted = self.id(PORT, ifindex)?;
+        let found = self.ports.program(ifindex).map_err(|error| AttachError::Filter { ifindex, error })?;
+        Ok(found == Some(wanted))
+    }
+
+    /// Whether this underlay program (TC) is on an interface.
+    ///
+    /// # Errors
+    /// When the kernel could not be asked.
+    pub fn has_underlay(&mut self, ifindex: u32) -> Result<bool, AttachError> {
+        let wanted = self.id(UNDERLAY, ifindex)?;
+        let interface = interface_name(ifindex).map_err(|error| AttachError::Interface { ifindex, error })?;
+        let (_, programs) = SchedClassifier::query_tcx(&interface, TcAttachType::Ingress)
+            .map_err(AttachError::program(UNDERLAY, ifindex))?;
+        Ok(programs.iter().any(|program| program.id() == wanted))
     }
 
     /// Puts the underlay programs on an interface, or replaces those that are there. Returns the mode that the
@@ -212,6 +242,12 @@ impl Programs {
         let link: FdLink =
             program.take_link(id).map_err(&failed)?.try_into().map_err(AttachError::link(&path))?;
         link.pin(&path).map_err(|error| AttachError::Pin { path, error }).map(std::mem::drop)
+    }
+
+    /// The identifier of a loaded classifier.
+    fn id(&mut self, name: &'static str, ifindex: u32) -> Result<u32, AttachError> {
+        let info = classifier(&mut self.object, name).and_then(|program| program.info());
+        info.map(|info| info.id()).map_err(AttachError::program(name, ifindex))
     }
 
     fn detach(&self, role: &str, ifindex: u32) -> Result<(), AttachError> {

@@ -128,8 +128,6 @@ pub(crate) struct Tables {
     pub(super) setback: Option<Failure>,
     /// Interfaces that the port program is on.
     pub(super) attached: BTreeSet<u32>,
-    /// Interfaces that went, and the port program with them: another may come with the same index.
-    pub(super) vanished: BTreeSet<u32>,
     /// Interfaces that the port program could not be put on.
     pub(super) unattached: BTreeMap<u32, Failure>,
 }
@@ -213,9 +211,9 @@ impl Tables {
     /// Takes that an interface is gone.
     pub(crate) fn remove_link(&mut self, index: u32) {
         if let Some(old) = self.links.remove(index) {
-            if self.attached.remove(&index) {
-                self.vanished.insert(index);
-            }
+            // Its program went with it, and another may come with the same index.
+            self.attached.remove(&index);
+            self.unattached.remove(&index);
             self.link_changed(index, [Some(old.name), None]);
         }
     }

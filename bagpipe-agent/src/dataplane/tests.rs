@@ -84,6 +84,9 @@ impl Kernel for Simulated {
     fn remove(&mut self, map: Map, keys: &[Key]) -> Result<(), BatchError> {
         for (done, key) in keys.iter().enumerate() {
             assert_eq!(key.map(), map);
+            if let Key::PortOfInterface(ifindex) = key {
+                assert!(!self.attached.contains(ifindex), "the record of a program went before the program");
+            }
             if self.maps.remove(key).is_none() && !map.is_array() {
                 return Err(BatchError { done, error: io::Error::from_raw_os_error(libc::ENOENT) });
             }

@@ -11,7 +11,7 @@ use super::tables::Tables;
 /// An entry that is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Divergence {
-    /// Name of the map.
+    /// Name of the map, or of the program that is not on its interface.
     pub map: &'static str,
     /// The key, for people.
     pub key: String,
@@ -25,6 +25,16 @@ impl Divergence {
     fn new(key: &Key, expected: Option<String>, found: Option<&Value>) -> Self {
         let found = found.map(ToString::to_string);
         Self { map: key.map().name(), key: key.to_string(), expected, found }
+    }
+
+    /// A program is not where it should be.
+    pub(super) fn program(name: &'static str, ifindex: u32) -> Self {
+        Self {
+            map: name,
+            key: format!("ifindex {ifindex}"),
+            expected: Some("attached".to_owned()),
+            found: None,
+        }
     }
 }
 

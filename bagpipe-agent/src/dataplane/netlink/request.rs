@@ -151,13 +151,13 @@ impl Requests {
         self.exchange(request, decode)
     }
 
-    fn request(&mut self, kind: u16, flags: i32) -> Builder {
+    pub(super) fn request(&mut self, kind: u16, flags: i32) -> Builder {
         self.sequence = self.sequence.wrapping_add(1);
         Builder::new(kind, libc::NLM_F_REQUEST | flags, self.sequence)
     }
 
     /// Sends a request and reads its answers: to the end of a dump, to the acknowledgement, or the one message.
-    fn exchange<T>(
+    pub(super) fn exchange<T>(
         &mut self,
         request: Builder,
         decode: impl Fn(&Message<'_>) -> Option<T>,

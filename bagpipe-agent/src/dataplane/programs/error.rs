@@ -66,6 +66,9 @@ pub enum LoadError {
         /// What the kernel said.
         error: Box<ProgramError>,
     },
+    /// There is no netlink.
+    #[error("can't open a netlink socket: {0}")]
+    Netlink(io::Error),
     /// The object can't be read.
     #[error("can't load the eBPF object: {0}")]
     Object(Box<EbpfError>),
@@ -74,9 +77,7 @@ pub enum LoadError {
 impl LoadError {
     pub(super) fn object(error: EbpfError) -> Self {
         match error {
-            EbpfError::MapError(MapError::CreateError { io_error, .. })
-                if io_error.kind() == io::ErrorKind::PermissionDenied =>
-            {
+            EbpfError::MapError(MapError::CreateError { io_error, .. }) if is_not_permitted(&io_error) => {
                 Self::NotPermitted
             }
             EbpfError::MapError(MapError::PinError { name, error }) => {
@@ -88,14 +89,15 @@ impl LoadError {
 
     pub(super) fn program(name: &'static str) -> impl Fn(ProgramError) -> Self {
         move |error| match error {
-            ProgramError::LoadError { io_error, .. }
-                if io_error.kind() == io::ErrorKind::PermissionDenied =>
-            {
-                Self::NotPermitted
-            }
+            ProgramError::LoadError { io_error, .. } if is_not_permitted(&io_error) => Self::NotPermitted,
             error => Self::Program { name, error: Box::new(error) },
         }
     }
+}
+
+/// `EPERM` alone: with `EACCES`, the other error of this kind, the verifier refuses a program.
+fn is_not_permitted(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EPERM)
 }
 
 /// Why a program can't be put on an interface, or taken off it.
@@ -127,6 +129,28 @@ pub enum AttachError {
         ifindex: u32,
         /// What the kernel said.
         error: Box<ProgramError>,
+    },
+    /// The kernel does not put the port program on an interface, or take it off.
+    #[error(
+        "can't change the filter on interface {ifindex}: {error}; the kernel needs CONFIG_NET_CLS_BPF and \
+         CONFIG_NET_SCH_INGRESS"
+    )]
+    Filter {
+        /// Index of the interface.
+        ifindex: u32,
+        /// What the kernel said.
+        error: io::Error,
+    },
+    /// Another filter has the place of ours.
+    #[error(
+        "the filter '{name}' on interface {ifindex} has the priority of the port program: remove it \
+         ('tc filter show dev NAME ingress' shows it)"
+    )]
+    Taken {
+        /// Index of the interface.
+        ifindex: u32,
+        /// Name of the filter.
+        name: String,
     },
     /// A pinned link can't be used.
     #[error("the link pinned at {} can't be used: {error}; 'bagpipe cleanup' removes it", .path.display())]
