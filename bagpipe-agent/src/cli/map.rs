@@ -65,7 +65,7 @@ fn verify(global: &Global, format: Format) -> Result<(), Failure> {
         Format::Table if by_agent => print("the maps hold what the agent wants\n")?,
         Format::Table => print("no agent answers; the maps agree with each other\n")?,
     }
-    if count > 0 { Err(Failure::Failed(format!("{count} divergences"))) } else { Ok(()) }
+    if count > 0 { Err(Failure::Failed(format!("divergences: {count}"))) } else { Ok(()) }
 }
 
 pub(super) fn cleanup(global: &Global, format: Format) -> Result<(), Failure> {

@@ -269,7 +269,25 @@ impl Ebpf {
     pub fn health(&self) -> Vec<String> {
         let underlay =
             self.underlay_problems.iter().map(|(name, problem)| format!("underlay {name}: {problem}"));
-        underlay.chain(self.tables.health()).collect()
+        let down = self.config.underlay.iter().filter(|name| self.is_down(name)).map(|name| {
+            format!("underlay {name}: the interface is down; set it up with 'ip link set {name} up'")
+        });
+        let unreachable = self.has_unreachable().then(|| {
+            "remote endpoints have no way through the underlay; 'bagpipe show nexthops' names them".to_owned()
+        });
+        underlay.chain(down).chain(unreachable).chain(self.tables.health()).collect()
+    }
+
+    fn is_down(&self, name: &str) -> bool {
+        self.tables.links().of_name(name).is_some_and(|link| !link.up)
+    }
+
+    /// Whether there is a remote endpoint that nothing can be sent to, whatever its gateway says.
+    fn has_unreachable(&self) -> bool {
+        let links = self.tables.links();
+        self.tables.nexthops.iter().any(|(endpoint, ..)| {
+            !matches!(self.tables.underlay.state(endpoint, links), State::Resolved | State::Unresolved)
+        })
     }
 
     fn take_events(&mut self) {
