@@ -154,7 +154,8 @@ pub(super) fn status_text(status: &Value) -> String {
         text.push_str(&wrap(&field("explanation"), "      "));
     }
     for reason in members(status, "/degraded") {
-        text.push_str(&wrap(&format!("Degraded: {}", cell(Some(reason))), ""));
+        // Not wrapped: it may name a command to copy.
+        text.push_str(&format!("Degraded: {}\n", cell(Some(reason))));
     }
     text
 }
