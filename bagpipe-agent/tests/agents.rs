@@ -251,10 +251,10 @@ fn what_is_shown_keeps_its_form() {
             .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n")
             .collect::<String>()
     };
-    assert_eq!(shown("vpns"), "NAME VNI RD IMPORT EXPORT PORTS REMOTES\nred 200 B:1 64512:1 64512:1 1 A\n");
+    assert_eq!(shown("vpns"), "NAME VNI RD TARGETS PORTS REMOTES RX TX\nred 200 B:1 64512:1 1 1 - -\n");
     assert_eq!(
         shown("ports"),
-        "INTERFACE VPN MAC IP SEQUENCE ADVERTISED\ntap9 red 02:00:00:00:00:02 - 0 yes\n"
+        "INTERFACE VPN MAC IP ADVERTISED RX TX\ntap9 red 02:00:00:00:00:02 any yes - -\n"
     );
     assert_eq!(
         shown("fdb"),
