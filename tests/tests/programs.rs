@@ -383,6 +383,21 @@ fn arp_for_another_is_refused() {
     assert_drops(&mut node, DropReason::SourceMac, "port_ingress", &lie);
 }
 
+#[test]
+fn arp_of_another_hardware_type_is_no_way_round_the_checks() {
+    let mut node = node();
+    // Linux takes type 6, IEEE 802, for Ethernet.
+    let mut lie = ethernet(ALL, A, 0x0806, &packet::arp(2, (A, IP_B), ([0; 6], IP_B)));
+    lie[15] = 6;
+    assert_drops(&mut node, DropReason::SourceIp, "port_ingress", &lie);
+    // The sender of any other format is where nobody looks.
+    for (at, value) in [(15, 24), (16, 0x86), (18, 8), (19, 16)] {
+        let mut odd = ethernet(ALL, A, 0x0806, &packet::arp(2, (A, IP_A), ([0; 6], IP_B)));
+        odd[at] = value;
+        assert_drops(&mut node, DropReason::Malformed, "port_ingress", &odd);
+    }
+}
+
 const SOLICITED_NODE: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 2];
 const GROUP: Mac = [0x33, 0x33, 0xff, 0, 0, 2];
 const ALL_NODES: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
