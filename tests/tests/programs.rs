@@ -450,6 +450,19 @@ fn neighbor_discovery_for_another_is_refused() {
     let hidden = [&[58, 0, 1, 4, 0, 0, 0, 0][..], &hidden].concat();
     let hidden = ethernet(group, A, 0x86dd, &packet::ipv6(v6(1), ALL_NODES, 0, 255, &hidden));
     assert_drops(&mut node, DropReason::SourceIp, "port_ingress", &hidden);
+    // However many there are of them.
+    let lie = packet::icmpv6(v6(1), ALL_NODES, 136, &[&[0x20, 0, 0, 0][..], &v6(2)].concat());
+    let many = [&[60, 0, 1, 4, 0, 0, 0, 0].repeat(6)[..], &[58, 0, 1, 4, 0, 0, 0, 0], &lie].concat();
+    let many = ethernet(group, A, 0x86dd, &packet::ipv6(v6(1), ALL_NODES, 60, 255, &many));
+    assert_drops(&mut node, DropReason::Malformed, "port_ingress", &many);
+    // Nor by an option that the length in the header leaves out: with hop-by-hop options and a length of zero
+    // Linux reads to the end of the frame.
+    let body = [&[0x20, 0, 0, 0][..], &v6(1), &[2, 1], &B].concat();
+    let beyond = packet::icmpv6(v6(1), ALL_NODES, 136, &body);
+    let beyond = [&[58, 0, 1, 4, 0, 0, 0, 0][..], &beyond].concat();
+    let mut beyond = ethernet(group, A, 0x86dd, &packet::ipv6(v6(1), ALL_NODES, 0, 255, &beyond));
+    beyond[18..20].fill(0);
+    assert_drops(&mut node, DropReason::Malformed, "port_ingress", &beyond);
     // A link-local address is free until it is another's.
     let local = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
     assert_eq!(node.run("port_ingress", &advertise(local, local, A)).0, REDIRECT);
