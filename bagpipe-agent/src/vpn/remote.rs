@@ -82,7 +82,7 @@ pub enum Ignored {
     #[error("a group or all-zero MAC address")]
     Mac,
     /// An IP address that no interface has.
-    #[error("an unspecified or multicast IP address")]
+    #[error("an unspecified, multicast or IPv4-mapped IP address")]
     Ip,
 }
 
@@ -101,7 +101,7 @@ pub fn classify(
             if mac.is_multicast() || mac.is_zero() {
                 return Err(Ignored::Mac);
             }
-            if ip.is_some_and(|ip| ip.is_unspecified() || ip.is_multicast()) {
+            if ip.is_some_and(|ip| ip.is_unspecified() || ip.is_multicast() || ip != ip.to_canonical()) {
                 return Err(Ignored::Ip);
             }
             (*tag, *label, attributes.next_hop.map(|next_hop| next_hop.address).ok_or(Ignored::Endpoint)?)
@@ -120,6 +120,8 @@ pub fn classify(
     if !communities.any(|community| community.as_encapsulation() == Some(TunnelType::VXLAN)) {
         return Err(Ignored::Encapsulation);
     }
+    // An IPv4 address in the form of IPv6 has the same key in the maps: it must not have two names before them.
+    let endpoint = endpoint.to_canonical();
     if endpoint.is_unspecified() || endpoint.is_multicast() {
         return Err(Ignored::Endpoint);
     }
