@@ -2,7 +2,7 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use bagpipe_common::{DropReason, mapped};
-use bagpipe_packet::header::{ARP_ETHERNET_IPV4, ARP_REQUEST, Arp, ETHERNET, Ethernet, is_group};
+use bagpipe_packet::header::{ARP_REQUEST, Arp, ETHERNET, Ethernet, is_group};
 use bagpipe_packet::reply::ArpReply;
 
 use crate::skb::{Action, Skb, redirect};
@@ -22,8 +22,9 @@ pub(crate) extern "C" fn arp_ingress(skb: *mut __sk_buff, sender: *const Sender)
 fn ingress(skb: Skb, sender: &Sender) -> Result<Option<Action>, DropReason> {
     let ethernet = *skb.header::<Ethernet>(0)?;
     let arp = *skb.header::<Arp>(ETHERNET)?;
-    if arp.format != ARP_ETHERNET_IPV4 {
-        return Ok(None);
+    // What a format of other lengths claims can't be checked, and receivers are not strict.
+    if !arp.is_ethernet_ipv4() {
+        return Err(DropReason::Malformed);
     }
     sender.claiming(arp.sender_mac)?.check_address(mapped(arp.sender_ip))?;
     let asks =

@@ -102,12 +102,20 @@ fn behind_extensions(skb: Skb, first: u8) -> Result<(u8, u32), DropReason> {
         next = following;
         at += 8 * (u32::from(length) + 1);
     }
+    // More than any packet has that means well: what is behind them is not to pass unseen.
+    if is_extension(next) && next != protocol::FRAGMENT {
+        return Err(DropReason::Malformed);
+    }
     Ok((next, at))
 }
 
 /// Checks the link-layer address that a message claims in an option of this kind, and returns it.
 #[inline(always)]
 fn check_options(skb: Skb, sender: &Sender, at: u32, end: u32, kind: u8) -> Result<Option<Mac>, DropReason> {
+    // The message is shorter than its own fields, for those who believe the length in the IPv6 header.
+    if at > end {
+        return Err(DropReason::Malformed);
+    }
     let (mut at, mut claimed) = (at, None);
     for _ in 0..OPTIONS {
         if at >= end {

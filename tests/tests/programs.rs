@@ -383,6 +383,21 @@ fn arp_for_another_is_refused() {
     assert_drops(&mut node, DropReason::SourceMac, "port_ingress", &lie);
 }
 
+#[test]
+fn arp_of_another_hardware_type_is_no_way_round_the_checks() {
+    let mut node = node();
+    // Linux takes type 6, IEEE 802, for Ethernet.
+    let mut lie = ethernet(ALL, A, 0x0806, &packet::arp(2, (A, IP_B), ([0; 6], IP_B)));
+    lie[15] = 6;
+    assert_drops(&mut node, DropReason::SourceIp, "port_ingress", &lie);
+    // The sender of any other format is where nobody looks.
+    for (at, value) in [(15, 24), (16, 0x86), (18, 8), (19, 16)] {
+        let mut odd = ethernet(ALL, A, 0x0806, &packet::arp(2, (A, IP_A), ([0; 6], IP_B)));
+        odd[at] = value;
+        assert_drops(&mut node, DropReason::Malformed, "port_ingress", &odd);
+    }
+}
+
 const SOLICITED_NODE: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 2];
 const GROUP: Mac = [0x33, 0x33, 0xff, 0, 0, 2];
 const ALL_NODES: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
@@ -435,6 +450,19 @@ fn neighbor_discovery_for_another_is_refused() {
     let hidden = [&[58, 0, 1, 4, 0, 0, 0, 0][..], &hidden].concat();
     let hidden = ethernet(group, A, 0x86dd, &packet::ipv6(v6(1), ALL_NODES, 0, 255, &hidden));
     assert_drops(&mut node, DropReason::SourceIp, "port_ingress", &hidden);
+    // However many there are of them.
+    let lie = packet::icmpv6(v6(1), ALL_NODES, 136, &[&[0x20, 0, 0, 0][..], &v6(2)].concat());
+    let many = [&[60, 0, 1, 4, 0, 0, 0, 0].repeat(6)[..], &[58, 0, 1, 4, 0, 0, 0, 0], &lie].concat();
+    let many = ethernet(group, A, 0x86dd, &packet::ipv6(v6(1), ALL_NODES, 60, 255, &many));
+    assert_drops(&mut node, DropReason::Malformed, "port_ingress", &many);
+    // Nor by an option that the length in the header leaves out: with hop-by-hop options and a length of zero
+    // Linux reads to the end of the frame.
+    let body = [&[0x20, 0, 0, 0][..], &v6(1), &[2, 1], &B].concat();
+    let beyond = packet::icmpv6(v6(1), ALL_NODES, 136, &body);
+    let beyond = [&[58, 0, 1, 4, 0, 0, 0, 0][..], &beyond].concat();
+    let mut beyond = ethernet(group, A, 0x86dd, &packet::ipv6(v6(1), ALL_NODES, 0, 255, &beyond));
+    beyond[18..20].fill(0);
+    assert_drops(&mut node, DropReason::Malformed, "port_ingress", &beyond);
     // A link-local address is free until it is another's.
     let local = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
     assert_eq!(node.run("port_ingress", &advertise(local, local, A)).0, REDIRECT);

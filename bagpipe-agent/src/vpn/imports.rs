@@ -1,11 +1,10 @@
 //! Which routes belong to which instances. Route targets alone decide (RFC 4364 §4.3.1), never the VNI.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bagpipe_bgp::types::RouteTarget;
 use bagpipe_bgp::wire::Attributes;
-use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::remote::{RemoteRoute, RouteKey};
 use crate::fib::VpnId;
@@ -15,9 +14,9 @@ use crate::fib::VpnId;
 /// Routes are kept here, so that an instance which imports what another imports already gets them at once.
 #[derive(Debug, Default)]
 pub(crate) struct Imports {
-    importers: FxHashMap<RouteTarget, BTreeSet<VpnId>>,
-    routes: FxHashMap<RouteKey, Known>,
-    by_target: FxHashMap<RouteTarget, FxHashSet<RouteKey>>,
+    importers: BTreeMap<RouteTarget, BTreeSet<VpnId>>,
+    routes: BTreeMap<RouteKey, Known>,
+    by_target: BTreeMap<RouteTarget, BTreeSet<RouteKey>>,
 }
 
 #[derive(Debug)]

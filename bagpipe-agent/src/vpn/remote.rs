@@ -1,14 +1,13 @@
 //! Routes of other nodes: what a route says for forwarding, and the routes that an instance has imported.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bagpipe_bgp::types::{MacAddr, RouteDistinguisher, Vni};
 use bagpipe_bgp::wire::community::TunnelType;
 use bagpipe_bgp::wire::pmsi::PmsiTunnelKind;
 use bagpipe_bgp::wire::{Attributes, EvpnRoute, ExtendedCommunity, Nlri};
-use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::mobility::Claim;
 
@@ -82,7 +81,7 @@ pub enum Ignored {
     #[error("a group or all-zero MAC address")]
     Mac,
     /// An IP address that no interface has.
-    #[error("an unspecified or multicast IP address")]
+    #[error("an unspecified, multicast or IPv4-mapped IP address")]
     Ip,
 }
 
@@ -101,7 +100,7 @@ pub fn classify(
             if mac.is_multicast() || mac.is_zero() {
                 return Err(Ignored::Mac);
             }
-            if ip.is_some_and(|ip| ip.is_unspecified() || ip.is_multicast()) {
+            if ip.is_some_and(|ip| ip.is_unspecified() || ip.is_multicast() || ip != ip.to_canonical()) {
                 return Err(Ignored::Ip);
             }
             (*tag, *label, attributes.next_hop.map(|next_hop| next_hop.address).ok_or(Ignored::Endpoint)?)
@@ -120,6 +119,8 @@ pub fn classify(
     if !communities.any(|community| community.as_encapsulation() == Some(TunnelType::VXLAN)) {
         return Err(Ignored::Encapsulation);
     }
+    // An IPv4 address in the form of IPv6 has the same key in the maps: it must not have two names before them.
+    let endpoint = endpoint.to_canonical();
     if endpoint.is_unspecified() || endpoint.is_multicast() {
         return Err(Ignored::Endpoint);
     }
@@ -131,15 +132,16 @@ pub fn classify(
     Ok((key, RemoteRoute { endpoint, vni: label.vni(), sticky, sequence }))
 }
 
-/// The routes that an instance has imported, ordered by who is preferred.
+/// The routes that an instance has imported, ordered by who is preferred. Other nodes choose the keys: in trees
+/// they cannot choose them so that all fall together, as in a hash table that is not seeded.
 #[derive(Debug, Default)]
 pub(crate) struct Remote {
-    routes: FxHashMap<RouteKey, RemoteRoute>,
-    by_mac: FxHashMap<MacAddr, BTreeSet<Candidate>>,
-    by_ip: FxHashMap<IpAddr, BTreeSet<Candidate>>,
+    routes: BTreeMap<RouteKey, RemoteRoute>,
+    by_mac: BTreeMap<MacAddr, BTreeSet<Candidate>>,
+    by_ip: BTreeMap<IpAddr, BTreeSet<Candidate>>,
     /// How many routes want a copy of flooded frames, and how many come from an endpoint.
-    flooded: FxHashMap<(IpAddr, Vni), usize>,
-    endpoints: FxHashMap<IpAddr, usize>,
+    flooded: BTreeMap<(IpAddr, Vni), usize>,
+    endpoints: BTreeMap<IpAddr, usize>,
 }
 
 /// A type 2 route in the order of preference, the best last. Equal claims of one endpoint are ordered too, so
@@ -242,7 +244,7 @@ impl Remote {
     }
 
     /// The IP addresses that routes for a MAC address carry.
-    pub(crate) fn ips_of(&self, mac: &MacAddr) -> FxHashSet<IpAddr> {
+    pub(crate) fn ips_of(&self, mac: &MacAddr) -> BTreeSet<IpAddr> {
         self.by_mac.get(mac).into_iter().flatten().filter_map(Candidate::ip).collect()
     }
 
@@ -260,7 +262,7 @@ impl Remote {
     }
 }
 
-fn decrement<K: std::hash::Hash + Eq>(counts: &mut FxHashMap<K, usize>, key: &K) {
+fn decrement<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
     if let Some(count) = counts.get_mut(key) {
         *count -= 1;
         if *count == 0 {
@@ -269,11 +271,7 @@ fn decrement<K: std::hash::Hash + Eq>(counts: &mut FxHashMap<K, usize>, key: &K)
     }
 }
 
-fn remove<K: std::hash::Hash + Eq>(
-    index: &mut FxHashMap<K, BTreeSet<Candidate>>,
-    key: &K,
-    candidate: &Candidate,
-) {
+fn remove<K: Ord>(index: &mut BTreeMap<K, BTreeSet<Candidate>>, key: &K, candidate: &Candidate) {
     if let Some(candidates) = index.get_mut(key) {
         candidates.remove(candidate);
         if candidates.is_empty() {

@@ -1,11 +1,10 @@
 //! Attributes, held once however many paths share them, and found by route target.
 
 use std::collections::BTreeSet;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use rustc_hash::FxBuildHasher;
 
 use super::best_path::Preference;
 use super::rt_constraint::{self, Target, TargetPrefix};
@@ -34,13 +33,15 @@ pub(super) struct AttributeTable {
     entries: Vec<Option<Interned>>,
     free: Vec<AttributesId>,
     index: HashTable<AttributesId>,
+    /// Seeded: peers choose the attributes, and must not choose them so that all fall together.
+    hasher: RandomState,
     by_target: BTreeSet<(Target, AttributesId)>,
 }
 
 impl AttributeTable {
     /// Find or add, and count one reference.
     pub(super) fn intern(&mut self, attributes: &Arc<Attributes>) -> AttributesId {
-        let hash = FxBuildHasher.hash_one(attributes);
+        let hash = self.hasher.hash_one(attributes);
         let entries = &self.entries;
         let found = self.index.find(hash, |id| {
             entry(entries, *id).is_some_and(|held| held.hash == hash && held.attributes == *attributes)
@@ -124,4 +125,20 @@ impl AttributeTable {
 
 fn entry(entries: &[Option<Interned>], id: AttributesId) -> Option<&Interned> {
     entries.get(id.0 as usize)?.as_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_can_foretell_a_hash() {
+        let attributes = Arc::new(Attributes::default());
+        let hash = || {
+            let mut table = AttributeTable::default();
+            let id = table.intern(&attributes);
+            table.get(id).map(|held| held.hash)
+        };
+        assert_ne!(hash(), hash());
+    }
 }

@@ -6,8 +6,7 @@
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use rustc_hash::FxBuildHasher;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, RandomState};
 
 use super::attributes::{AttributeTable, AttributesId};
 use super::key::Key;
@@ -206,6 +205,8 @@ pub(super) struct Table {
     routes: Vec<Option<Route>>,
     free: Vec<RouteId>,
     index: HashTable<RouteId>,
+    /// Seeded: peers choose the keys, and must not choose them so that all fall together.
+    hasher: RandomState,
     logs: Vec<Log>,
 }
 
@@ -242,7 +243,7 @@ impl Table {
 
     pub(super) fn find(&self, family: FamilyId, encoded: &[u8]) -> Option<RouteId> {
         let key = Key::of(self.family(family), encoded);
-        let hash = FxBuildHasher.hash_one((family, key));
+        let hash = self.hasher.hash_one((family, key));
         self.index.find(hash, |id| self.is(*id, family, key)).copied()
     }
 
@@ -250,8 +251,8 @@ impl Table {
     pub(super) fn find_or_add(&mut self, family: FamilyId, encoded: &[u8]) -> RouteId {
         let name = self.family(family);
         let key = Key::of(name, encoded);
-        let hash = FxBuildHasher.hash_one((family, key));
-        let Self { routes, free, index, logs } = self;
+        let Self { routes, free, index, hasher, logs } = self;
+        let hash = hasher.hash_one((family, key));
         let held = |id: RouteId| routes.get(id.0 as usize)?.as_ref();
         let same = |id: &RouteId| {
             held(*id).is_some_and(|route| route.family == family && Key::of(name, &route.nlri) == key)
@@ -259,7 +260,7 @@ impl Table {
         let rehash = |id: &RouteId| {
             held(*id).map_or(0, |route| {
                 let name = logs.get(usize::from(route.family.0)).map_or(name, |log| log.family);
-                FxBuildHasher.hash_one((route.family, Key::of(name, &route.nlri)))
+                hasher.hash_one((route.family, Key::of(name, &route.nlri)))
             })
         };
         let id = match index.entry(hash, same, rehash) {
@@ -300,7 +301,7 @@ impl Table {
             return false;
         }
         let (family, position) = (route.family, route.position);
-        let hash = FxBuildHasher.hash_one((family, Key::of(self.family(family), &route.nlri)));
+        let hash = self.hasher.hash_one((family, Key::of(self.family(family), &route.nlri)));
         if let Ok(place) = self.index.find_entry(hash, |other| *other == id) {
             place.remove();
         }

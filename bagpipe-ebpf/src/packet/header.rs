@@ -185,6 +185,15 @@ pub struct Arp {
     pub target_ip: [u8; 4],
 }
 
+impl Arp {
+    /// Whether this is ARP for IPv4 over Ethernet. Receivers take hardware type 6, IEEE 802, for the same.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_ethernet_ipv4(&self) -> bool {
+        matches!(self.format, [0, 1 | 6, 0x08, 0x00, 6, 4])
+    }
+}
+
 /// [`Arp::format`] for IPv4 over Ethernet.
 pub const ARP_ETHERNET_IPV4: [u8; 6] = [0, 1, 0x08, 0x00, 6, 4];
 /// [`Arp::operation`] of a request.

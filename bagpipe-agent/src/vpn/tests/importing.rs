@@ -40,6 +40,22 @@ fn endpoints_may_have_ipv6_addresses() {
     assert!(node.announce(&remote("2001:db8::10", 3, None)).is_empty());
 }
 
+/// In the maps an IPv4 address has the same key as its form in IPv6: what goes by two names would be removed by
+/// one of them while the other is in use.
+#[test]
+fn an_ipv4_address_goes_by_one_name() {
+    let mut node = Node::new();
+    node.attach(&attach("tap0", 1, Some("10.0.0.1")));
+    let mapped = |address: &str| format!("::ffff:{address}");
+    node.announce(&remote(LOWER, 2, None));
+    node.announce(&remote(&mapped(LOWER), 3, None));
+    node.announce(&multicast(&mapped(LOWER)));
+    assert_eq!(node.fib.endpoints, [(1, ip(LOWER))].into());
+    assert!(node.fib.floods.contains(&(1, vxlan(LOWER, 700))));
+    assert!(node.announce(&remote(&mapped(OWN), 4, None)).is_empty(), "a route of this node");
+    assert!(node.announce(&remote(LOWER, 5, Some(&mapped("10.0.0.1")))).is_empty());
+}
+
 #[test]
 fn route_targets_alone_decide_what_is_imported() {
     let mut node = Node::new();
