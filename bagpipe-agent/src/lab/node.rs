@@ -159,22 +159,6 @@ impl Node {
         self.run(&["sysctl", "-qw", &format!("{name}={value}")]).map(drop)
     }
 
-    /// Packets that an interface has received so far.
-    ///
-    /// # Errors
-    /// When there is no such interface.
-    pub fn received_packets(&self, interface: &str) -> Result<u64, LabError> {
-        let text = self.ip(&["-s", "-j", "link", "show", "dev", interface])?;
-        let packets = serde_json::from_str::<serde_json::Value>(&text)
-            .ok()
-            .and_then(|links| links.pointer("/0/stats64/rx/packets")?.as_u64());
-        packets.ok_or_else(|| LabError::Failed {
-            command: format!("ip -s -j link show dev {interface}"),
-            status: "no counters in its output".to_owned(),
-            output: text,
-        })
-    }
-
     fn line(&self, line: &[&str]) -> Command {
         let (program, arguments) = line.split_first().unwrap_or((&"true", &[]));
         let mut command = self.command(program);
