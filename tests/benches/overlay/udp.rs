@@ -1,25 +1,27 @@
-//! A UDP load with sockets at both ends: batches of small datagrams over several flows, counted where they
-//! arrive.
+//! A UDP load with sockets at both ends: small datagrams over several flows, counted where they arrive.
+//!
+//! The sending sockets use UDP_SEGMENT, and the sending host cuts each batch into datagrams before its interface:
+//! so less of a processor's time goes into the sockets, which are no part of the overlay, and more into the
+//! packets, which both overlays get one by one.
 
 use std::fs::File;
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSliceMut;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bagpipe_agent::lab::{Lab, LabError};
+use bagpipe_agent::lab::{Host, Lab, LabError};
 use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns};
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
+use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg, setsockopt, sockopt};
 use nix::unistd::Pid;
 
 use crate::side_by_side;
 use crate::topology::Pair;
 
-/// Datagrams in one `sendmmsg`.
+/// Datagrams that a socket sends, or receives, in one system call.
 const BATCH: usize = 64;
 /// First destination port.
 const PORT: u16 = 7000;
@@ -28,13 +30,17 @@ const PORT: u16 = 7000;
 pub fn compare() -> Result<(), LabError> {
     let (kernel_lab, bagpipe_lab) = (Lab::new()?, Lab::new()?);
     let (kernel, bagpipe) = (Pair::kernel(&kernel_lab)?, Pair::bagpipe(&bagpipe_lab)?);
+    for pair in [&kernel, &bagpipe] {
+        // The sending host cuts what a socket sends at once into datagrams: nothing larger leaves it.
+        pair.hosts[0].node.run(&["ethtool", "-K", Host::INTERFACE, "tx-udp-segmentation", "off"])?;
+    }
     let what = "UDP, 64-byte packets, 4 flows";
     side_by_side(what, "Mpps", || Ok(megapackets(&kernel)), || Ok(megapackets(&bagpipe)))
 }
 
 fn megapackets(pair: &Pair) -> f64 {
     let [one, two] = &pair.hosts;
-    let path = |host: &bagpipe_agent::lab::Host| Path::new("/run/netns").join(host.node.namespace());
+    let path = |host: &Host| Path::new("/run/netns").join(host.node.namespace());
     let load = Load {
         sender: &path(one),
         receiver: &path(two),
@@ -63,94 +69,86 @@ struct Load<'a> {
     duration: Duration,
 }
 
-/// Sends as fast as it can for the duration, the sender on one processor and the receiver on another. Returns
-/// the datagrams per second that arrived.
+/// Sends and receives as fast as it can for the duration, on each processor its share of the flows. Returns the
+/// datagrams per second that were received.
+///
+/// A thread drains the receiving sockets of its flows after each batch: so the whole way of a datagram, from
+/// socket to socket, is on one processor, and no processor waits for the locks or caches of another.
 ///
 /// # Panics
 /// When a namespace or a socket can't be had: a benchmark has nothing to measure then.
 fn run(load: &Load) -> f64 {
-    let stop = Arc::new(AtomicBool::new(false));
-    let received = Arc::new(AtomicU64::new(0));
-    let ready = Arc::new(Barrier::new(2));
+    let processors = thread::available_parallelism().map_or(1, usize::from).min(usize::from(load.flows));
+    let ready = Barrier::new(processors);
     thread::scope(|scope| {
-        let receiver = scope.spawn({
-            let (stop, received, ready) = (stop.clone(), received.clone(), ready.clone());
-            move || receive(load, &stop, &received, &ready)
-        });
-        let sender = scope.spawn({
-            let ready = ready.clone();
-            move || send(load, &ready)
-        });
-        let elapsed = sender.join().expect("the sender runs");
-        let arrived = received.load(Ordering::Relaxed);
-        stop.store(true, Ordering::Relaxed);
-        receiver.join().expect("the receiver runs");
-        arrived as f64 / elapsed.as_secs_f64()
+        let threads = (0..processors)
+            .map(|processor| {
+                let ready = &ready;
+                scope.spawn(move || {
+                    pin(processor);
+                    let mut flows = (0..load.flows)
+                        .filter(|flow| usize::from(*flow) % processors == processor)
+                        .map(|flow| Flow::open(load, flow))
+                        .collect::<Vec<_>>();
+                    ready.wait();
+                    exchange(&mut flows, load)
+                })
+            })
+            .collect::<Vec<_>>();
+        threads.into_iter().map(|thread| thread.join().expect("a sender runs")).sum()
     })
 }
 
-fn enter(namespace: &Path, processor: usize) {
+/// One flow: a socket in each namespace. A socket stays in the namespace that it was made in.
+struct Flow {
+    sender: UdpSocket,
+    receiver: UdpSocket,
+}
+
+impl Flow {
+    fn open(load: &Load, flow: u16) -> Self {
+        let destination = SocketAddr::new(load.destination, PORT + flow);
+        enter(load.receiver);
+        let receiver = UdpSocket::bind(destination).expect("bind");
+        setsockopt(&receiver, sockopt::RcvBufForce, &(8 << 20)).expect("root may set the receive buffer");
+        enter(load.sender);
+        let any: SocketAddr =
+            if load.destination.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse().expect("address");
+        let sender = UdpSocket::bind(any).expect("bind");
+        sender.connect(destination).expect("connect");
+        let segment = i32::try_from(load.payload).expect("a small payload");
+        setsockopt(&sender, sockopt::UdpGsoSegment, &segment).expect("UDP_SEGMENT");
+        Self { sender, receiver }
+    }
+}
+
+/// Returns the datagrams received per second.
+fn exchange(flows: &mut [Flow], load: &Load) -> f64 {
+    let payload = vec![0; load.payload * BATCH];
+    let mut receiving = MultiHeaders::<()>::preallocate(BATCH, None);
+    let mut buffers = vec![[0; 64]; BATCH];
+    let start = Instant::now();
+    let mut received = 0;
+    while start.elapsed() < load.duration {
+        for flow in &*flows {
+            // A full queue is no error of the benchmark: what counts is what arrives.
+            let _ = flow.sender.send(&payload);
+            let mut slices = buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect::<Vec<_>>();
+            let fd = flow.receiver.as_raw_fd();
+            let results = recvmmsg(fd, &mut receiving, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None);
+            received += results.map_or(0, Iterator::count);
+        }
+    }
+    received as f64 / start.elapsed().as_secs_f64()
+}
+
+fn enter(namespace: &Path) {
     let file = File::open(namespace).expect("the namespace exists");
     setns(file, CloneFlags::CLONE_NEWNET).expect("root may enter a namespace");
+}
+
+fn pin(processor: usize) {
     let mut processors = CpuSet::new();
     processors.set(processor).expect("processor number");
-    // On a machine with one processor both ends share it.
-    let _ = sched_setaffinity(Pid::from_raw(0), &processors);
-}
-
-fn receive(load: &Load, stop: &AtomicBool, received: &AtomicU64, ready: &Barrier) {
-    enter(load.receiver, 1);
-    let sockets: Vec<UdpSocket> = (0..load.flows)
-        .map(|flow| {
-            let socket = UdpSocket::bind(SocketAddr::new(load.destination, PORT + flow)).expect("bind");
-            socket.set_nonblocking(true).expect("non-blocking");
-            nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBufForce, &(8 << 20))
-                .expect("root may set the receive buffer");
-            socket
-        })
-        .collect();
-    ready.wait();
-    let mut buffers = vec![[0; 256]; BATCH];
-    let mut headers = MultiHeaders::<()>::preallocate(BATCH, None);
-    while !stop.load(Ordering::Relaxed) {
-        let mut count = 0;
-        for socket in &sockets {
-            let mut slices = buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect::<Vec<_>>();
-            let results =
-                recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None);
-            count += results.map_or(0, |results| results.count());
-        }
-        received.fetch_add(count as u64, Ordering::Relaxed);
-        if count < BATCH {
-            // Lets a batch gather, rather than taking the sockets' locks for each datagram.
-            thread::sleep(Duration::from_micros(200));
-        }
-    }
-}
-
-/// Returns the time it took.
-fn send(load: &Load, ready: &Barrier) -> Duration {
-    enter(load.sender, 0);
-    let sockets: Vec<UdpSocket> = (0..load.flows)
-        .map(|flow| {
-            let any: SocketAddr =
-                if load.destination.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse().expect("address");
-            let socket = UdpSocket::bind(any).expect("bind");
-            socket.connect(SocketAddr::new(load.destination, PORT + flow)).expect("connect");
-            socket
-        })
-        .collect();
-    let payload = vec![0; load.payload];
-    let slices = vec![[IoSlice::new(&payload)]; BATCH];
-    let addresses: Vec<Option<SockaddrStorage>> = vec![None; BATCH];
-    let mut headers = MultiHeaders::preallocate(BATCH, None);
-    ready.wait();
-    let start = Instant::now();
-    while start.elapsed() < load.duration {
-        for socket in &sockets {
-            // A full queue is no error of the benchmark: what counts is what arrives.
-            let _ = sendmmsg(socket.as_raw_fd(), &mut headers, &slices, &addresses, [], MsgFlags::empty());
-        }
-    }
-    start.elapsed()
+    sched_setaffinity(Pid::from_raw(0), &processors).expect("the processor is there");
 }
