@@ -61,7 +61,7 @@ fn conclude(context: &TcContext, result: Result<Action, DropReason>, length: u32
 pub(crate) fn note(context: &impl aya_ebpf::EbpfContext, reason: DropReason, length: u32) {
     counters::dropped(reason, length);
     #[cfg(feature = "log")]
-    aya_log_ebpf::debug!(context, "dropped {} bytes, reason {}", length, reason as u32);
+    aya_log_ebpf::debug!(context, "{}", reason as u32);
 }
 
 #[panic_handler]

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::command::{TaskError, answer, as_root, become_program, cargo, is_root, run, say};
-use crate::ebpf;
+use crate::ebpf::{self, Telling};
 
 /// Builds the release executable. It is static: it runs on any machine of the architecture, and in an empty
 /// container image.
@@ -15,7 +15,7 @@ pub(crate) fn release() -> Result<(), TaskError> {
 
 /// The path of the release executable, which it builds.
 fn executable() -> Result<String, TaskError> {
-    ebpf::build()?;
+    ebpf::build(Telling::Counters)?;
     let host = host()?;
     let package = ["build", "--release", "--package", "bagpipe-agent", "--bin", "bagpipe"];
     // With the target named, the flags are not for build scripts and macros, which can't be static.
@@ -36,8 +36,8 @@ pub(crate) fn bench() -> Result<(), TaskError> {
 }
 
 /// Builds, and becomes `bagpipe`.
-pub(crate) fn run_bagpipe(arguments: &[String]) -> Result<(), TaskError> {
-    debug()?;
+pub(crate) fn run_bagpipe(arguments: &[String], telling: Telling) -> Result<(), TaskError> {
+    debug(telling)?;
     let mut command = as_root("target/debug/bagpipe");
     command.args(arguments);
     Err(become_program(command))
@@ -45,7 +45,7 @@ pub(crate) fn run_bagpipe(arguments: &[String]) -> Result<(), TaskError> {
 
 /// Builds, and runs the tests as root.
 pub(crate) fn test(filter: Option<&str>) -> Result<(), TaskError> {
-    debug()?;
+    debug(Telling::Counters)?;
     let mut command = cargo();
     // All failures of a run are worth seeing, not only the first program's.
     command.args(["test", "--no-fail-fast"]);
@@ -62,8 +62,8 @@ fn with_root(command: &mut Command) -> Result<&mut Command, TaskError> {
 }
 
 /// What the end-to-end tests and the demo run.
-fn debug() -> Result<(), TaskError> {
-    ebpf::build()?;
+fn debug(telling: Telling) -> Result<(), TaskError> {
+    ebpf::build(telling)?;
     run(cargo().args(["build", "--package", "bagpipe-agent", "--bin", "bagpipe"]))
 }
 

@@ -6,7 +6,7 @@ use crate::ebpf;
 /// Formatting, lints, documentation and dependencies. The programs come first: the agent embeds them.
 pub(crate) fn check() -> Result<(), TaskError> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
-    ebpf::build()?;
+    ebpf::build(ebpf::Telling::Counters)?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     // Private items are documented as well: then links to them lead somewhere.
     let flags = "-D warnings -A rustdoc::private_intra_doc_links";

@@ -43,8 +43,17 @@ pub(crate) fn ensure_toolchain() -> Result<(), TaskError> {
     Ok(())
 }
 
+/// What the programs tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Telling {
+    /// Counters.
+    Counters,
+    /// Counters, and a line in the agent's log for each drop: slow, for debugging.
+    Log,
+}
+
 /// Builds the programs.
-pub(crate) fn build() -> Result<(), TaskError> {
+pub(crate) fn build(telling: Telling) -> Result<(), TaskError> {
     let compiler = Compiler::find().ok_or_else(Compiler::missing)?;
     let mut command = match compiler {
         Compiler::Debian => {
@@ -63,9 +72,11 @@ pub(crate) fn build() -> Result<(), TaskError> {
     // Flags for this machine's processor are not for BPF; those for BPF are in `.cargo/config.toml`.
     command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     command.env("PATH", path_with_linker()?);
+    let features: &[&str] = if telling == Telling::Log { &["--features", "log"] } else { &[] };
     run(command
         .args(["--package", "bagpipe-ebpf", "--target", TARGET, "--profile", "bpf"])
-        .args(["--target-dir", TARGET_DIRECTORY]))
+        .args(["--target-dir", TARGET_DIRECTORY])
+        .args(features))
 }
 
 impl Compiler {

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::command::TaskError;
+use crate::ebpf::Telling;
 use crate::need::Purpose;
 
 #[derive(Parser)]
@@ -32,6 +33,9 @@ enum Task {
     Build,
     /// Build, and run `bagpipe` with these arguments, as root
     Run {
+        /// Have the eBPF programs log each drop, which BAGPIPE_LOG=debug shows: slow, for debugging
+        #[arg(long)]
+        ebpf_log: bool,
         /// Arguments of `bagpipe`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -69,19 +73,19 @@ fn run(task: Task) -> Result<(), TaskError> {
         Task::Setup => setup::ensure(&[Purpose::Build, Purpose::Demo, Purpose::Test, Purpose::Check]),
         Task::BuildEbpf => {
             setup::ensure(&[Purpose::Build])?;
-            ebpf::build()
+            ebpf::build(Telling::Counters)
         }
         Task::Build => {
             setup::ensure(&[Purpose::Build])?;
             build::release()
         }
-        Task::Run { arguments } => {
+        Task::Run { ebpf_log, arguments } => {
             setup::ensure(&[Purpose::Build])?;
-            build::run_bagpipe(&arguments)
+            build::run_bagpipe(&arguments, if ebpf_log { Telling::Log } else { Telling::Counters })
         }
         Task::Demo { arguments } => {
             setup::ensure(&[Purpose::Build, Purpose::Demo])?;
-            build::run_bagpipe(&[vec!["demo".to_owned()], arguments].concat())
+            build::run_bagpipe(&[vec!["demo".to_owned()], arguments].concat(), Telling::Counters)
         }
         Task::Test { filter } => test(filter.as_deref()),
         Task::Bench => {

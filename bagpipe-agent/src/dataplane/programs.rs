@@ -4,6 +4,7 @@
 //! by one, each at once: no packet meets an interface without its program.
 
 mod error;
+mod log;
 mod port;
 
 use std::os::fd::AsFd;
@@ -100,6 +101,7 @@ impl Programs {
                 .map_err(LoadError::program(name))?;
         }
         xdp(&mut object).and_then(Xdp::load).map_err(LoadError::program(UNDERLAY_XDP))?;
+        log::follow(&mut object).map_err(LoadError::Log)?;
         let ports = PortFilters::open(instance).map_err(LoadError::Netlink)?;
         let mut programs = Self { object, links, ports };
         programs.set(settings)?;

@@ -69,6 +69,9 @@ pub enum LoadError {
     /// There is no netlink.
     #[error("can't open a netlink socket: {0}")]
     Netlink(io::Error),
+    /// What the programs log can't be read.
+    #[error("can't read what the eBPF programs log: {0}; build them without logging: cargo xtask build-ebpf")]
+    Log(io::Error),
     /// The object can't be read.
     #[error("can't load the eBPF object: {0}")]
     Object(Box<EbpfError>),
