@@ -1,5 +1,7 @@
 //! The programs by themselves: a copy of the object without pins, its maps filled by hand.
 
+use std::fs;
+
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
@@ -36,11 +38,26 @@ impl Copy {
     #[must_use]
     pub fn load() -> Self {
         assert!(!OBJECT.is_empty(), "no eBPF object: run 'cargo xtask build-ebpf'");
+        Self::of(OBJECT)
+    }
+
+    /// A copy of the programs that were built for debugging: they log what they drop.
+    ///
+    /// # Panics
+    /// When they were not built, or the kernel refuses them.
+    #[must_use]
+    pub fn load_logging() -> Self {
+        let path =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bpf-log/bpfel-unknown-none/bpf/bagpipe-ebpf");
+        Self::of(&fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}: run 'cargo xtask test'")))
+    }
+
+    fn of(object: &[u8]) -> Self {
         let mut loader = EbpfLoader::new();
         for map in ["FDB", "NEIGHBORS", "FLOODS", "TUNNELS"] {
             loader.map_max_entries(map, 4096);
         }
-        let mut object = loader.load(OBJECT).expect("the object loads");
+        let mut object = loader.load(object).expect("the object loads");
         for (name, program) in object.programs_mut() {
             let result = match program {
                 aya::programs::Program::SchedClassifier(program) => program.load(),

@@ -556,3 +556,9 @@ fn every_remote_endpoint_gets_a_copy_of_either_family() {
     }
     assert_eq!(node.drops(DropReason::Encapsulation).packets, 0);
 }
+
+/// Logging takes stack and steps, of which the kernel gives a program only so many.
+#[test]
+fn programs_built_for_debugging_load() {
+    drop(Copy::load_logging());
+}

@@ -45,6 +45,8 @@ pub(crate) fn run_bagpipe(arguments: &[String], telling: Telling) -> Result<(), 
 
 /// Builds, and runs the tests as root.
 pub(crate) fn test(filter: Option<&str>) -> Result<(), TaskError> {
+    // One test loads these.
+    ebpf::build(Telling::Log)?;
     debug(Telling::Counters)?;
     let mut command = cargo();
     // All failures of a run are worth seeing, not only the first program's.
@@ -64,7 +66,15 @@ fn with_root(command: &mut Command) -> Result<&mut Command, TaskError> {
 /// What the end-to-end tests and the demo run.
 fn debug(telling: Telling) -> Result<(), TaskError> {
     ebpf::build(telling)?;
-    run(cargo().args(["build", "--package", "bagpipe-agent", "--bin", "bagpipe"]))
+    let object = fs::canonicalize(telling.object()).map_err(|error| TaskError::Failed {
+        command: "cargo build --package bagpipe-ebpf".to_owned(),
+        status: error.to_string(),
+    })?;
+    let mut command = cargo();
+    if telling == Telling::Log {
+        command.env("BAGPIPE_EBPF_OBJECT", object);
+    }
+    run(command.args(["build", "--package", "bagpipe-agent", "--bin", "bagpipe"]))
 }
 
 fn host() -> Result<String, TaskError> {

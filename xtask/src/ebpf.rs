@@ -19,7 +19,6 @@ const LINKER: &str = "bpf-linker";
 const LINKER_VERSION: &str = "0.13.0";
 
 const TARGET: &str = "bpfel-unknown-none";
-const TARGET_DIRECTORY: &str = "target/bpf";
 
 /// A compiler for BPF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +51,21 @@ pub(crate) enum Telling {
     Log,
 }
 
+impl Telling {
+    /// Where cargo builds, and so that neither build undoes the other, each has its own place.
+    const fn directory(self) -> &'static str {
+        match self {
+            Self::Counters => "target/bpf",
+            Self::Log => "target/bpf-log",
+        }
+    }
+
+    /// The object that is built.
+    pub(crate) fn object(self) -> PathBuf {
+        [self.directory(), TARGET, "bpf", "bagpipe-ebpf"].iter().collect()
+    }
+}
+
 /// Builds the programs.
 pub(crate) fn build(telling: Telling) -> Result<(), TaskError> {
     let compiler = Compiler::find().ok_or_else(Compiler::missing)?;
@@ -75,7 +89,7 @@ pub(crate) fn build(telling: Telling) -> Result<(), TaskError> {
     let features: &[&str] = if telling == Telling::Log { &["--features", "log"] } else { &[] };
     run(command
         .args(["--package", "bagpipe-ebpf", "--target", TARGET, "--profile", "bpf"])
-        .args(["--target-dir", TARGET_DIRECTORY])
+        .args(["--target-dir", telling.directory()])
         .args(features))
 }
 
