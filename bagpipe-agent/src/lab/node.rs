@@ -29,10 +29,9 @@ pub struct Output {
 /// Per-interface settings of a new namespace. Only what a test or demo sends is to be seen on the wire: no
 /// automatic link-local addresses, hence no router solicitations or multicast reports. And a reverse path
 /// filter must not decide a test.
-const SETTINGS: [&str; 6] = [
+const SETTINGS: [&str; 5] = [
     "net.ipv6.conf.default.addr_gen_mode=1",
     "net.ipv6.conf.default.accept_ra=0",
-    "net.ipv6.conf.default.accept_dad=0",
     "net.ipv6.conf.default.router_solicitations=0",
     "net.ipv4.conf.default.rp_filter=0",
     "net.ipv4.conf.all.rp_filter=0",
@@ -111,12 +110,13 @@ impl Node {
         run(Command::new("ip").args(["-n", &self.namespace]).args(arguments))
     }
 
-    /// Adds an address with its prefix length.
+    /// Adds an address with its prefix length. It can be used at once: an IPv6 address is not probed for duplicates.
     ///
     /// # Errors
     /// As [`Self::run`].
     pub fn address(&self, interface: &str, prefix: &str) -> Result<(), LabError> {
-        self.ip(&["address", "add", prefix, "dev", interface]).map(drop)
+        let unprobed: &[&str] = if prefix.contains(':') { &["nodad"] } else { &[] };
+        self.ip(&[&["address", "add", prefix, "dev", interface], unprobed].concat()).map(drop)
     }
 
     /// Sets an interface up.
