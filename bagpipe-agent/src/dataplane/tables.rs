@@ -288,10 +288,11 @@ impl Tables {
 
     fn neighbor(&self, key: &NeighborKey) -> Option<abi::Neighbor> {
         let neighbor = self.fib.neighbors.get(&(key.vpn, ip_of(&key.address)))?;
+        let router = if neighbor.router { neighbor_flags::ROUTER } else { 0 };
+        let port = neighbor.port.and_then(|port| u16::try_from(port).ok());
         Some(abi::Neighbor {
             mac: neighbor.mac.0,
-            flags: if neighbor.router { neighbor_flags::ROUTER } else { 0 }
-                | neighbor.port.map_or(0, |port| neighbor_flags::LOCAL | port as u16 & neighbor_flags::PORT),
+            flags: router | port.map_or(0, |port| neighbor_flags::LOCAL | port & neighbor_flags::PORT),
         })
     }
 
