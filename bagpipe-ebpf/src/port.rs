@@ -77,12 +77,14 @@ fn check_ipv6(skb: Skb, sender: &Sender) -> Result<bool, DropReason> {
 #[inline(always)]
 fn forward(skb: Skb, sender: &Sender, target: Target) -> Result<Action, DropReason> {
     if target.kind == TargetKind::Vxlan as u8 {
-        let limit = encap::limit(maps::encap(target.id).ok_or(DropReason::NoNextHop)?);
-        if too_big::largest_frame(skb) > limit {
+        let encap = maps::encap(target.id).ok_or(DropReason::NoNextHop)?;
+        let (largest, limit) = (too_big::largest_frame(skb), encap::limit(encap));
+        if largest > limit {
             return Ok(too_big::answer_too_big(skb.as_raw(), sender, limit));
         }
         let [a, b, c] = target.vni;
-        return Ok(encap::send_remote(skb.as_raw(), sender, target.id, u32::from_be_bytes([0, a, b, c])));
+        let vni = u32::from_be_bytes([0, a, b, c]);
+        return Ok(encap::send_remote(skb.as_raw(), sender, encap, vni, largest));
     }
     if switch::is_port(target) {
         if target.id == sender.port {

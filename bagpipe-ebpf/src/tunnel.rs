@@ -11,6 +11,9 @@ use bagpipe_packet::outer::{OVER_IPV4, OVER_IPV6};
 use crate::bytes::Bytes;
 use crate::maps::{LOCALS, TUNNELS, VNIS, vxlan_port};
 
+/// Bytes that must be readable for an untagged IPv4 packet over IPv4, and for the outer headers of any packet. What
+/// more is read for others may have to be copied first, from where the kernel keeps the payload of a segment.
+pub(crate) const READ_MOSTLY: usize = OVER_IPV4 + ETHERNET + size_of::<Ipv4>();
 /// Bytes that must be readable for all that is read here.
 pub(crate) const READ: usize = OVER_IPV6 + ETHERNET + 2 * size_of::<Tag>() + size_of::<Ipv6>();
 
@@ -23,6 +26,17 @@ pub(crate) struct Arrival {
     pub(crate) outer: usize,
     /// DSCP and ECN of the outer header.
     pub(crate) traffic_class: u8,
+}
+
+impl Arrival {
+    /// Whether nothing more is read than [`READ_MOSTLY`].
+    #[inline(always)]
+    pub(crate) fn is_read(&self, packet: Bytes) -> bool {
+        self.outer == OVER_IPV4
+            && packet
+                .at::<Ethernet>(OVER_IPV4)
+                .is_some_and(|inner| u16::from_be_bytes(inner.ethertype) == ethertype::IPV4)
+    }
 }
 
 /// Reads the outer headers. `None`: the packet is none of ours.
