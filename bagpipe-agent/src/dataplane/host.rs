@@ -114,6 +114,8 @@ pub(crate) struct Host {
     pub programs: Box<dyn Hooks>,
     /// Netlink.
     pub netlink: Requests,
+    /// Interfaces that the port program was put on, or taken off, since this was last emptied.
+    pub changed: Vec<u32>,
 }
 
 impl Kernel for Host {
@@ -134,10 +136,12 @@ impl Kernel for Host {
     }
 
     fn attach_port(&mut self, ifindex: u32) -> io::Result<()> {
+        self.changed.push(ifindex);
         self.programs.attach_port(ifindex)
     }
 
     fn detach_port(&mut self, ifindex: u32) -> io::Result<()> {
+        self.changed.push(ifindex);
         self.programs.detach_port(ifindex)
     }
 }
