@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bagpipe_bgp::speaker::{PeerConfig, SpeakerConfig};
 use bagpipe_bgp::types::{Family, RouterId};
@@ -186,7 +186,9 @@ fn is_client(config: &Config, address: IpAddr) -> bool {
 }
 
 fn sockets(config: &Config, local_address: IpAddr) -> Result<Sockets, RunError> {
-    let mut sockets = Sockets::new(local_address);
+    // A hold time of zero lets a session live however long nothing is heard (RFC 4271 §4.2).
+    let hold_time = Duration::from_secs(config.bgp.hold_time.into());
+    let mut sockets = Sockets::new(local_address, Some(hold_time).filter(|time| !time.is_zero()));
     for address in config.bgp_listen(local_address) {
         let bound = sockets.listen(address)?;
         tracing::info!("BGP sessions are accepted on {bound}");
