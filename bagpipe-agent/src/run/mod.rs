@@ -5,6 +5,7 @@
 //! an attach is answered after both and when it is stored, so that it outlives whatever ends the agent.
 
 mod calls;
+mod capabilities;
 mod claim;
 mod error;
 mod metrics;

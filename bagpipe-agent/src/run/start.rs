@@ -9,7 +9,7 @@ use bagpipe_bgp::speaker::{PeerConfig, SpeakerConfig};
 use bagpipe_bgp::types::{Family, RouterId};
 use tokio::sync::mpsc;
 
-use super::{Agent, Claim, Health, RunError, Saving};
+use super::{Agent, Claim, Health, RunError, Saving, capabilities};
 use crate::api::{Limits, Listener, Request, Role, Service};
 use crate::config::{AddressError, Config, Driver, LocalAddress};
 use crate::dataplane::{self, Dataplane};
@@ -99,6 +99,7 @@ fn dataplane(config: &Config, identity: Identity, known: &BTreeSet<VpnId>) -> Re
     if config.dataplane.driver == Driver::None {
         return Ok(Dataplane::none());
     }
+    capabilities::check()?;
     let dataplane = dataplane::Config {
         instance: config.instance.clone(),
         underlay: config.dataplane.underlay.iter().cloned().collect(),
