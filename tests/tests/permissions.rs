@@ -8,7 +8,7 @@ use bagpipe_tests::bagpipe;
 #[test]
 fn a_missing_capability_is_named() -> Result<(), LabError> {
     let lab = Lab::new()?;
-    let node = lab.node("node")?;
+    let node = lab.node("a")?;
     // CAP_SYS_ADMIN stands for the other two, so it goes with each of them.
     for (dropped, named) in [
         ("-net_admin", "CAP_NET_ADMIN"),
@@ -26,7 +26,7 @@ fn a_missing_capability_is_named() -> Result<(), LabError> {
 #[test]
 fn a_missing_bpf_file_system_is_named() -> Result<(), LabError> {
     let lab = Lab::new()?;
-    let node = lab.node("node")?;
+    let node = lab.node("a")?;
     // It may be mounted more than once; the other mount namespaces keep theirs.
     let script = "while umount /sys/fs/bpf 2> /dev/null; do :; done; exec \"$@\"";
     let error = refused(&lab, &node, &["unshare", "--mount", "sh", "-c", script, "sh"])?;
@@ -43,9 +43,10 @@ fn refused(lab: &Lab, node: &Node, by: &[&str]) -> Result<String, LabError> {
     );
     fs::write(&config, text).expect("the file is written");
     let (binary, config) = (bagpipe(), config.to_string_lossy().into_owned());
-    let binary = binary.to_string_lossy();
+    // Short enough to name an agent, and told from those of other labs.
+    let (binary, instance) = (binary.to_string_lossy(), node.namespace());
     // Should it start after all, it is ended, with another exit code.
-    let agent = ["timeout", "10", &binary, "agent", "--instance", node.namespace(), "--config", &config];
+    let agent = ["timeout", "10", &binary, "agent", "--instance", instance, "--config", &config];
     let output = node.output(&[by, &agent].concat())?;
     assert_eq!(output.code, Some(1), "{by:?}: {}", output.stderr);
     Ok(output.stderr)
