@@ -100,8 +100,11 @@ fn established() -> Vec<(&'static str, Vec<u8>, Fate)> {
     ]
 }
 
+/// What is sent, as which bytes, the NOTIFICATION for it, and a word of what `show peers` says.
+type Opening = (&'static str, Vec<u8>, (u8, u8), &'static str);
+
 /// What is sent in place of an OPEN.
-fn unopened() -> Vec<(&'static str, Vec<u8>, (u8, u8), &'static str)> {
+fn unopened() -> Vec<Opening> {
     let mut version = encode(open(HOSTILE));
     version[19] = 3;
     let changed = |change: &dyn Fn(&mut Open)| {

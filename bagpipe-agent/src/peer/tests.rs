@@ -102,3 +102,19 @@ async fn a_taken_port_is_an_error_with_a_remedy() {
     let text = sockets.listen(elsewhere).unwrap_err().to_string();
     assert!(text.contains("give an interface of this node that address"), "{text}");
 }
+
+#[tokio::test]
+async fn connections_do_not_delay_and_do_not_wait_for_ever() {
+    let limit = Duration::from_secs(9);
+    let mut sockets = Sockets::new(LOCAL, Some(limit));
+    let bound = sockets.listen(SocketAddr::new(LOCAL, 0)).unwrap();
+    let _client = TcpStream::connect(bound).await.unwrap();
+    let Event::Accepted(stream, _) = next(&mut sockets).await else { panic!("not accepted") };
+    let stream = stream.into_std().unwrap();
+    let same = stream.try_clone().unwrap();
+    sockets.adopt(ConnId(1), TcpStream::from_std(stream).unwrap());
+    sockets.write(ConnId(1), Bytes::from_static(b"open"));
+    assert!(matches!(next(&mut sockets).await, Event::Written(ConnId(1))));
+    assert!(same.nodelay().unwrap());
+    assert_eq!(socket2::SockRef::from(&same).tcp_user_timeout().unwrap(), Some(limit));
+}
