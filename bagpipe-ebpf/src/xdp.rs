@@ -32,11 +32,16 @@ impl Verdict {
         Self { magic: MAGIC, vpn: vpn.to_ne_bytes(), zero: [0; 2], kind, vni, id: id.to_ne_bytes() }
     }
 
-    /// The instance and the target, if these bytes are a verdict.
+    /// The instance and the target, if these bytes are a verdict. It is one no longer then: the packet may go through
+    /// a port to another node, inside this machine, and that one is not to believe it.
     #[inline(always)]
-    pub(crate) fn read(&self) -> Option<(u16, Target)> {
+    pub(crate) fn take(&mut self) -> Option<(u16, Target)> {
+        if self.magic != MAGIC {
+            return None;
+        }
+        self.magic = [0; 4];
         let target = Target { kind: self.kind, vni: self.vni, id: u32::from_ne_bytes(self.id) };
-        (self.magic == MAGIC).then(|| (u16::from_ne_bytes(self.vpn), target))
+        Some((u16::from_ne_bytes(self.vpn), target))
     }
 }
 
