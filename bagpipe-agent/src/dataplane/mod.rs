@@ -66,7 +66,7 @@ pub fn vxlan_device_of(instance: &str) -> String {
 /// Name of the bridge that an agent instance's ports get their headroom by.
 #[must_use]
 pub fn headroom_bridge_of(instance: &str) -> String {
-    format!("bph-{instance}").chars().take(15).collect()
+    format!("bh-{instance}").chars().take(15).collect()
 }
 
 /// The first address of an interface that reaches beyond its link, if it has one.
