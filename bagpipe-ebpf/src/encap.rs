@@ -9,7 +9,7 @@ use bagpipe_common::{DropReason, Encap, encap_flags};
 use bagpipe_packet::header::{self, ETHERNET, Ethernet, Ipv4, Ipv6, Tag, ethertype};
 use bagpipe_packet::outer::{Inner, OVER_IPV4, OVER_IPV6, OverIpv4, OverIpv6};
 
-use crate::maps::vxlan_port;
+use crate::maps;
 use crate::skb::{Action, Skb, redirect, redirect_neighbor};
 use crate::source::Sender;
 use crate::stage;
@@ -56,7 +56,7 @@ impl Wrapping {
             largest,
             outer: 0,
             length: 0,
-            port: vxlan_port(),
+            port: maps::settings().map_or(0, |settings| settings.vxlan_port),
             tag_count: 0,
             tags: [[0; 4]; 2],
             ethernet: Ethernet { destination: [0; 6], source: [0; 6], ethertype: [0; 2] },

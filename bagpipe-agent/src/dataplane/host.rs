@@ -64,7 +64,13 @@ pub(crate) trait Hooks {
 /// # Errors
 /// When they can't be loaded.
 pub(crate) fn load(config: &Config) -> Result<Box<dyn Hooks>, DataplaneError> {
-    let settings = Settings { vxlan_port: config.vxlan_port, zero: [0; 3] };
+    let mut settings = Settings { vxlan_port: config.vxlan_port, ..Settings::default() };
+    for address in &config.local_addresses {
+        match address {
+            IpAddr::V4(address) => settings.local_ipv4 = address.octets(),
+            IpAddr::V6(address) => settings.local_ipv6 = address.octets(),
+        }
+    }
     Ok(Box::new(Programs::load(&pins_of(&config.instance), &config.instance, settings)?))
 }
 

@@ -200,7 +200,7 @@ fn changes() -> Vec<Change> {
         Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 1 })),
         Change::Mac(1, local, Some(Mac { target: Target::Port(1), any_ip: true })),
         Change::Mac(1, remote, Some(Mac { target: far, any_ip: false })),
-        Change::Neighbor(1, address, Some(Neighbor { mac: remote, router: false })),
+        Change::Neighbor(1, address, Some(Neighbor { mac: remote, router: false, port: None })),
         Change::Flood(1, Target::Port(1), true),
         Change::Flood(1, far, true),
         Change::Endpoint(1, endpoint, true),
@@ -282,7 +282,6 @@ impl Pins {
         std::fs::create_dir_all(&directory).unwrap();
         let pins = Self(instance.to_owned());
         let pin = |name: &str| directory.join(name);
-        HashMap::<_, abi::Address, u32>::create(8, 0).unwrap().pin(pin("LOCALS")).unwrap();
         array::<abi::Encap>(&pin("ENCAPS"));
         array::<u32>(&pin("NEXTHOPS"));
         array::<abi::Port>(&pin("PORTS"));

@@ -147,7 +147,6 @@ fn context(what: &impl std::fmt::Display, error: &io::Error) -> io::Error {
 
 fn key_json(key: &Key) -> Json {
     match key {
-        Key::Local(address) => json!({ "address": ip_of(address) }),
         Key::Encap(slot) => json!({ "slot": slot }),
         Key::Nexthop(number) => json!({ "nexthop": number }),
         Key::Port(port) => json!({ "port": port }),
@@ -179,6 +178,7 @@ fn value_json(key: &Key, value: &Value) -> Json {
         Value::Neighbor(neighbor) => json!({
             "mac": MacAddr(neighbor.mac),
             "router": neighbor.flags & neighbor_flags::ROUTER != 0,
+            "port": (neighbor.flags & neighbor_flags::LOCAL != 0).then_some(neighbor.flags & neighbor_flags::PORT),
         }),
         Value::Target(target) => target_json(target),
         Value::Vpn(vpn) => json!({
