@@ -81,7 +81,7 @@ impl Wrapping {
 
     /// Puts the outer headers for an endpoint before the frame, in place of those for another one.
     #[inline(always)]
-    fn write(&mut self, skb: Skb, encap: &Encap, vni: [u8; 3]) -> Result<(), DropReason> {
+    fn write(&mut self, skb: Skb, encap: &Encap, vni: u32) -> Result<(), DropReason> {
         let outer = length_over(encap);
         if self.largest + outer - ETHERNET as u32 > encap.mtu {
             return Err(DropReason::TooBig);
@@ -201,7 +201,6 @@ pub(crate) extern "C" fn wrap(
 ) -> u32 {
     // SAFETY: the caller passes its own; the verifier wants to see that they are not null.
     let (Some(wrapping), Some(encap)) = (unsafe { (wrapping.as_mut(), encap.as_ref()) }) else { return 1 };
-    let [_, vni @ ..] = vni.to_be_bytes();
     match wrapping.write(Skb::from_raw(skb), encap, vni) {
         Ok(()) => 0,
         Err(reason) => reason as u32 + 1,
@@ -221,7 +220,6 @@ pub(crate) extern "C" fn send_remote(
     stage::run(skb, sender, |skb, _| {
         // SAFETY: the caller passes a value of the map; the verifier wants to see that it is not null.
         let encap = unsafe { encap.as_ref() }.ok_or(DropReason::NoNextHop)?;
-        let [_, vni @ ..] = vni.to_be_bytes();
         Wrapping::new(skb, largest)?.write(skb, encap, vni)?;
         Ok(Some(send(encap)))
     })

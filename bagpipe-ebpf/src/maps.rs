@@ -6,6 +6,7 @@ use bagpipe_common::{
     Address, Counters, Drop, DropReason, Encap, FdbKey, FloodKey, Neighbor, NeighborKey, Port, Settings,
     Target, Tunnel, TunnelKey, Vpn, limits,
 };
+use bagpipe_packet::header;
 
 /// `BPF_F_NO_PREALLOC`: memory for what is there, not for what could be.
 const ON_DEMAND: usize = 1;
@@ -60,8 +61,15 @@ pub(crate) fn fdb(vpn: u16, mac: [u8; 6]) -> Option<Target> {
 /// Which MAC address an IP address of an instance has.
 #[inline(always)]
 pub(crate) fn neighbor(vpn: u16, address: Address) -> Option<Neighbor> {
+    let [a, b, c, d] = header::words(&address);
+    let [first, second] = vpn.to_ne_bytes();
+    // Put together of words: the compiler for BPF writes an address byte by byte, which the kernel then reads by words.
+    // SAFETY: twenty bytes both, and any bytes are a key.
+    let key = unsafe {
+        core::mem::transmute::<[u32; 5], NeighborKey>([a, b, c, d, u32::from_ne_bytes([first, second, 0, 0])])
+    };
     // SAFETY: a value of eight bytes, copied at once.
-    unsafe { NEIGHBORS.get(NeighborKey { address, vpn, zero: 0 }) }.copied()
+    unsafe { NEIGHBORS.get(key) }.copied()
 }
 
 /// The header template of a next hop.

@@ -133,16 +133,12 @@ impl Skb {
         self.store_with(offset, header, size_of::<T>() as u32, 0)
     }
 
-    /// Writes a header (made of bytes) as [`Skb::store`] does, without a call if it can be written directly.
+    /// Writes a header (made of bytes) as [`Skb::store`] does, without a call: where the kernel has just made or moved
+    /// headers, they can be written directly.
     #[inline(always)]
-    pub(crate) fn write<T: Copy + 'static>(self, offset: usize, header: T) -> Result<(), DropReason> {
-        match self.bytes().at_mut(offset) {
-            Some(place) => {
-                *place = header;
-                Ok(())
-            }
-            None => self.store(offset as u32, &header),
-        }
+    pub(crate) fn write<T: 'static>(self, offset: usize, header: T) -> Result<(), DropReason> {
+        *self.bytes().at_mut(offset).ok_or(DropReason::Encapsulation)? = header;
+        Ok(())
     }
 
     /// Writes a header (made of bytes) and updates the checksum of the whole packet that the NIC gave.

@@ -104,7 +104,7 @@ fn ipv4(skb: Skb, ethernet: &Ethernet, mtu: u32) -> Result<(), DropReason> {
         }
     }
     let quote = quote::<QUOTE_IPV4>(skb)?;
-    let mut reply = Ipv4 {
+    let reply = Ipv4 {
         version_length: 0x45,
         traffic_class: 0xc0,
         total_length: (SMALLEST_IPV4 as u16).to_be_bytes(),
@@ -115,8 +115,8 @@ fn ipv4(skb: Skb, ethernet: &Ethernet, mtu: u32) -> Result<(), DropReason> {
         checksum: [0; 2],
         source: ip.destination,
         destination: ip.source,
-    };
-    reply.checksum = (!checksum::fold(checksum::sum(reply.bytes()))).to_be_bytes();
+    }
+    .summed();
     let mut icmp = Icmp { kind: 3, code: 4, checksum: [0; 2], mtu: mtu.to_be_bytes() };
     // SAFETY: the quote has that many bytes.
     let sum = unsafe { sum::<512>(quote, 0) + sum::<{ QUOTE_IPV4 - 512 }>(quote, 512) };

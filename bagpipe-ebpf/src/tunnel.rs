@@ -4,7 +4,7 @@ use bagpipe_common::{Address, DropReason, Settings, TunnelKey, mapped};
 use bagpipe_packet::checksum;
 use bagpipe_packet::ecn;
 use bagpipe_packet::header::{
-    ETHERNET, Ethernet, Ipv4, Ipv6, Tag, Udp, VXLAN_I, Vxlan, ethertype, fragment, is_tag, protocol,
+    ETHERNET, Ethernet, Ipv4, Ipv6, Tag, Udp, Vxlan, ethertype, fragment, is_tag, protocol,
 };
 use bagpipe_packet::outer::{OVER_IPV4, OVER_IPV6};
 
@@ -65,9 +65,7 @@ fn over_ipv4(packet: Bytes, length: u32, settings: &Settings) -> Result<Option<A
     if fragment & fragment::MF != 0 {
         return Err(DropReason::OuterFragment);
     }
-    if checksum::fold(checksum::sum(ip.bytes())) != 0xffff
-        || ETHERNET as u32 + u32::from(u16::from_be_bytes(ip.total_length)) > length
-    {
+    if ip.sum() != 0xffff || ETHERNET as u32 + u32::from(u16::from_be_bytes(ip.total_length)) > length {
         return Err(DropReason::Malformed);
     }
     let traffic_class = ip.traffic_class;
@@ -124,10 +122,7 @@ fn instance(packet: Bytes, udp_at: usize, length: u32, remote: Address) -> Resul
         return Err(DropReason::Malformed);
     }
     let vxlan = packet.at::<Vxlan>(udp_at + size_of::<Udp>()).ok_or(DropReason::Malformed)?;
-    if vxlan.flags & VXLAN_I == 0 {
-        return Err(DropReason::BadVxlanHeader);
-    }
-    let vni = u32::from_be_bytes([0, vxlan.vni[0], vxlan.vni[1], vxlan.vni[2]]);
+    let vni = vxlan.vni().ok_or(DropReason::BadVxlanHeader)?;
     // SAFETY: a value of four bytes, copied at once.
     if let Some(tunnel) = unsafe { TUNNELS.get(TunnelKey { remote, vni }) } {
         return Ok(tunnel.vpn);

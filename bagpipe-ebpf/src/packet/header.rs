@@ -100,12 +100,34 @@ pub mod fragment {
 }
 
 impl Ipv4 {
-    /// The header as bytes.
+    /// The sum of the header's words as they lie in memory, which is as good as in network order (RFC 1071 §2 B): all
+    /// ones if the checksum is right. Field by field, since the compiler for BPF makes a loop over single bytes of a
+    /// sum over bytes.
     #[inline(always)]
     #[must_use]
-    pub const fn bytes(&self) -> &[u8; 20] {
-        // SAFETY: `repr(C)` of byte fields, twenty of them: no padding.
-        unsafe { &*core::ptr::from_ref(self).cast() }
+    pub const fn sum(&self) -> u16 {
+        let [a, b, c, d] = self.source;
+        let [e, f, g, h] = self.destination;
+        let sum = word([self.version_length, self.traffic_class])
+            + word(self.total_length)
+            + word(self.identification)
+            + word(self.fragment)
+            + word([self.ttl, self.protocol])
+            + word(self.checksum)
+            + word([a, b])
+            + word([c, d])
+            + word([e, f])
+            + word([g, h]);
+        // Ten words carry once, and what was carried may carry once more.
+        let sum = (sum >> 16) + (sum & 0xffff);
+        ((sum >> 16) + sum) as u16
+    }
+
+    /// The header with its checksum, which was zero.
+    #[inline(always)]
+    #[must_use]
+    pub const fn summed(self) -> Self {
+        Self { checksum: (!self.sum()).to_ne_bytes(), ..self }
     }
 }
 
@@ -136,6 +158,10 @@ impl Ipv6 {
     }
 }
 
+const fn word(bytes: [u8; 2]) -> u32 {
+    u16::from_ne_bytes(bytes) as u32
+}
+
 /// A UDP header (RFC 768).
 #[repr(C, align(2))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,17 +181,32 @@ pub struct Udp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vxlan {
     /// Flags; all but [`VXLAN_I`] are reserved: zero when sent, ignored when received.
-    pub flags: u8,
-    /// Reserved.
-    pub reserved: [u8; 3],
-    /// VXLAN network identifier.
-    pub vni: [u8; 3],
-    /// Reserved.
-    pub reserved2: u8,
+    pub flags: [u8; 4],
+    /// VXLAN network identifier, and a reserved byte.
+    pub vni: [u8; 4],
 }
 
 /// The I flag: the VNI is valid.
-pub const VXLAN_I: u8 = 0x08;
+pub const VXLAN_I: u32 = 0x0800_0000;
+
+impl Vxlan {
+    /// The header for a VNI.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(vni: u32) -> Self {
+        Self { flags: VXLAN_I.to_be_bytes(), vni: (vni << 8).to_be_bytes() }
+    }
+
+    /// The VNI, if the header says that it is valid.
+    #[inline(always)]
+    #[must_use]
+    pub const fn vni(&self) -> Option<u32> {
+        if u32::from_be_bytes(self.flags) & VXLAN_I == 0 {
+            return None;
+        }
+        Some(u32::from_be_bytes(self.vni) >> 8)
+    }
+}
 
 /// ARP for IPv4 over Ethernet (RFC 826).
 #[repr(C, align(2))]
@@ -292,6 +333,42 @@ pub mod nd {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_header_is_summed_as_its_bytes_are() {
+        // A common example, whose checksum is 0xb861.
+        let header = Ipv4 {
+            version_length: 0x45,
+            traffic_class: 0,
+            total_length: [0, 0x73],
+            identification: [0; 2],
+            fragment: [0x40, 0],
+            ttl: 0x40,
+            protocol: 0x11,
+            checksum: [0; 2],
+            source: [192, 168, 0, 1],
+            destination: [192, 168, 0, 199],
+        };
+        let summed = header.summed();
+        assert_eq!((summed.checksum, summed.sum()), ([0xb8, 0x61], 0xffff));
+        assert_ne!(Ipv4 { ttl: 0x3f, ..summed }.sum(), 0xffff);
+        let most = Ipv4 {
+            source: [0xff; 4],
+            destination: [0xff; 4],
+            fragment: [0xff; 2],
+            identification: [0xff; 2],
+            total_length: [0xff; 2],
+            ..header
+        };
+        assert_eq!(most.summed().sum(), 0xffff, "every carry is kept");
+    }
+
+    #[test]
+    fn a_vni_has_24_bits_and_its_flag() {
+        assert_eq!(Vxlan::new(0x1_0203), Vxlan { flags: [8, 0, 0, 0], vni: [1, 2, 3, 0] });
+        assert_eq!(Vxlan { flags: [0xff; 4], vni: [1, 2, 3, 4] }.vni(), Some(0x1_0203));
+        assert_eq!(Vxlan { flags: [0xf7, 8, 8, 8], vni: [1, 2, 3, 4] }.vni(), None);
+    }
 
     #[test]
     fn link_local_multicast_is_sixteen_addresses() {

@@ -2,8 +2,7 @@
 
 use bagpipe_common::Encap;
 
-use crate::checksum;
-use crate::header::{Ethernet, Ipv4, Ipv6, Udp, VXLAN_I, Vxlan, ethertype, fragment, protocol};
+use crate::header::{Ethernet, Ipv4, Ipv6, Udp, Vxlan, ethertype, fragment, protocol};
 
 /// Ethernet, IPv4, UDP and VXLAN.
 #[repr(C, align(2))]
@@ -48,7 +47,7 @@ pub struct Inner {
     /// Traffic class of its IP packet, zero if it has none.
     pub traffic_class: u8,
     /// VXLAN network identifier to send with.
-    pub vni: [u8; 3],
+    pub vni: u32,
     /// UDP destination port.
     pub port: u16,
 }
@@ -59,7 +58,7 @@ impl OverIpv4 {
     #[inline(always)]
     #[must_use]
     pub fn new(encap: &Encap, inner: Inner) -> Self {
-        let mut ip = Ipv4 {
+        let ip = Ipv4 {
             version_length: 0x45,
             traffic_class: inner.traffic_class,
             total_length: (inner.length + (OVER_IPV4 - size_of::<Ethernet>()) as u16).to_be_bytes(),
@@ -71,8 +70,12 @@ impl OverIpv4 {
             source: ipv4(&encap.local),
             destination: ipv4(&encap.remote),
         };
-        ip.checksum = (!checksum::fold(checksum::sum(ip.bytes()))).to_be_bytes();
-        Self { ethernet: ethernet(encap, ethertype::IPV4), ip, udp: udp(inner), vxlan: vxlan(inner.vni) }
+        Self {
+            ethernet: ethernet(encap, ethertype::IPV4),
+            ip: ip.summed(),
+            udp: udp(inner),
+            vxlan: Vxlan::new(inner.vni),
+        }
     }
 }
 
@@ -95,7 +98,7 @@ impl OverIpv6 {
                 destination: encap.remote,
             },
             udp,
-            vxlan: vxlan(inner.vni),
+            vxlan: Vxlan::new(inner.vni),
         }
     }
 }
@@ -115,10 +118,6 @@ const fn udp(inner: Inner) -> Udp {
     }
 }
 
-const fn vxlan(vni: [u8; 3]) -> Vxlan {
-    Vxlan { flags: VXLAN_I, reserved: [0; 3], vni, reserved2: 0 }
-}
-
 /// The source port for a flow: in the dynamic range, so that routers spread flows (RFC 7348 §5).
 #[inline(always)]
 #[must_use]
@@ -135,8 +134,7 @@ const fn ipv4(address: &[u8; 16]) -> [u8; 4] {
 mod tests {
     use super::*;
 
-    const INNER: Inner =
-        Inner { length: 98, hash: 0x1234_5678, traffic_class: 0xb9, vni: [0, 1, 2], port: 4789 };
+    const INNER: Inner = Inner { length: 98, hash: 0x1234_5678, traffic_class: 0xb9, vni: 0x102, port: 4789 };
 
     fn encap() -> Encap {
         Encap {
@@ -157,12 +155,12 @@ mod tests {
     #[test]
     fn over_ipv4() {
         let outer = OverIpv4::new(&encap(), INNER);
-        assert_eq!(checksum::fold(checksum::sum(outer.ip.bytes())), 0xffff);
+        assert_eq!(outer.ip.sum(), 0xffff);
         assert_eq!(u16::from_be_bytes(outer.ip.total_length), 20 + 8 + 8 + 98);
         assert_eq!(u16::from_be_bytes(outer.udp.length), 8 + 8 + 98);
         assert_eq!(outer.ip.traffic_class, 0xb9);
         assert_eq!((outer.ip.source, outer.ip.destination), ([10, 0, 0, 1], [10, 0, 0, 2]));
-        assert_eq!(outer.vxlan, Vxlan { flags: 8, reserved: [0; 3], vni: [0, 1, 2], reserved2: 0 });
+        assert_eq!(outer.vxlan, Vxlan { flags: [8, 0, 0, 0], vni: [0, 1, 2, 0] });
     }
 
     #[test]
