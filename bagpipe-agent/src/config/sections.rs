@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use bagpipe_bgp::speaker::SpeakerConfig;
 use bagpipe_bgp::types::{Asn, Family, RouterId};
 
 use super::table::{Item, Section};
@@ -13,7 +14,8 @@ use super::{
 
 pub(super) const BGP_PORT: u16 = 179;
 const ANY_PORT: std::ops::RangeInclusive<u32> = 1..=65535;
-const FAMILIES: [Family; 2] = [Family::EVPN, Family::ROUTE_TARGET];
+const FAMILIES: [Family; 4] = SpeakerConfig::FAMILIES;
+const FAMILY_NAMES: &str = "\"evpn\", \"vpnv4\", \"vpnv6\" or \"rtc\"";
 
 /// Reads the whole document; `None` or a reported problem if something essential is missing.
 pub(super) fn read(mut root: Section<'_, '_>, instance: &str) -> Option<Config> {
@@ -132,14 +134,17 @@ fn peer(mut section: Section<'_, '_>, own: Option<Asn>) -> Option<Peer> {
 
 fn families(item: &Item<'_, '_>) -> Vec<Family> {
     let mut families = Vec::new();
+    if item.is_empty_list() {
+        item.refuse::<()>("no family at all", format!("use some of {FAMILY_NAMES}, or remove the key"));
+    }
     for member in item.list() {
-        match member.parse::<Family>("\"evpn\" or \"rtc\"") {
+        match member.parse::<Family>(FAMILY_NAMES) {
             Some(family) if families.contains(&family) => {
                 member.refuse::<()>(format!("{family} is there twice"), "keep one");
             }
             Some(family) if FAMILIES.contains(&family) => families.push(family),
             Some(family) => {
-                member.refuse::<()>(format!("{family} is not spoken"), "use \"evpn\" or \"rtc\"");
+                member.refuse::<()>(format!("{family} is not spoken"), format!("use {FAMILY_NAMES}"));
             }
             None => {}
         }

@@ -51,7 +51,7 @@ fn every_key_is_read() {
     assert_eq!(config.bgp.hold_time, 30);
     let [first, second] = config.bgp.peers.as_slice() else { panic!("{:?}", config.bgp.peers) };
     assert_eq!((first.port, first.as_number, first.passive), (179, 64512, false));
-    assert_eq!(first.families, [Family::EVPN, Family::ROUTE_TARGET]);
+    assert_eq!(first.families, [Family::EVPN, Family::VPNV4, Family::VPNV6, Family::ROUTE_TARGET]);
     assert_eq!((second.port, second.as_number, second.passive), (1790, 4_200_000_000, true));
     assert_eq!(second.families, [Family::EVPN]);
     let reflector = config.bgp.reflector.unwrap();
@@ -163,9 +163,14 @@ fn values_that_cannot_be_are_named_with_cause_and_remedy() {
             "bgp.peers[0].password: this version cannot",
         ),
         (
-            "[[bgp.peers]]\naddress = \"10.0.0.2\"\nfamilies = [\"vpnv4\"]",
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\nfamilies = [\"ipv4-unicast\"]",
             none,
-            "bgp.peers[0].families[0]: vpnv4 is not spoken",
+            "bgp.peers[0].families[0]: ipv4-unicast is not spoken",
+        ),
+        (
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\nfamilies = []",
+            none,
+            "bgp.peers[0].families: no family at all; use some of \"evpn\"",
         ),
         (
             "[[bgp.peers]]\naddress = \"10.0.0.2\"\n[[bgp.peers]]\naddress = \"10.0.0.2\"",

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bagpipe_bgp::speaker::{PeerConfig, SpeakerConfig};
-use bagpipe_bgp::types::{Family, RouterId};
+use bagpipe_bgp::types::RouterId;
 use tokio::sync::mpsc;
 
 use super::{Agent, Claim, Health, RunError, Saving};
@@ -142,34 +142,29 @@ fn restore(config: EngineConfig, snapshot: Option<&Snapshot>, store: &Store) -> 
 fn speaker(config: &Config, identity: Identity, restarting: bool) -> SpeakerConfig {
     let reflector = config.bgp.reflector.as_ref();
     SpeakerConfig {
-        asn: config.bgp.as_number,
-        router_id: identity.router_id,
         cluster_id: reflector.and_then(|reflector| reflector.cluster_id).unwrap_or(identity.router_id),
         local_addresses: vec![identity.local_address, identity.endpoint],
-        families: vec![Family::EVPN, Family::ROUTE_TARGET],
         hold_time: config.bgp.hold_time,
         restart_time: config.bgp.restart_time,
         restarting,
-        deferral: SpeakerConfig::DEFERRAL,
         dynamic_clients: reflector
             .into_iter()
             .flat_map(|reflector| &reflector.clients)
             .map(|prefix| (prefix.address, prefix.length))
             .collect(),
+        ..SpeakerConfig::new(config.bgp.as_number, identity.router_id)
     }
 }
 
 fn add_peers(engine: &mut Engine, config: &Config) {
     for peer in &config.bgp.peers {
         let peer = PeerConfig {
-            address: peer.address,
             port: peer.port,
-            asn: peer.as_number,
             passive: peer.passive,
             client: is_client(config, peer.address),
             families: peer.families.clone(),
             hold_time: config.bgp.hold_time,
-            connect_retry: PeerConfig::CONNECT_RETRY,
+            ..PeerConfig::new(peer.address, peer.as_number)
         };
         engine.add_peer(peer, Instant::now());
     }

@@ -42,7 +42,10 @@ impl<'a> Exporter<'a> {
         });
         let reflects_own = family == Family::ROUTE_TARGET && peer.facts.client;
         let allowed = reflects_own || self.may_pass(slot, peer, path);
-        (allowed && !kept_here && peer.wants(family, &attributes.targets)).then_some(path)
+        let context = &peer.facts.context;
+        let next_hop = attributes.attributes.next_hop;
+        let usable = next_hop.is_none_or(|next_hop| context.allows_next_hop(family, next_hop.address));
+        (allowed && usable && !kept_here && peer.wants(family, &attributes.targets)).then_some(path)
     }
 
     /// Whether a path may go to a peer (RFC 4271 §9.2, RFC 4456 §6).

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::notification::{Cease, Described, cease, hard_reset};
 use super::*;
-use crate::wire::Capability;
 use crate::wire::update::end_of_rib;
+use crate::wire::{Capability, ExtendedNextHop};
 
 const FAMILIES: [Family; 2] = [Family::EVPN, Family::ROUTE_TARGET];
 
@@ -121,6 +121,7 @@ fn two_opens_and_two_keepalives_establish_a_session() {
             four_octet_as: true,
             route_refresh: true,
             extended_message: true,
+            extended_next_hop: false,
             graceful_restart: Some(GracefulRestart {
                 restarting: false,
                 notification: true,
@@ -155,6 +156,36 @@ fn negotiation_takes_the_common_ground() {
     let without = SessionConfig { restart_time: 0, ..config(1) };
     assert_eq!(without.negotiate(&open).unwrap().graceful_restart, None);
     assert!(!without.open().capabilities.iter().any(|it| matches!(it, Capability::GracefulRestart { .. })));
+}
+
+#[test]
+fn ipv6_next_hops_of_vpnv4_routes_need_the_word_of_both() {
+    let families = |families: &[Family]| SessionConfig { families: families.to_vec(), ..config(1) };
+    let offers = |config: &SessionConfig| {
+        let entries = Capability::ExtendedNextHop(vec![ExtendedNextHop::VPNV4_OVER_IPV6]);
+        config.open().capabilities.contains(&entries)
+    };
+    let both = families(&[Family::VPNV4, Family::EVPN]);
+    assert!(offers(&both) && !offers(&families(&[Family::EVPN, Family::VPNV6])));
+
+    // The entries of several capabilities add up; those of other families do not count.
+    let other = ExtendedNextHop { family: Family::IPV4_UNICAST, next_hop_afi: 2 };
+    let wrong = ExtendedNextHop { next_hop_afi: 1, ..ExtendedNextHop::VPNV4_OVER_IPV6 };
+    for (entries, expected) in [
+        (vec![], false),
+        (vec![vec![other, wrong]], false),
+        (vec![vec![other], vec![ExtendedNextHop::VPNV4_OVER_IPV6]], true),
+    ] {
+        let mut open = families(&[Family::VPNV4]).open();
+        open.router_id = Ipv4Addr::new(192, 0, 2, 2);
+        open.capabilities.retain(|it| !matches!(it, Capability::ExtendedNextHop(_)));
+        open.capabilities.extend(entries.into_iter().map(Capability::ExtendedNextHop));
+        assert_eq!(both.negotiate(&open).unwrap().extended_next_hop, expected, "{open:?}");
+        // Not without the family.
+        open.capabilities.push(Capability::Multiprotocol(Family::EVPN));
+        open.capabilities.retain(|it| *it != Capability::Multiprotocol(Family::VPNV4));
+        assert!(!both.negotiate(&open).unwrap().extended_next_hop);
+    }
 }
 
 #[test]

@@ -32,8 +32,31 @@ pub struct SpeakerConfig {
 }
 
 impl SpeakerConfig {
+    /// The families of VPNs, and of what their route targets ask for.
+    pub const FAMILIES: [Family; 4] = [Family::EVPN, Family::VPNV4, Family::VPNV6, Family::ROUTE_TARGET];
+
+    /// The usual proposal for the hold time, in seconds (RFC 4271 §10).
+    pub const HOLD_TIME: u16 = 90;
+
     /// The usual time for [`Self::deferral`].
     pub const DEFERRAL: Duration = Duration::from_secs(5);
+
+    /// A speaker with usual values: no graceful restart, no clients, no addresses of its own.
+    #[must_use]
+    pub fn new(asn: Asn, router_id: RouterId) -> Self {
+        Self {
+            asn,
+            router_id,
+            cluster_id: router_id,
+            local_addresses: Vec::new(),
+            families: Self::FAMILIES.to_vec(),
+            hold_time: Self::HOLD_TIME,
+            restart_time: 0,
+            restarting: false,
+            deferral: Self::DEFERRAL,
+            dynamic_clients: Vec::new(),
+        }
+    }
 
     /// Whether a connection from this address is taken for a reflector client's.
     pub(super) fn is_dynamic_client(&self, address: IpAddr) -> bool {
@@ -42,14 +65,11 @@ impl SpeakerConfig {
 
     pub(super) fn dynamic_client(&self, address: IpAddr) -> PeerConfig {
         PeerConfig {
-            address,
-            port: 179,
-            asn: self.asn,
             passive: true,
             client: true,
             families: self.families.clone(),
             hold_time: self.hold_time,
-            connect_retry: PeerConfig::CONNECT_RETRY,
+            ..PeerConfig::new(address, self.asn)
         }
     }
 }
@@ -78,6 +98,21 @@ pub struct PeerConfig {
 impl PeerConfig {
     /// The usual time for [`Self::connect_retry`].
     pub const CONNECT_RETRY: Duration = Duration::from_secs(30);
+
+    /// A peer with usual values: connected to on port 179, no client of ours.
+    #[must_use]
+    pub fn new(address: IpAddr, asn: Asn) -> Self {
+        Self {
+            address,
+            port: 179,
+            asn,
+            passive: false,
+            client: false,
+            families: SpeakerConfig::FAMILIES.to_vec(),
+            hold_time: SpeakerConfig::HOLD_TIME,
+            connect_retry: Self::CONNECT_RETRY,
+        }
+    }
 }
 
 fn contains(network: IpAddr, length: u8, address: IpAddr) -> bool {

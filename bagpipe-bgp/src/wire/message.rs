@@ -1,5 +1,7 @@
 //! The message header (RFC 4271 §4.1), and messages of all types.
 
+use std::net::IpAddr;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
@@ -41,11 +43,28 @@ pub struct Context {
     pub internal: bool,
     /// The families that both sides have announced; NLRI of any other are dropped (RFC 4760 §8).
     pub families: Vec<Family>,
+    /// VPN-IPv4 routes may have IPv6 next hops (RFC 8950 §4).
+    pub extended_next_hop: bool,
+}
+
+impl Context {
+    /// Whether routes of a family may have this next hop: that of VPN-IPv4 routes is an IPv4 address unless more
+    /// was agreed on (RFC 8950 §4).
+    #[must_use]
+    pub fn allows_next_hop(&self, family: Family, next_hop: IpAddr) -> bool {
+        family != Family::VPNV4 || next_hop.is_ipv4() || self.extended_next_hop
+    }
 }
 
 impl Default for Context {
     fn default() -> Self {
-        Self { four_octet_as: false, max_length: MAX_LENGTH, internal: true, families: Vec::new() }
+        Self {
+            four_octet_as: false,
+            max_length: MAX_LENGTH,
+            internal: true,
+            families: Vec::new(),
+            extended_next_hop: false,
+        }
     }
 }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bagpipe_bgp::session::SessionConfig;
 use bagpipe_bgp::speaker::{PeerConfig, Refused, RouteSource, SpeakerConfig, SpeakerEvent};
-use bagpipe_bgp::types::Family;
-use bagpipe_bgp::wire::Message;
+use bagpipe_bgp::types::{Family, Label, RouteDistinguisher};
 use bagpipe_bgp::wire::message::Context;
+use bagpipe_bgp::wire::{Attributes, Message, Nlri, VpnRoute};
 
 use crate::network::{
     FAMILIES, Network, address, passive, peer_config, reflector_config, route, speaker_config, target,
@@ -133,6 +133,49 @@ fn a_peer_without_route_targets_gets_everything() {
     network.with(2, |speaker| speaker.import(target()));
     network.announce(1, 1);
     network.run_until("there", SOON, |network| network.has_route(2, &route(1, 1)));
+}
+
+#[test]
+fn peers_with_a_part_of_the_families_get_that_part() {
+    let mut network = Network::new();
+    let all = SpeakerConfig { families: SpeakerConfig::FAMILIES.to_vec(), ..reflector_config(1) };
+    network.start(1, all, &[]);
+    let parts: [&[Family]; 4] = [
+        &SpeakerConfig::FAMILIES,
+        &[Family::VPNV4],
+        &[Family::EVPN],
+        &[Family::VPNV4, Family::VPNV6, Family::ROUTE_TARGET],
+    ];
+    for (node, families) in (2..).zip(parts) {
+        let peer = PeerConfig { families: families.to_vec(), ..peer_config(1) };
+        network.start(node, speaker_config(node), &[peer]);
+        network.with(node, |speaker| speaker.import(target()));
+    }
+    network.announce(2, 1);
+    network.with(2, |speaker| vpn_routes().map(|(nlri, attributes)| speaker.originate(nlri, attributes)));
+    network.run_for(Duration::from_secs(10));
+    for (node, families) in (2..).zip(parts) {
+        let negotiated = network.peer(1, node).unwrap().negotiated.unwrap();
+        assert!(negotiated.families.iter().all(|family| families.contains(family)), "{negotiated:?}");
+        assert_eq!(negotiated.families.len(), families.len());
+        for route in vpn_routes().into_iter().chain([route(2, 1)]).filter(|_| node != 2) {
+            let spoken = families.contains(&route.0.family());
+            assert_eq!(network.has_route(node, &route), spoken, "{} at {node}", route.0);
+        }
+    }
+}
+
+/// A VPN-IPv4 and a VPN-IPv6 route of node 2.
+fn vpn_routes() -> [(Nlri, Attributes); 2] {
+    let (_, attributes) = route(2, 1);
+    ["192.0.2.0/24", "2001:db8::/61"].map(|prefix| {
+        let nlri = Nlri::Vpn(VpnRoute {
+            labels: Label::new(16).unwrap().into(),
+            rd: RouteDistinguisher::from_ipv4(address(2), 1),
+            prefix: prefix.parse().unwrap(),
+        });
+        (nlri, attributes.clone())
+    })
 }
 
 #[test]
