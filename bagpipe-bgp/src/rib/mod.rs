@@ -28,7 +28,7 @@ use bytes::BytesMut;
 use rustc_hash::FxHashMap;
 
 use self::attributes::AttributeTable;
-use self::peer::{Peers, Slot};
+use self::peer::{End, Peers, Slot};
 use self::rt_constraint::Target;
 use self::table::{FamilyId, Position, RouteId, Table};
 use crate::types::{Asn, Family, RouterId};
@@ -267,14 +267,30 @@ impl Rib {
         }
     }
 
-    /// Send all routes of a family to a peer again (RFC 2918 §4).
-    pub fn refresh(&mut self, id: PeerId, family: Family) {
+    /// Send all routes of a family to a peer again (RFC 2918 §4). `marked`: say where they begin and end
+    /// (RFC 7313 §4), but for the first time, which End-of-RIB ends.
+    pub fn refresh(&mut self, id: PeerId, family: Family, marked: bool) {
         let (Some(slot), Some(family)) = (self.peers.slot(id), self.table.family_id(family)) else { return };
         let Some(peer) = self.peers.get_mut(slot) else { return };
         for reader in peer.readers.iter_mut().filter(|reader| reader.family == family) {
             reader.position = Position::default();
+            if marked && reader.end != Some(End::OfRib) {
+                reader.begins_refresh = true;
+                reader.end = Some(End::OfRefresh);
+            }
         }
         self.peers.wake(slot);
+    }
+
+    /// A peer is about to announce all its routes of a family again: those that it does not are to be swept
+    /// (RFC 7313 §4).
+    pub fn mark_stale(&mut self, id: PeerId, family: Family) {
+        let (Some(slot), Some(family)) = (self.peers.slot(id), self.table.family_id(family)) else { return };
+        for route_id in self.table.ids() {
+            if let Some(route) = self.table.get_mut(route_id).filter(|route| route.family == family) {
+                route.mark_stale(slot);
+            }
+        }
     }
 
     /// Whether End-of-RIB markers are held back: after a restart, until the routes of the peers are known

@@ -46,6 +46,8 @@ pub struct Negotiated {
     pub four_octet_as: bool,
     /// The peer answers route refresh (RFC 2918).
     pub route_refresh: bool,
+    /// The peer marks where a refresh begins and ends, and so do we (RFC 7313).
+    pub enhanced_route_refresh: bool,
     /// Messages to the peer may be longer than 4096 octets (RFC 8654).
     pub extended_message: bool,
     /// VPN-IPv4 routes may have IPv6 next hops (RFC 8950).
@@ -73,6 +75,7 @@ impl SessionConfig {
     pub fn open(&self) -> Open {
         let mut capabilities: Vec<_> = self.families.iter().copied().map(Capability::Multiprotocol).collect();
         capabilities.push(Capability::RouteRefresh);
+        capabilities.push(Capability::EnhancedRouteRefresh);
         capabilities.push(Capability::ExtendedMessage);
         if self.families.contains(&Family::VPNV4) {
             capabilities.push(Capability::ExtendedNextHop(vec![ExtendedNextHop::VPNV4_OVER_IPV6]));
@@ -117,6 +120,7 @@ impl SessionConfig {
             hold_time: self.hold_time.min(open.hold_time),
             four_octet_as: open.capabilities.iter().any(|it| matches!(it, Capability::FourOctetAs(_))),
             route_refresh: has(&Capability::RouteRefresh),
+            enhanced_route_refresh: has(&Capability::EnhancedRouteRefresh),
             extended_message: has(&Capability::ExtendedMessage),
             extended_next_hop: families.contains(&Family::VPNV4) && takes_ipv6_next_hops(open),
             families,

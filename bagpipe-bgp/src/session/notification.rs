@@ -27,25 +27,41 @@ pub enum Cease {
     AdministrativeShutdown = 2,
     /// No longer configured.
     PeerDeconfigured = 3,
+    /// Ended by an administrator, to begin again.
+    AdministrativeReset = 4,
     /// The other of two connections is kept.
     ConnectionCollision = 7,
     /// Drop the routes in spite of graceful restart (RFC 8538 §3.1).
     HardReset = 9,
 }
 
-/// A Cease.
+/// A Cease. `words` are for the peer's operator, where there is a place for them (RFC 9003 §2).
 #[must_use]
-pub fn cease(subcode: Cease) -> Notification {
-    Notification { code: code::CEASE, subcode: subcode as u8, data: Bytes::new() }
+pub fn cease(subcode: Cease, words: &str) -> Notification {
+    Notification { code: code::CEASE, subcode: subcode as u8, data: communication(subcode, words) }
 }
 
 /// A Cease that ends graceful restart as well: the reason is wrapped in its data (RFC 8538 §3.1).
 #[must_use]
-pub fn hard_reset(subcode: Cease) -> Notification {
-    let mut data = BytesMut::with_capacity(2);
+pub fn hard_reset(subcode: Cease, words: &str) -> Notification {
+    let mut data = BytesMut::new();
     data.put_u8(code::CEASE);
     data.put_u8(subcode as u8);
+    data.put_slice(&communication(subcode, words));
     Notification { code: code::CEASE, subcode: Cease::HardReset as u8, data: data.freeze() }
+}
+
+/// The Shutdown Communication field: a length and as much UTF-8 as it can describe (RFC 9003 §2).
+fn communication(subcode: Cease, words: &str) -> Bytes {
+    let place = matches!(subcode, Cease::AdministrativeShutdown | Cease::AdministrativeReset);
+    if !place || words.is_empty() {
+        return Bytes::new();
+    }
+    let words = words.get(..words.floor_char_boundary(u8::MAX.into())).unwrap_or_default();
+    let mut data = BytesMut::with_capacity(1 + words.len());
+    data.put_u8(u8::try_from(words.len()).unwrap_or(u8::MAX));
+    data.put_slice(words.as_bytes());
+    data.freeze()
 }
 
 /// Whether graceful restart does not apply to what this NOTIFICATION ends (RFC 8538 §3.1).
@@ -86,17 +102,27 @@ impl fmt::Display for Described<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Notification { code, subcode, data } = self.0;
         write!(f, "NOTIFICATION {code}/{subcode} ({}", name(*code, *subcode))?;
-        match (code, subcode, data.split_first()) {
-            (6, 2 | 4, Some((length, rest))) => {
-                let text = rest.get(..usize::from(*length)).unwrap_or(rest);
-                write!(f, ": \"{}\")", String::from_utf8_lossy(text).escape_debug())
+        match (code, subcode, &data[..]) {
+            (6, 9, [code, rest @ ..]) => {
+                let (subcode, data) = rest.split_first().unwrap_or((&0, &[]));
+                write!(f, ": {code}/{subcode} {}", name(*code, *subcode))?;
+                write_words(f, *code, *subcode, data)?;
             }
-            (6, 9, Some((inner, rest))) => {
-                let subcode = rest.first().copied().unwrap_or_default();
-                write!(f, ": {inner}/{subcode} {})", name(*inner, subcode))
-            }
-            _ => f.write_str(")"),
+            (_, _, data) => write_words(f, *code, *subcode, data)?,
         }
+        f.write_str(")")
+    }
+}
+
+/// The peer's own words, with nothing in them that a terminal or a log would take for more than text.
+fn write_words(f: &mut fmt::Formatter<'_>, code: u8, subcode: u8, data: &[u8]) -> fmt::Result {
+    match (code, subcode, data) {
+        (6, 2 | 4, [length, rest @ ..]) if *length > 0 => {
+            // RFC 9003 §4: a length that is wrong is no reason to lose the words.
+            let text = rest.get(..usize::from(*length)).unwrap_or(rest);
+            write!(f, ": \"{}\"", String::from_utf8_lossy(text).escape_debug())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -120,6 +120,7 @@ fn two_opens_and_two_keepalives_establish_a_session() {
             hold_time: 90,
             four_octet_as: true,
             route_refresh: true,
+            enhanced_route_refresh: true,
             extended_message: true,
             extended_next_hop: false,
             graceful_restart: Some(GracefulRestart {
@@ -273,7 +274,7 @@ fn every_message_in_a_wrong_state_is_a_state_machine_error() {
 fn a_notification_ends_the_session_without_an_answer() {
     for state in [State::OpenSent, State::OpenConfirm, State::Established] {
         let mut bench = Bench::in_state(state);
-        let notification = cease(Cease::AdministrativeShutdown);
+        let notification = cease(Cease::AdministrativeShutdown, "");
         bench.receive(&Message::Notification(notification.clone()));
         assert!(bench.sent.is_empty(), "{:?}", bench.sent);
         let [Event::Down(DownReason::Received(received))] = &bench.events[..] else {
@@ -282,7 +283,7 @@ fn a_notification_ends_the_session_without_an_answer() {
         assert_eq!(received, &notification);
         // Nothing that follows has any effect.
         bench.receive(&Message::Keepalive);
-        bench.session.stop(cease(Cease::PeerDeconfigured), String::new());
+        bench.session.stop(cease(Cease::PeerDeconfigured, ""), String::new());
         bench.drain();
         assert!(bench.sent.is_empty() && bench.events.len() == 1);
     }
@@ -335,6 +336,33 @@ fn a_hold_time_of_zero_turns_the_timers_off() {
     assert_eq!(bench.session.poll_timeout(), None);
 }
 
+/// Where RFC 4271 §8.2.2 would wait for ever.
+#[test]
+fn a_hold_time_of_zero_does_not_keep_a_peer_that_never_confirms() {
+    let mut bench = Bench::new(SessionConfig { hold_time: 0, ..config(1) });
+    bench.receive(&Message::Open(config(2).open()));
+    bench.advance(OPEN_WAIT - Duration::from_secs(1));
+    assert_eq!(bench.session.state(), State::OpenConfirm);
+    bench.advance(Duration::from_secs(1));
+    assert_eq!(bench.notification(), (4, 0, Bytes::new()));
+}
+
+#[test]
+fn the_smallest_hold_time_has_a_keepalive_every_second() {
+    let mut bench = Bench::new(SessionConfig { hold_time: 3, ..config(1) });
+    bench.receive(&Message::Open(config(2).open()));
+    bench.receive(&Message::Keepalive);
+    bench.sent.clear();
+    for _ in 0..10 {
+        bench.receive(&Message::Keepalive);
+        bench.advance(Duration::from_secs(1));
+        assert_eq!(std::mem::take(&mut bench.sent), [Message::Keepalive]);
+    }
+    bench.advance(Duration::from_secs(1));
+    bench.advance(Duration::from_secs(1));
+    assert_eq!(bench.notification(), (4, 0, Bytes::new()));
+}
+
 #[test]
 fn a_peer_that_takes_nothing_is_given_up() {
     let mut bench = Bench::in_state(State::Established);
@@ -345,20 +373,57 @@ fn a_peer_that_takes_nothing_is_given_up() {
         bench.session.receive(&Message::Keepalive.encode(&Context::default()), bench.now);
         bench.session.timeout(bench.now);
     }
+    // The keepalive after 30 s waits; after 60 s it is seen to.
     let after = bench.now - started;
-    assert!(after >= SEND_HOLD_MIN && after < SEND_HOLD_MIN + Duration::from_secs(100), "{after:?}");
+    assert_eq!(after, SEND_HOLD_MIN + Duration::from_secs(60));
     bench.drain();
     assert!(matches!(bench.events[..], [Event::Down(DownReason::SendHoldExpired)]));
+}
+
+#[test]
+fn a_peer_that_takes_little_is_not_given_up() {
+    let mut bench = Bench::in_state(State::Established);
+    for second in 0..3_600 {
+        bench.now += Duration::from_secs(1);
+        bench.session.receive(&Message::Keepalive.encode(&Context::default()), bench.now);
+        bench.session.timeout(bench.now);
+        if second % 400 == 399 {
+            bench.session.sent(&end_of_rib(Family::EVPN));
+        }
+    }
+    assert_eq!(bench.session.state(), State::Established);
 }
 
 #[test]
 fn refresh_is_asked_of_the_owner_for_negotiated_families_only() {
     let mut bench = Bench::in_state(State::Established);
     bench.receive(&Message::RouteRefresh(Family::VPNV4, 0));
-    bench.receive(&Message::RouteRefresh(Family::EVPN, 1));
+    bench.receive(&Message::RouteRefresh(Family::VPNV4, 1));
+    // RFC 7313 §5: an unknown subtype.
+    bench.receive(&Message::RouteRefresh(Family::EVPN, 3));
     assert!(bench.events.is_empty());
     bench.receive(&Message::RouteRefresh(Family::EVPN, 0));
-    assert!(matches!(bench.events[..], [Event::Refresh(Family::EVPN)]));
+    bench.receive(&Message::RouteRefresh(Family::EVPN, 1));
+    bench.receive(&Message::RouteRefresh(Family::EVPN, 2));
+    let [Event::Refresh(Family::EVPN), Event::RefreshBegins(Family::EVPN), Event::RefreshEnds(Family::EVPN)] =
+        bench.events[..]
+    else {
+        panic!("{:?}", bench.events)
+    };
+}
+
+#[test]
+fn marks_of_a_refresh_that_were_not_agreed_on_are_ignored() {
+    let mut open = config(2).open();
+    open.capabilities.retain(|it| *it != Capability::EnhancedRouteRefresh);
+    let mut bench = Bench::new(config(1));
+    bench.receive(&Message::Open(open));
+    bench.receive(&Message::Keepalive);
+    bench.events.clear();
+    for subtype in [1, 2] {
+        bench.receive(&Message::RouteRefresh(Family::EVPN, subtype));
+    }
+    assert!(bench.events.is_empty());
 }
 
 #[test]
@@ -397,13 +462,46 @@ fn notifications_are_put_into_words() {
     for (notification, expected) in [
         (shutdown, "NOTIFICATION 6/2 (cease, administrative shutdown: \"bye\\n\")"),
         (
-            hard_reset(Cease::PeerDeconfigured),
+            hard_reset(Cease::PeerDeconfigured, "no place for words"),
             "NOTIFICATION 6/9 (cease, hard reset: 6/3 cease, peer de-configured)",
         ),
+        (
+            hard_reset(Cease::AdministrativeReset, "new cables"),
+            "NOTIFICATION 6/9 (cease, hard reset: 6/4 cease, administrative reset: \"new cables\")",
+        ),
+        // What would write elsewhere on a terminal, or backwards, or is no UTF-8, or has another length.
+        (
+            Notification {
+                code: 6,
+                subcode: 4,
+                data: Bytes::from_static("\x20\u{1b}[2J\u{202e}x".as_bytes()),
+            },
+            "NOTIFICATION 6/4 (cease, administrative reset: \"\\u{1b}[2J\\u{202e}x\")",
+        ),
+        (
+            Notification { code: 6, subcode: 2, data: Bytes::from_static(b"\x03a\xffbcd") },
+            "NOTIFICATION 6/2 (cease, administrative shutdown: \"a\u{fffd}b\")",
+        ),
+        (
+            Notification { code: 6, subcode: 2, data: Bytes::from_static(b"\x00abc") },
+            "NOTIFICATION 6/2 (cease, administrative shutdown)",
+        ),
+        (Notification { code: 6, subcode: 9, data: Bytes::new() }, "NOTIFICATION 6/9 (cease, hard reset)"),
         (Notification { code: 99, subcode: 1, data: Bytes::new() }, "NOTIFICATION 99/1 (unknown error)"),
     ] {
         assert_eq!(Described(&notification).to_string(), expected);
     }
+}
+
+/// RFC 9003 §2: at most 255 octets, and no character cut in two.
+#[test]
+fn words_for_the_peer_fit_their_field() {
+    assert_eq!(&cease(Cease::AdministrativeShutdown, "tschüß").data[..], b"\x08tsch\xc3\xbc\xc3\x9f");
+    assert!(cease(Cease::AdministrativeShutdown, "").data.is_empty());
+    assert!(cease(Cease::ConnectionCollision, "no place for words").data.is_empty());
+    let long = cease(Cease::AdministrativeReset, &"ü".repeat(200));
+    assert_eq!((long.data.len(), long.data[0]), (255, 254));
+    assert!(Described(&long).to_string().ends_with("üü\")"));
 }
 
 /// A stream that brings a session up, passes routes and, if asked to, ends it.

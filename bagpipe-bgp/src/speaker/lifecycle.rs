@@ -34,7 +34,9 @@ impl Speaker {
                 Event::Opened => self.resolve_collisions(conn, peer, now),
                 Event::Established => self.session_up(conn, peer, now),
                 Event::Update(update) => self.update(peer, update),
-                Event::Refresh(family) => self.rib.refresh(peer, family),
+                Event::Refresh(family) => self.refresh(peer, family),
+                Event::RefreshBegins(family) => self.refresh_begins(peer, family, now),
+                Event::RefreshEnds(family) => self.refresh_ends(peer, family),
                 Event::Down(reason) => self.session_ended(conn, &reason, true, now),
             }
         }
@@ -54,7 +56,8 @@ impl Speaker {
         let graceful = session.negotiated().and_then(|negotiated| negotiated.graceful_restart.as_ref());
         let hard =
             cease != Cease::ConnectionCollision && graceful.is_some_and(|graceful| graceful.notification);
-        let notification = if hard { notification::hard_reset(cease) } else { notification::cease(cease) };
+        let notification =
+            if hard { notification::hard_reset(cease, reason) } else { notification::cease(cease, reason) };
         session.stop(notification, reason.to_owned());
         self.drain(conn, now);
     }
@@ -165,7 +168,12 @@ impl Speaker {
         let Some(session) = self.connections.get(&conn).and_then(|it| it.session.as_ref()) else { return };
         let Some(negotiated) = session.negotiated().cloned() else { return };
         self.rib.peer_up(peer, state.rib_peer(&self.config, session, &negotiated));
-        state.up = Some(Up { conn, awaited: negotiated.families.clone(), negotiated: negotiated.clone() });
+        state.up = Some(Up {
+            conn,
+            awaited: negotiated.families.clone(),
+            refreshing: Vec::new(),
+            negotiated: negotiated.clone(),
+        });
         state.since = now;
         state.last_error = None;
         self.events.push_back(SpeakerEvent::PeerUp { peer, negotiated });
@@ -207,6 +215,9 @@ impl Speaker {
         let text = reason.to_string();
         match state.up.take_if(|up| up.conn == conn) {
             Some(up) => {
+                for &family in &up.refreshing {
+                    self.timers.set(Timer::Refresh(peer, family), None);
+                }
                 state.count_failure(Some(state.since), now);
                 state.since = now;
                 state.last_error = Some(text.clone());

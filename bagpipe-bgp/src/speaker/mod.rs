@@ -15,6 +15,7 @@ mod connect;
 mod event;
 mod lifecycle;
 mod peer;
+mod refresh;
 mod restart;
 mod status;
 mod timers;
@@ -120,7 +121,12 @@ impl Speaker {
             if self.config.restart_time > 0 {
                 self.end_connection(conn, &DownReason::Disconnected, true, now);
             } else {
-                self.stop_connection(conn, notification::Cease::AdministrativeShutdown, "shutting down", now);
+                self.stop_connection(
+                    conn,
+                    notification::Cease::AdministrativeShutdown,
+                    "the speaker is stopping",
+                    now,
+                );
             }
         }
         self.timers = Timers::default();
@@ -143,7 +149,7 @@ impl Speaker {
         let established = self.peers.get(&connection.peer)?.up.as_ref().is_some_and(|up| up.conn == conn);
         match established.then(|| self.rib.next_update(connection.peer)).flatten() {
             Some(bytes) => {
-                session.update_sent();
+                session.sent(&bytes);
                 Some(bytes)
             }
             None => {
@@ -181,6 +187,7 @@ impl Speaker {
                 Timer::Connection(conn) => self.connection_due(conn, now),
                 Timer::Retry(peer) => self.connect_now(peer, now),
                 Timer::Stale(peer) => self.drop_stale(peer),
+                Timer::Refresh(peer, family) => self.refresh_ends(peer, family),
                 Timer::Memberships(peer) => self.rib.release_memberships(peer),
                 Timer::Deferral => self.end_deferral(),
                 Timer::Convergence => self.converge(),

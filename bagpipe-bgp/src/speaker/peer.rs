@@ -42,6 +42,8 @@ pub(super) struct Up {
     pub(super) negotiated: Negotiated,
     /// Families of which the peer has not sent the End-of-RIB yet.
     pub(super) awaited: Vec<Family>,
+    /// Families whose routes the peer is sending again (RFC 7313 §4).
+    pub(super) refreshing: Vec<Family>,
 }
 
 /// A connection to a peer.

@@ -32,6 +32,16 @@ pub mod kind {
     pub const ROUTE_REFRESH: u8 = 5;
 }
 
+/// Subtypes of ROUTE-REFRESH (RFC 7313 §3.2).
+pub mod refresh {
+    /// All routes of a family are asked for (RFC 2918 §3).
+    pub const REQUEST: u8 = 0;
+    /// BoRR: all routes of a family follow.
+    pub const BEGIN: u8 = 1;
+    /// EoRR: these were all.
+    pub const END: u8 = 2;
+}
+
 /// What two speakers have agreed on: how UPDATEs are to be read and written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
@@ -137,7 +147,7 @@ pub enum Message {
     Notification(Notification),
     /// Type 4.
     Keepalive,
-    /// Type 5 (RFC 2918, RFC 7313): family, and the subtype in the reserved octet.
+    /// Type 5 (RFC 2918, RFC 7313): family, and one of [`refresh`] in the reserved octet.
     RouteRefresh(Family, u8),
 }
 
@@ -169,12 +179,16 @@ impl Message {
             Self::Update(update) => update.encode(context),
             Self::Notification(notification) => notification.encode(context.max_length),
             Self::Keepalive => message(kind::KEEPALIVE, &[]),
-            Self::RouteRefresh(family, subtype) => {
-                let [high, low] = family.afi.to_be_bytes();
-                message(kind::ROUTE_REFRESH, &[high, low, *subtype, family.safi])
-            }
+            Self::RouteRefresh(family, subtype) => route_refresh(*family, *subtype),
         }
     }
+}
+
+/// A ROUTE-REFRESH message (RFC 2918 §3) of a subtype of [`refresh`].
+#[must_use]
+pub fn route_refresh(family: Family, subtype: u8) -> Bytes {
+    let [high, low] = family.afi.to_be_bytes();
+    message(kind::ROUTE_REFRESH, &[high, low, subtype, family.safi])
 }
 
 /// AFI, subtype, SAFI. Nothing may follow, because outbound route filters (RFC 5291) are never agreed on.

@@ -194,6 +194,61 @@ fn a_refresh_brings_all_routes_again() {
     assert!(network.has_route(2, &route(1, 1)) && network.nodes[&2].lost.is_empty());
 }
 
+/// RFC 7313 §4: what the peer does not send again is gone.
+#[test]
+fn a_marked_refresh_sweeps_what_it_does_not_bring() {
+    let mut network = pair();
+    for number in [1, 2] {
+        network.announce(1, number);
+    }
+    network.run_until("there", SOON, |network| network.has_route(2, &route(1, 2)));
+    network.run_for(SOON);
+    let conn = network.nodes[&2].connection_ids()[0];
+    let refresh = |network: &mut Network, subtype| {
+        let message = Message::RouteRefresh(Family::EVPN, subtype).encode(&Context::default());
+        let now = network.now;
+        network.with(2, |speaker| speaker.received(conn, &message, now));
+    };
+    // An end without a beginning says nothing.
+    refresh(&mut network, 2);
+    assert!(network.has_route(2, &route(1, 1)));
+    refresh(&mut network, 1);
+    assert!(network.has_route(2, &route(1, 1)), "stale routes are used");
+    refresh(&mut network, 2);
+    assert!(!network.has_route(2, &route(1, 1)) && !network.has_route(2, &route(1, 2)));
+
+    // Without an end, time ends it.
+    let (nlri, mut attributes) = route(1, 2);
+    attributes.med = Some(1);
+    network.with(1, |speaker| speaker.originate(nlri, attributes));
+    network.run_until("there again", SOON, |network| network.has_route(2, &route(1, 2)));
+    refresh(&mut network, 1);
+    network.run_for(Duration::from_secs(359));
+    assert!(network.has_route(2, &route(1, 2)));
+    network.run_for(Duration::from_secs(2));
+    assert!(!network.has_route(2, &route(1, 2)));
+    assert!(network.established(1, 2));
+}
+
+/// Both marks come when all routes are asked for, and nothing is lost by them.
+#[test]
+fn a_refresh_is_marked_for_those_who_know_the_marks() {
+    let mut network = pair();
+    network.announce(1, 1);
+    network.run_until("there", SOON, |network| network.has_route(2, &route(1, 1)));
+    network.run_for(SOON);
+    let conn = network.nodes[&1].connection_ids()[0];
+    let refresh = Message::RouteRefresh(Family::EVPN, 0).encode(&Context::default());
+    let now = network.now;
+    network.with(1, |speaker| speaker.received(conn, &refresh, now));
+    network.run_for(SOON);
+    assert_eq!(network.peer(1, 2).unwrap().counters.sent.route_refreshes, 2);
+    assert_eq!(network.peer(2, 1).unwrap().counters.received.route_refreshes, 2);
+    assert!(network.has_route(2, &route(1, 1)) && network.nodes[&2].lost.is_empty());
+    let stale = network.with(2, |speaker| speaker.routes().filter(|route| route.stale).count());
+    assert_eq!(stale, 0);
+}
+
 #[test]
 fn a_slow_peer_gets_the_latest_state_not_the_history() {
     let mut network = pair();
