@@ -274,7 +274,7 @@ fn every_message_in_a_wrong_state_is_a_state_machine_error() {
 fn a_notification_ends_the_session_without_an_answer() {
     for state in [State::OpenSent, State::OpenConfirm, State::Established] {
         let mut bench = Bench::in_state(state);
-        let notification = cease(Cease::AdministrativeShutdown, "");
+        let notification = cease(Cease::AdministrativeShutdown(""));
         bench.receive(&Message::Notification(notification.clone()));
         assert!(bench.sent.is_empty(), "{:?}", bench.sent);
         let [Event::Down(DownReason::Received(received))] = &bench.events[..] else {
@@ -283,7 +283,7 @@ fn a_notification_ends_the_session_without_an_answer() {
         assert_eq!(received, &notification);
         // Nothing that follows has any effect.
         bench.receive(&Message::Keepalive);
-        bench.session.stop(cease(Cease::PeerDeconfigured, ""), String::new());
+        bench.session.stop(cease(Cease::PeerDeconfigured), String::new());
         bench.drain();
         assert!(bench.sent.is_empty() && bench.events.len() == 1);
     }
@@ -462,11 +462,11 @@ fn notifications_are_put_into_words() {
     for (notification, expected) in [
         (shutdown, "NOTIFICATION 6/2 (cease, administrative shutdown: \"bye\\n\")"),
         (
-            hard_reset(Cease::PeerDeconfigured, "no place for words"),
+            hard_reset(Cease::PeerDeconfigured),
             "NOTIFICATION 6/9 (cease, hard reset: 6/3 cease, peer de-configured)",
         ),
         (
-            hard_reset(Cease::AdministrativeReset, "new cables"),
+            hard_reset(Cease::AdministrativeReset("new cables")),
             "NOTIFICATION 6/9 (cease, hard reset: 6/4 cease, administrative reset: \"new cables\")",
         ),
         // What would write elsewhere on a terminal, or backwards, or is no UTF-8, or has another length.
@@ -486,6 +486,10 @@ fn notifications_are_put_into_words() {
             Notification { code: 6, subcode: 2, data: Bytes::from_static(b"\x00abc") },
             "NOTIFICATION 6/2 (cease, administrative shutdown)",
         ),
+        (
+            cease(Cease::MaximumPrefixes(Family::VPNV4, 1_000)),
+            "NOTIFICATION 6/1 (cease, maximum number of prefixes reached of vpnv4: 1000)",
+        ),
         (Notification { code: 6, subcode: 9, data: Bytes::new() }, "NOTIFICATION 6/9 (cease, hard reset)"),
         (Notification { code: 99, subcode: 1, data: Bytes::new() }, "NOTIFICATION 99/1 (unknown error)"),
     ] {
@@ -496,10 +500,9 @@ fn notifications_are_put_into_words() {
 /// RFC 9003 §2: at most 255 octets, and no character cut in two.
 #[test]
 fn words_for_the_peer_fit_their_field() {
-    assert_eq!(&cease(Cease::AdministrativeShutdown, "tschüß").data[..], b"\x08tsch\xc3\xbc\xc3\x9f");
-    assert!(cease(Cease::AdministrativeShutdown, "").data.is_empty());
-    assert!(cease(Cease::ConnectionCollision, "no place for words").data.is_empty());
-    let long = cease(Cease::AdministrativeReset, &"ü".repeat(200));
+    assert_eq!(&cease(Cease::AdministrativeShutdown("tschüß")).data[..], b"\x08tsch\xc3\xbc\xc3\x9f");
+    assert!(cease(Cease::AdministrativeShutdown("")).data.is_empty());
+    let long = cease(Cease::AdministrativeReset(&"ü".repeat(200)));
     assert_eq!((long.data.len(), long.data[0]), (255, 254));
     assert!(Described(&long).to_string().ends_with("üü\")"));
 }

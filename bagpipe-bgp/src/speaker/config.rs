@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use super::MaxPrefixes;
 use crate::types::{Asn, Family, RouterId};
 
 /// A speaker.
@@ -29,6 +30,10 @@ pub struct SpeakerConfig {
     pub deferral: Duration,
     /// Prefixes (address and length) whose addresses are accepted as route reflector clients (RFC 4456).
     pub dynamic_clients: Vec<(IpAddr, u8)>,
+    /// How many such clients there may be at a time.
+    pub max_clients: usize,
+    /// How many routes each of them may announce.
+    pub client_max_prefixes: MaxPrefixes,
 }
 
 impl SpeakerConfig {
@@ -40,6 +45,9 @@ impl SpeakerConfig {
 
     /// The usual time for [`Self::deferral`].
     pub const DEFERRAL: Duration = Duration::from_secs(5);
+
+    /// The usual limit of dynamic clients: more sockets than a process may usually have open.
+    pub const MAX_CLIENTS: usize = 10_000;
 
     /// A speaker with usual values: no graceful restart, no clients, no addresses of its own.
     #[must_use]
@@ -55,6 +63,8 @@ impl SpeakerConfig {
             restarting: false,
             deferral: Self::DEFERRAL,
             dynamic_clients: Vec::new(),
+            max_clients: Self::MAX_CLIENTS,
+            client_max_prefixes: MaxPrefixes::default(),
         }
     }
 
@@ -69,6 +79,7 @@ impl SpeakerConfig {
             client: true,
             families: self.families.clone(),
             hold_time: self.hold_time,
+            max_prefixes: self.client_max_prefixes.clone(),
             ..PeerConfig::new(address, self.asn)
         }
     }
@@ -93,6 +104,8 @@ pub struct PeerConfig {
     pub hold_time: u16,
     /// The longest time between two attempts to connect; the first ones come sooner.
     pub connect_retry: Duration,
+    /// How many routes it may announce.
+    pub max_prefixes: MaxPrefixes,
 }
 
 impl PeerConfig {
@@ -111,6 +124,7 @@ impl PeerConfig {
             families: SpeakerConfig::FAMILIES.to_vec(),
             hold_time: SpeakerConfig::HOLD_TIME,
             connect_retry: Self::CONNECT_RETRY,
+            max_prefixes: MaxPrefixes::default(),
         }
     }
 }

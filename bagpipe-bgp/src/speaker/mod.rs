@@ -15,6 +15,7 @@ mod connect;
 mod event;
 mod lifecycle;
 mod peer;
+mod prefix_limit;
 mod refresh;
 mod restart;
 mod status;
@@ -33,9 +34,10 @@ pub use self::status::{PeerState, PeerStatus, RouteSource, RouteStatus};
 pub use crate::rib::{Path, PeerId, RouteChange};
 
 use self::peer::{Connection, Peer};
+pub use self::prefix_limit::MaxPrefixes;
 use self::timers::{Timer, Timers};
 use crate::rib::{Rib, RibConfig};
-use crate::session::{DownReason, notification};
+use crate::session::{DownReason, notification::Cease};
 use crate::types::RouteTarget;
 use crate::wire::{Attributes, Nlri};
 
@@ -105,7 +107,7 @@ impl Speaker {
         // Nothing is to be connected again by what follows.
         state.config.passive = true;
         for conn in state.connections.clone() {
-            self.stop_connection(conn, notification::Cease::PeerDeconfigured, "peer removed", now);
+            self.stop_connection(conn, Cease::PeerDeconfigured, "peer removed", now);
         }
         self.forget_peer(peer);
         self.check_convergence();
@@ -121,12 +123,8 @@ impl Speaker {
             if self.config.restart_time > 0 {
                 self.end_connection(conn, &DownReason::Disconnected, true, now);
             } else {
-                self.stop_connection(
-                    conn,
-                    notification::Cease::AdministrativeShutdown,
-                    "the speaker is stopping",
-                    now,
-                );
+                const REASON: &str = "the speaker is stopping";
+                self.stop_connection(conn, Cease::AdministrativeShutdown(REASON), REASON, now);
             }
         }
         self.timers = Timers::default();
@@ -186,6 +184,7 @@ impl Speaker {
             match timer {
                 Timer::Connection(conn) => self.connection_due(conn, now),
                 Timer::Retry(peer) => self.connect_now(peer, now),
+                Timer::Held(peer) => self.release(peer, now),
                 Timer::Stale(peer) => self.drop_stale(peer),
                 Timer::Refresh(peer, family) => self.refresh_ends(peer, family),
                 Timer::Memberships(peer) => self.rib.release_memberships(peer),

@@ -25,6 +25,8 @@ pub(super) struct Peer {
     pub(super) since: Instant,
     /// Attempts that have failed since the last stable session.
     pub(super) failures: u32,
+    /// It has announced too many routes, and is kept away.
+    pub(super) held: bool,
     /// Families whose routes are kept from an earlier session (RFC 4724 §4.2).
     pub(super) stale: Vec<Family>,
     /// The peer has once sent all its routes, in a session of ours.
@@ -44,6 +46,8 @@ pub(super) struct Up {
     pub(super) awaited: Vec<Family>,
     /// Families whose routes the peer is sending again (RFC 7313 §4).
     pub(super) refreshing: Vec<Family>,
+    /// Families of which the peer has nearly announced as many routes as it may.
+    pub(super) warned: Vec<Family>,
 }
 
 /// A connection to a peer.
@@ -67,6 +71,7 @@ impl Peer {
             up: None,
             since: now,
             failures: 0,
+            held: false,
             stale: Vec::new(),
             complete: false,
             last_error: None,
@@ -111,7 +116,7 @@ impl Peer {
 
     /// Whether the owner is to connect to it.
     pub(super) fn active(&self) -> bool {
-        !self.config.passive && !self.dynamic
+        !self.config.passive && !self.dynamic && !self.held
     }
 
     /// The longest wait before the next attempt. While its routes are kept the peer is wanted back well before it

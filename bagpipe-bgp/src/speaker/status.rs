@@ -46,6 +46,8 @@ pub struct PeerStatus {
     pub dynamic: bool,
     /// The state.
     pub state: PeerState,
+    /// It has announced too many routes, and is kept away.
+    pub held: bool,
     /// Since when it is or is not established.
     #[serde(skip)]
     pub since: Instant,
@@ -128,6 +130,7 @@ impl Speaker {
             client: state.config.client,
             dynamic: state.dynamic,
             state: self.state_of(state),
+            held: state.held,
             since: state.since,
             router_id: negotiated.as_ref().map(|negotiated| negotiated.router_id),
             negotiated,

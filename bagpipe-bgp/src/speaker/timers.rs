@@ -16,6 +16,8 @@ pub(super) enum Timer {
     Connection(ConnId),
     /// The next attempt to connect.
     Retry(PeerId),
+    /// The end of the time for which a peer is kept away that has announced too many routes.
+    Held(PeerId),
     /// The end of a peer's stale routes (RFC 4724 §4.2).
     Stale(PeerId),
     /// The end of the wait for routes that a peer is sending again (RFC 7313 §4).

@@ -6,6 +6,7 @@
 mod collision;
 mod establishment;
 mod histories;
+mod limits;
 mod network;
 mod restart;
 mod routes;
