@@ -6,9 +6,11 @@
 
 mod connection;
 mod listener;
+mod protection;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bagpipe_bgp::speaker::ConnId;
@@ -19,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 pub use listener::ListenError;
+pub use protection::{Proof, Protection};
 
 /// Events in the queue before readers wait.
 const QUEUE: usize = 64;
@@ -50,6 +53,7 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Sockets {
     local_address: IpAddr,
+    protection: Arc<Protection>,
     connections: FxHashMap<u64, Connection>,
     listeners: Vec<AbortHandle>,
     events: mpsc::Sender<Event>,
@@ -67,16 +71,23 @@ struct Connection {
 }
 
 impl Sockets {
-    /// No sockets yet. Connections are made from the local address.
+    /// No sockets yet. Connections are made from the local address, and have to prove what `protection` says.
     #[must_use]
-    pub fn new(local_address: IpAddr) -> Self {
+    pub fn new(local_address: IpAddr, protection: Protection) -> Self {
         let (events, inbox) = mpsc::channel(QUEUE);
-        Self { local_address, connections: FxHashMap::default(), listeners: Vec::new(), events, inbox }
+        Self {
+            local_address,
+            protection: Arc::new(protection),
+            connections: FxHashMap::default(),
+            listeners: Vec::new(),
+            events,
+            inbox,
+        }
     }
 
     /// Accepts connections on an address; gives the address with the port that it got.
     pub fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, ListenError> {
-        let (bound, task) = listener::listen(address, self.events.clone())?;
+        let (bound, task) = listener::listen(address, Arc::clone(&self.protection), self.events.clone())?;
         self.listeners.push(task);
         Ok(bound)
     }
@@ -84,9 +95,10 @@ impl Sockets {
     /// Starts to connect.
     pub fn connect(&mut self, conn: ConnId, remote: SocketAddr) {
         let (local, events) = (self.local_address, self.events.clone());
+        let protection = Arc::clone(&self.protection);
         let (outgoing, batches) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
-            let attempt = tokio::time::timeout(CONNECT_LIMIT, open(local, remote));
+            let attempt = tokio::time::timeout(CONNECT_LIMIT, open(local, remote, &protection));
             match attempt.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                 Ok(stream) => {
                     if events.send(Event::Connected(conn)).await.is_ok() {
@@ -179,7 +191,7 @@ impl Sockets {
     }
 }
 
-async fn open(local: IpAddr, remote: SocketAddr) -> io::Result<TcpStream> {
+async fn open(local: IpAddr, remote: SocketAddr, protection: &Protection) -> io::Result<TcpStream> {
     let socket = match remote {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -188,8 +200,11 @@ async fn open(local: IpAddr, remote: SocketAddr) -> io::Result<TcpStream> {
     if local.is_ipv4() == remote.is_ipv4() {
         socket.bind(SocketAddr::new(local, 0))?;
     }
+    protection.prepare_attempt(&socket, remote.ip())?;
     socket.connect(remote).await
 }
 
+#[cfg(test)]
+mod protection_tests;
 #[cfg(test)]
 mod tests;

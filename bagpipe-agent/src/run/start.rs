@@ -3,19 +3,19 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bagpipe_bgp::speaker::{PeerConfig, SpeakerConfig};
+use bagpipe_bgp::speaker::{Export, Import, MaxPrefixes, PeerConfig, Policy, SpeakerConfig};
 use bagpipe_bgp::types::RouterId;
 use tokio::sync::mpsc;
 
 use super::{Agent, Claim, Health, RunError, Saving};
 use crate::api::{Limits, Listener, Request, Role, Service};
-use crate::config::{AddressError, Config, Driver, LocalAddress};
+use crate::config::{AddressError, Config, Driver, LocalAddress, Peer, Prefix, Terms};
 use crate::dataplane::{self, Dataplane};
 use crate::engine::{Engine, EngineConfig};
 use crate::fib::VpnId;
-use crate::peer::Sockets;
+use crate::peer::{Proof, Protection, Sockets};
 use crate::store::{Loaded, Store};
 use crate::vpn::Snapshot;
 
@@ -152,6 +152,8 @@ fn speaker(config: &Config, identity: Identity, restarting: bool) -> SpeakerConf
             .flat_map(|reflector| &reflector.clients)
             .map(|prefix| (prefix.address, prefix.length))
             .collect(),
+        max_clients: reflector.map_or(0, |reflector| reflector.maximum_clients),
+        client_max_prefixes: reflector.map(|reflector| max_prefixes(&reflector.terms)).unwrap_or_default(),
         ..SpeakerConfig::new(config.bgp.as_number, identity.router_id)
     }
 }
@@ -163,9 +165,17 @@ fn add_peers(engine: &mut Engine, config: &Config) {
             passive: peer.passive,
             client: is_client(config, peer.address),
             families: peer.families.clone(),
-            hold_time: config.bgp.hold_time,
+            hold_time: peer.hold_time.unwrap_or(config.bgp.hold_time),
+            max_prefixes: max_prefixes(&terms(config, peer)),
+            policy: Policy { import: peer.import, export: peer.export, next_hop: peer.next_hop },
             ..PeerConfig::new(peer.address, peer.as_number)
         };
+        if peer.policy.import == Import::None && peer.policy.export == Export::None {
+            tracing::warn!(
+                "peer {} gives no routes and gets none: set import and export in its [[bgp.peers]]",
+                peer.address
+            );
+        }
         engine.add_peer(peer, Instant::now());
     }
 }
@@ -181,12 +191,40 @@ fn is_client(config: &Config, address: IpAddr) -> bool {
 }
 
 fn sockets(config: &Config, local_address: IpAddr) -> Result<Sockets, RunError> {
-    let mut sockets = Sockets::new(local_address);
+    let mut sockets = Sockets::new(local_address, protection(config));
     for address in config.bgp_listen(local_address) {
         let bound = sockets.listen(address)?;
         tracing::info!("BGP sessions are accepted on {bound}");
     }
     Ok(sockets)
+}
+
+/// What connections have to prove. A peer that is a client of this reflector has to prove what clients do, unless it
+/// has terms of its own.
+fn protection(config: &Config) -> Protection {
+    let proof = |terms: &Terms| Proof { password: terms.password.clone(), ttl_security: terms.ttl_security };
+    let reflector = config.bgp.reflector.iter();
+    let clients = reflector
+        .flat_map(|reflector| reflector.clients.iter().map(move |prefix| (*prefix, proof(&reflector.terms))));
+    let peers = config.bgp.peers.iter();
+    let peers = peers.map(|peer| (Prefix::host(peer.address), proof(&terms(config, peer))));
+    Protection::new(clients.chain(peers))
+}
+
+fn terms(config: &Config, peer: &Peer) -> Terms {
+    match &config.bgp.reflector {
+        Some(reflector) if is_client(config, peer.address) => peer.terms.clone().or(&reflector.terms),
+        _ => peer.terms.clone(),
+    }
+}
+
+fn max_prefixes(terms: &Terms) -> MaxPrefixes {
+    let Some(configured) = &terms.maximum_prefixes else { return MaxPrefixes::default() };
+    MaxPrefixes {
+        limits: configured.limits.iter().map(|(family, limit)| (*family, *limit)).collect(),
+        warning: configured.warning,
+        restart: (configured.restart > 0).then(|| Duration::from_secs(configured.restart.into())),
+    }
 }
 
 /// Opens the API. The unix socket comes last: who can connect to it finds an agent that is ready.

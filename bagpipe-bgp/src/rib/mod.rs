@@ -14,6 +14,7 @@ mod export;
 mod importer;
 mod key;
 mod peer;
+mod policy;
 mod rt_constraint;
 mod table;
 #[cfg(test)]
@@ -26,6 +27,8 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use rustc_hash::FxHashMap;
+
+pub use self::policy::{Export, Import, NextHopPolicy, Policy};
 
 use self::attributes::AttributeTable;
 use self::peer::{End, Peers, Slot};
@@ -68,6 +71,8 @@ pub struct RibPeer {
     pub client: bool,
     /// The families negotiated.
     pub families: Vec<Family>,
+    /// What is taken from it, and what it is told.
+    pub policy: Policy,
     /// How messages to it are encoded.
     pub context: Context,
 }
@@ -214,11 +219,18 @@ impl Rib {
         let Some(slot) = self.peers.slot(id) else { return };
         let Some(peer) = self.peers.get(slot).filter(|peer| peer.up) else { return };
         let usable = !self.is_looped(&peer.facts, &update.attributes);
+        // What the peer asks for is no route to anywhere: it is always taken.
+        let memberships = self.table.family_id(Family::ROUTE_TARGET);
+        let all = peer.facts.policy.import == Import::All;
         self.each(slot, &update.withdrawn, |rib, family, encoded| rib.remove(Some(slot), family, encoded));
         if usable && !update.announced.is_empty() {
             let held = self.attributes.intern(&update.attributes);
             self.each(slot, &update.announced, |rib, family, encoded| {
-                rib.put(Some(slot), family, encoded, held);
+                if all || Some(family) == memberships {
+                    rib.put(Some(slot), family, encoded, held);
+                } else {
+                    rib.remove(Some(slot), family, encoded);
+                }
             });
             self.attributes.release(held);
         } else {

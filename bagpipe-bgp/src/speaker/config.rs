@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use super::MaxPrefixes;
+use super::{MaxPrefixes, Policy};
 use crate::types::{Asn, Family, RouterId};
 
 /// A speaker.
@@ -106,6 +106,8 @@ pub struct PeerConfig {
     pub connect_retry: Duration,
     /// How many routes it may announce.
     pub max_prefixes: MaxPrefixes,
+    /// What is taken from it, and what it is told.
+    pub policy: Policy,
 }
 
 impl PeerConfig {
@@ -125,6 +127,7 @@ impl PeerConfig {
             hold_time: SpeakerConfig::HOLD_TIME,
             connect_retry: Self::CONNECT_RETRY,
             max_prefixes: MaxPrefixes::default(),
+            policy: Policy::default(),
         }
     }
 }

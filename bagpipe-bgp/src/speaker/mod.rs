@@ -31,7 +31,7 @@ use rustc_hash::FxHashMap;
 pub use self::config::{PeerConfig, SpeakerConfig};
 pub use self::event::{Action, ConnId, Refused, SpeakerEvent};
 pub use self::status::{PeerState, PeerStatus, RouteSource, RouteStatus};
-pub use crate::rib::{Path, PeerId, RouteChange};
+pub use crate::rib::{Export, Import, NextHopPolicy, Path, PeerId, Policy, RouteChange};
 
 use self::peer::{Connection, Peer};
 pub use self::prefix_limit::MaxPrefixes;

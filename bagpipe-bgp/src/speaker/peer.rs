@@ -104,6 +104,7 @@ impl Peer {
             internal: negotiated.asn == speaker.asn,
             client: self.config.client,
             families: negotiated.families.clone(),
+            policy: self.config.policy,
             context: session.context().clone(),
         }
     }

@@ -3,6 +3,7 @@
 mod best_path;
 mod constraint;
 mod model;
+mod policy;
 mod queue;
 mod reflection;
 mod vpn;
@@ -52,6 +53,7 @@ fn facts(number: u32, kind: Kind, families: &[Family]) -> RibPeer {
         internal,
         client: kind == Kind::Client,
         families: families.to_vec(),
+        policy: Policy::default(),
         context: Context { four_octet_as: true, internal, families: families.to_vec(), ..Context::default() },
     }
 }
