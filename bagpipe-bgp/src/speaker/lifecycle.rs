@@ -205,8 +205,12 @@ impl Speaker {
             return;
         }
         self.rib.receive(peer, &update);
-        let errors = update.errors.into_iter().map(|error| SpeakerEvent::Error { peer, error });
-        self.events.extend(errors);
+        for error in update.errors {
+            if let Some(state) = self.peers.get_mut(&peer) {
+                state.faults.update(&error);
+            }
+            self.events.push_back(SpeakerEvent::Error { peer, error });
+        }
         if let Some(family) = update.end_of_rib {
             self.end_of_rib(peer, family);
         }
@@ -220,6 +224,7 @@ impl Speaker {
         self.remove_connection(conn, close);
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let text = reason.to_string();
+        state.faults.down(reason);
         match state.up.take_if(|up| up.conn == conn) {
             Some(up) => {
                 for &family in &up.refreshing {

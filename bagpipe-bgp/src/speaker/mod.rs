@@ -13,6 +13,7 @@ mod collision;
 mod config;
 mod connect;
 mod event;
+mod faults;
 mod lifecycle;
 mod peer;
 mod prefix_limit;
@@ -30,6 +31,7 @@ use rustc_hash::FxHashMap;
 
 pub use self::config::{PeerConfig, SpeakerConfig};
 pub use self::event::{Action, ConnId, Refused, SpeakerEvent};
+pub use self::faults::{Direction, Faults, LastNotification};
 pub use self::status::{PeerState, PeerStatus, RouteSource, RouteStatus};
 pub use crate::rib::{Export, Import, NextHopPolicy, Path, PeerId, Policy, RouteChange};
 

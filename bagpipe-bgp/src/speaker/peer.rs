@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::collision::{Direction, Other};
 use super::config::{PeerConfig, SpeakerConfig};
 use super::event::ConnId;
+use super::faults::Faults;
 use crate::rib::{PeerId, RibPeer};
 use crate::session::{Counters, DownReason, Negotiated, Session, SessionConfig, State, notification};
 use crate::types::Family;
@@ -33,6 +34,8 @@ pub(super) struct Peer {
     pub(super) complete: bool,
     /// What ended the last session or attempt.
     pub(super) last_error: Option<String>,
+    /// What has gone wrong.
+    pub(super) faults: Faults,
     /// Messages of connections that are gone.
     pub(super) counters: Counters,
 }
@@ -75,6 +78,7 @@ impl Peer {
             stale: Vec::new(),
             complete: false,
             last_error: None,
+            faults: Faults::default(),
             counters: Counters::default(),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::faults::Faults;
 use super::peer::{Connection, Peer};
 use super::{PeerId, Speaker};
 use crate::rib::FamilyCount;
@@ -63,6 +64,8 @@ pub struct PeerStatus {
     pub routes: Vec<FamilyCount>,
     /// What ended the last session or attempt; `None` while established.
     pub last_error: Option<String>,
+    /// What has gone wrong so far.
+    pub faults: Faults,
 }
 
 /// Where a route comes from.
@@ -138,6 +141,7 @@ impl Speaker {
             counters,
             routes: self.rib.counts(peer),
             last_error: state.last_error.clone(),
+            faults: state.faults.clone(),
         }
     }
 

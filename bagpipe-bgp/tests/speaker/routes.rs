@@ -281,6 +281,34 @@ fn a_malformed_update_is_reported_and_the_session_stays_up() {
     network.with(2, |speaker| speaker.received(conn, &update, now));
     assert!(network.nodes[&2].events.iter().any(|event| matches!(event, SpeakerEvent::Error { .. })));
     assert!(network.is_up(2, 1));
+    let shown = serde_json::to_value(network.peer(2, 1).unwrap()).unwrap();
+    assert_eq!(shown["faults"]["update_errors"], 1);
+    assert_eq!(shown["faults"]["last_update_error"]["data"], "4001020000");
+    assert_eq!(shown["faults"]["last_update_error"]["action"], "treat-as-withdraw");
+}
+
+#[test]
+fn the_notification_that_ended_a_session_is_kept_and_no_more_of_it_than_is_needed() {
+    let mut network = pair();
+    network.run_until("up", SOON, |network| network.established(1, 2));
+    let conn = network.nodes[&2].connection_ids()[0];
+    let now = network.now;
+    // A ROUTE-REFRESH of another length comes back as the data (RFC 7313 §5).
+    let mut refresh = vec![0xff; 16];
+    refresh.extend([0, 219, 5]);
+    refresh.resize(219, 0);
+    network.with(2, |speaker| speaker.received(conn, &refresh, now));
+    network.run_for(SOON);
+    for (node, other, direction) in [(2, 1, "sent"), (1, 2, "received")] {
+        let shown = serde_json::to_value(network.peer(node, other).unwrap()).unwrap();
+        let last = &shown["faults"]["last_notification"];
+        assert_eq!(
+            (&last["code"], &last["subcode"], &last["direction"]),
+            (&7.into(), &1.into(), &direction.into())
+        );
+        let data = last["data"].as_str().unwrap();
+        assert!(data.starts_with("ffff") && data.len() == 128, "{data}");
+    }
 }
 
 #[test]
