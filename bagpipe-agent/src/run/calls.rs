@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::Agent;
-use crate::api::{Answer, Call, Refused, Request};
+use crate::api::{Answer, Call, PeerAction, PeerRequest, Refused, Request};
 use crate::vpn::request::{AttachRequest, DetachRequest};
 
 impl Agent {
@@ -14,6 +14,7 @@ impl Agent {
         let answer = match request.call {
             Call::Attach(attach) => self.attach(&attach),
             Call::Detach(detach) => self.detach(&detach),
+            Call::Peer(action, request) => self.peer(action, &request),
             Call::View(view) => self.view(view),
         };
         drop(request.reply.send(answer));
@@ -59,6 +60,20 @@ impl Agent {
     fn detach(&mut self, request: &DetachRequest) -> Answer {
         self.engine.detach(request, Instant::now()).map_err(refused)?;
         // What cannot be removed now is removed later; there is nothing that the client could do.
+        drop(self.settle());
+        Ok(NULL)
+    }
+
+    fn peer(&mut self, action: PeerAction, request: &PeerRequest) -> Answer {
+        let PeerRequest { address, message } = request;
+        let unknown = || Refused(format!("{address} is not a peer; `bagpipe show peers` lists them"));
+        let peer = self.engine.peer_at(*address).ok_or_else(unknown)?;
+        let now = Instant::now();
+        match action {
+            PeerAction::Shutdown => self.engine.shut_down_peer(peer, message, now),
+            PeerAction::Reset => self.engine.reset_peer(peer, message, now),
+            PeerAction::Enable => self.engine.enable_peer(peer, now),
+        }
         drop(self.settle());
         Ok(NULL)
     }

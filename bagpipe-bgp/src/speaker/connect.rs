@@ -25,7 +25,7 @@ impl Speaker {
             return Err(Refused::Stopped(address));
         }
         let peer = match self.addresses.get(&address) {
-            Some(peer) if self.peers.get(peer).is_some_and(|state| state.held) => {
+            Some(peer) if self.peers.get(peer).is_some_and(|state| state.held.is_some()) => {
                 return Err(Refused::Held(address));
             }
             Some(&peer) => peer,

@@ -89,8 +89,8 @@ pub enum Refused {
     /// Its address is neither a peer's nor a client's.
     #[error("connection from {0}, which is neither a configured peer nor in a client prefix")]
     UnknownPeer(IpAddr),
-    /// It has announced too many routes, and its time has not come yet.
-    #[error("connection from {0}, which has announced too many routes and is kept away")]
+    /// It has announced too many routes, or was shut down.
+    #[error("connection from {0}, which is kept away")]
     Held(IpAddr),
     /// There are as many dynamic clients as may be.
     #[error("connection from {0}, a client beyond the limit of {1}")]

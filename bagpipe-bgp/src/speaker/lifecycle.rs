@@ -54,8 +54,8 @@ impl Speaker {
         let Some(session) = &mut connection.session else { return self.remove_connection(conn, true) };
         // RFC 8538 §3: where a plain Cease would start a graceful restart, a peer that is gone for good is told so.
         let graceful = session.negotiated().and_then(|negotiated| negotiated.graceful_restart.as_ref());
-        let hard =
-            cease != Cease::ConnectionCollision && graceful.is_some_and(|graceful| graceful.notification);
+        let for_good = !matches!(cease, Cease::ConnectionCollision | Cease::AdministrativeReset(_));
+        let hard = for_good && graceful.is_some_and(|graceful| graceful.notification);
         let notification = if hard { notification::hard_reset(cease) } else { notification::cease(cease) };
         session.stop(notification, reason.to_owned());
         self.drain(conn, now);
@@ -201,7 +201,7 @@ impl Speaker {
 
     fn update(&mut self, peer: PeerId, update: Update, now: Instant) {
         // What had been read when the session was ended for the sake of memory.
-        if self.peers.get(&peer).is_none_or(|state| state.held) {
+        if self.peers.get(&peer).is_none_or(|state| state.held.is_some()) {
             return;
         }
         self.rib.receive(peer, &update);
@@ -252,7 +252,7 @@ impl Speaker {
     /// A dynamic client of which nothing is left is not a peer any more.
     pub(super) fn forget_if_gone(&mut self, peer: PeerId) {
         let gone = |state: &Peer| {
-            state.dynamic && state.connections.is_empty() && state.stale.is_empty() && !state.held
+            state.dynamic && state.connections.is_empty() && state.stale.is_empty() && state.held.is_none()
         };
         if self.peers.get(&peer).is_some_and(gone) {
             self.forget_peer(peer);

@@ -8,6 +8,7 @@
 //! [`poll_transmit`](Speaker::poll_transmit) when its socket can take them: a slow peer holds back only itself, and
 //! what changes meanwhile is merged.
 
+mod administration;
 mod backoff;
 mod collision;
 mod config;
@@ -29,6 +30,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
+pub use self::administration::Held;
 pub use self::config::{PeerConfig, SpeakerConfig};
 pub use self::event::{Action, ConnId, Refused, SpeakerEvent};
 pub use self::faults::{Direction, Faults, LastNotification};

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::administration::Held;
 use super::collision::{Direction, Other};
 use super::config::{PeerConfig, SpeakerConfig};
 use super::event::ConnId;
@@ -26,8 +27,8 @@ pub(super) struct Peer {
     pub(super) since: Instant,
     /// Attempts that have failed since the last stable session.
     pub(super) failures: u32,
-    /// It has announced too many routes, and is kept away.
-    pub(super) held: bool,
+    /// Why it is kept away, if it is.
+    pub(super) held: Option<Held>,
     /// Families whose routes are kept from an earlier session (RFC 4724 §4.2).
     pub(super) stale: Vec<Family>,
     /// The peer has once sent all its routes, in a session of ours.
@@ -74,7 +75,7 @@ impl Peer {
             up: None,
             since: now,
             failures: 0,
-            held: false,
+            held: None,
             stale: Vec::new(),
             complete: false,
             last_error: None,
@@ -121,7 +122,7 @@ impl Peer {
 
     /// Whether the owner is to connect to it.
     pub(super) fn active(&self) -> bool {
-        !self.config.passive && !self.dynamic && !self.held
+        !self.config.passive && !self.dynamic && self.held.is_none()
     }
 
     /// The longest wait before the next attempt. While its routes are kept the peer is wanted back well before it

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::event::SpeakerEvent;
 use super::timers::Timer;
-use super::{PeerId, Speaker};
+use super::{Held, PeerId, Speaker};
 use crate::session::notification::Cease;
 use crate::types::Family;
 
@@ -49,22 +49,12 @@ impl Speaker {
     /// Ends all connections of a peer, and keeps it away for a while.
     fn hold(&mut self, peer: PeerId, family: Family, limit: u32, now: Instant) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
-        state.held = true;
+        state.held = Some(Held::TooManyRoutes);
         let restart = state.config.max_prefixes.restart;
         let until = restart.map_or_else(|| "for good".to_owned(), |time| format!("for {} s", time.as_secs()));
         let reason = format!("peer announces more than {limit} {family} routes: kept away {until}");
-        for conn in state.connections.clone() {
-            self.stop_connection(conn, Cease::MaximumPrefixes(family, limit), &reason, now);
-        }
+        self.end_all(peer, Cease::MaximumPrefixes(family, limit), &reason, now);
         self.timers.set(Timer::Held(peer), restart.map(|time| now + time));
-    }
-
-    /// The time is over for which a peer was kept away.
-    pub(super) fn release(&mut self, peer: PeerId, now: Instant) {
-        let Some(state) = self.peers.get_mut(&peer) else { return };
-        state.held = false;
-        self.forget_if_gone(peer);
-        self.connect_when_due(peer, now);
     }
 }
 

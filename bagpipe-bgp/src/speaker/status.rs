@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::administration::Held;
 use super::faults::Faults;
 use super::peer::{Connection, Peer};
 use super::{PeerId, Speaker};
@@ -47,8 +48,8 @@ pub struct PeerStatus {
     pub dynamic: bool,
     /// The state.
     pub state: PeerState,
-    /// It has announced too many routes, and is kept away.
-    pub held: bool,
+    /// Why it is kept away, if it is.
+    pub held: Option<Held>,
     /// Since when it is or is not established.
     #[serde(skip)]
     pub since: Instant,
@@ -103,6 +104,12 @@ impl Speaker {
     #[must_use]
     pub fn peer(&self, peer: PeerId) -> Option<PeerStatus> {
         self.peers.get(&peer).map(|state| self.status(peer, state))
+    }
+
+    /// The peer at an address, a configured one or a client.
+    #[must_use]
+    pub fn peer_at(&self, address: IpAddr) -> Option<PeerId> {
+        self.addresses.get(&address.to_canonical()).copied()
     }
 
     /// All routes held: our own and those received.

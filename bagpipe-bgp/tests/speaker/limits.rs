@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bagpipe_bgp::speaker::{MaxPrefixes, PeerConfig, PeerState, Refused, SpeakerConfig, SpeakerEvent};
+use bagpipe_bgp::speaker::{Held, MaxPrefixes, PeerConfig, PeerState, Refused, SpeakerConfig, SpeakerEvent};
 use bagpipe_bgp::types::Family;
 
 use crate::network::{
@@ -51,7 +51,8 @@ fn a_peer_with_too_many_routes_is_kept_away_for_a_while() {
     network.announce(1, 8);
     network.run_for(SOON);
     let held = network.peer(2, 1).unwrap();
-    assert!(held.held && held.state != PeerState::Established);
+    assert_eq!(held.held, Some(Held::TooManyRoutes));
+    assert_ne!(held.state, PeerState::Established);
     let reason = "peer announces more than 8 evpn routes: kept away for 60 s";
     assert_eq!(network.last_error(2, 1), reason);
     let told = network.downs(1);
@@ -108,7 +109,7 @@ fn a_flood_is_cut_off_at_the_limit() {
     let now = network.now;
     network.with(2, |speaker| speaker.received(to, &read.concat(), now));
     let held = network.peer(2, 1).unwrap();
-    assert!(held.held);
+    assert_eq!(held.held, Some(Held::TooManyRoutes));
     assert_eq!(held.routes.iter().map(|count| count.received).sum::<usize>(), 0);
     assert_eq!(network.downs(2).len(), 1);
     assert!(network.nodes[&2].routes.is_empty() && network.nodes[&2].lost.is_empty());
@@ -135,7 +136,7 @@ fn clients_have_limits_too() {
         network.announce(2, number);
     }
     network.run_for(SOON);
-    assert!(network.peer(1, 2).is_some_and(|peer| peer.held));
+    assert!(network.peer(1, 2).is_some_and(|peer| peer.held.is_some()));
     network.crash(2);
     network.run_for(RESTART);
     assert!(network.peer(1, 2).is_none());
