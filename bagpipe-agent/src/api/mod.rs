@@ -33,8 +33,8 @@ pub struct Request {
 pub enum Call {
     /// Attach a port: all of these or none.
     Attach(Vec<AttachRequest>),
-    /// Detach a port.
-    Detach(DetachRequest),
+    /// Detach a port: all of these or none.
+    Detach(Vec<DetachRequest>),
     /// Do something to a BGP peer.
     Peer(PeerAction, PeerRequest),
     /// Show something.

@@ -67,7 +67,7 @@ impl Drop for Server {
 fn answer(call: Call) -> Answer {
     let vpn = match call {
         Call::Attach(requests) => requests.into_iter().next().and_then(|request| request.vpn_instance_id),
-        Call::Detach(request) => request.vpn_instance_id,
+        Call::Detach(requests) => requests.into_iter().next().and_then(|request| request.vpn_instance_id),
         Call::Peer(PeerAction::Reset, request) => Some(request.message),
         Call::Peer(..) => None,
         Call::View(_) => return Ok(Bytes::from_static(b"[1]")),

@@ -51,9 +51,9 @@ async fn grown(counters: &[(&str, u64)]) {
 #[tokio::test]
 async fn both_ends_sign_or_there_is_no_connection() {
     for address in [V4, V6] {
-        let mut server = Sockets::new(address, loopback(Some("secret"), None));
+        let mut server = Sockets::new(address, loopback(Some("secret"), None), None);
         let listening = server.listen(SocketAddr::new(address, 0)).unwrap();
-        let mut client = Sockets::new(address, loopback(Some("secret"), None));
+        let mut client = Sockets::new(address, loopback(Some("secret"), None), None);
         client.connect(ConnId(1), listening);
         let Event::Accepted(mut stream, _) = next(&mut server).await else { panic!("not accepted") };
         assert!(matches!(next(&mut client).await, Event::Connected(ConnId(1))));
@@ -66,7 +66,7 @@ async fn both_ends_sign_or_there_is_no_connection() {
             [(loopback(Some("guess"), None), "TCPMD5Failure"), (Protection::default(), "TCPMD5NotFound")]
         {
             let before = counter(name);
-            let mut stranger = Sockets::new(address, protection);
+            let mut stranger = Sockets::new(address, protection, None);
             stranger.connect(ConnId(2), listening);
             grown(&[(name, before)]).await;
             assert!(stranger.inbox.try_recv().is_err() && server.inbox.try_recv().is_err());
@@ -77,16 +77,16 @@ async fn both_ends_sign_or_there_is_no_connection() {
 /// A listener on all addresses of both versions knows the keys of both.
 #[tokio::test]
 async fn a_listener_of_both_versions_has_the_keys_of_both() {
-    let mut server = Sockets::new(V6, loopback(Some("secret"), None));
+    let mut server = Sockets::new(V6, loopback(Some("secret"), None), None);
     let listening = server.listen("[::]:0".parse().unwrap()).unwrap();
     for address in [V4, V6] {
-        let mut client = Sockets::new(address, loopback(Some("secret"), None));
+        let mut client = Sockets::new(address, loopback(Some("secret"), None), None);
         client.connect(ConnId(1), SocketAddr::new(address, listening.port()));
         let Event::Accepted(_, remote) = next(&mut server).await else { panic!("not accepted") };
         assert_eq!(remote.ip().to_canonical(), address);
     }
     let before = counter("TCPMD5NotFound");
-    let mut stranger = Sockets::new(V4, Protection::default());
+    let mut stranger = Sockets::new(V4, Protection::default(), None);
     stranger.connect(ConnId(2), SocketAddr::new(V4, listening.port()));
     grown(&[("TCPMD5NotFound", before)]).await;
 }
@@ -94,7 +94,7 @@ async fn a_listener_of_both_versions_has_the_keys_of_both() {
 #[tokio::test]
 async fn who_is_too_far_away_is_not_heard() {
     for address in [V4, V6] {
-        let mut server = Sockets::new(address, loopback(None, Some(2)));
+        let mut server = Sockets::new(address, loopback(None, Some(2)), None);
         let listening = server.listen(SocketAddr::new(address, 0)).unwrap();
         // One whose first packet has come over two routers.
         let mut far = from_afar(address, 253, listening).await;
@@ -120,15 +120,15 @@ async fn who_is_too_far_away_is_not_heard() {
 #[tokio::test]
 async fn attempts_are_made_from_near_and_answered_from_near() {
     for address in [V4, V6] {
-        let mut server = Sockets::new(address, loopback(None, Some(1)));
+        let mut server = Sockets::new(address, loopback(None, Some(1)), None);
         let listening = server.listen(SocketAddr::new(address, 0)).unwrap();
-        let mut client = Sockets::new(address, Protection::default());
+        let mut client = Sockets::new(address, Protection::default(), None);
         client.connect(ConnId(1), listening);
         assert!(matches!(next(&mut server).await, Event::Accepted(..)));
 
         let plain = tokio::net::TcpListener::bind((address, 0)).await.unwrap();
         let before = counter("TCPMinTTLDrop");
-        let mut client = Sockets::new(address, loopback(None, Some(1)));
+        let mut client = Sockets::new(address, loopback(None, Some(1)), None);
         client.connect(ConnId(1), plain.local_addr().unwrap());
         grown(&[("TCPMinTTLDrop", before)]).await;
         assert!(client.inbox.try_recv().is_err());

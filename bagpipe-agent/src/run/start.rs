@@ -9,7 +9,7 @@ use bagpipe_bgp::speaker::{Export, Import, MaxPrefixes, PeerConfig, Policy, Spea
 use bagpipe_bgp::types::RouterId;
 use tokio::sync::mpsc;
 
-use super::{Agent, Claim, Health, RunError, Saving};
+use super::{Agent, Claim, Health, RunError, Saving, capabilities};
 use crate::api::{Limits, Listener, Request, Role, Service};
 use crate::config::{AddressError, Config, Driver, LocalAddress, Peer, Prefix, Terms};
 use crate::dataplane::{self, Dataplane};
@@ -99,6 +99,7 @@ fn dataplane(config: &Config, identity: Identity, known: &BTreeSet<VpnId>) -> Re
     if config.dataplane.driver == Driver::None {
         return Ok(Dataplane::none());
     }
+    capabilities::check()?;
     let dataplane = dataplane::Config {
         instance: config.instance.clone(),
         underlay: config.dataplane.underlay.iter().cloned().collect(),
@@ -191,7 +192,7 @@ fn is_client(config: &Config, address: IpAddr) -> bool {
 }
 
 fn sockets(config: &Config, local_address: IpAddr) -> Result<Sockets, RunError> {
-    let mut sockets = Sockets::new(local_address, protection(config));
+    let mut sockets = Sockets::new(local_address, protection(config), hold_time(config));
     for address in config.bgp_listen(local_address) {
         let bound = sockets.listen(address)?;
         tracing::info!("BGP sessions are accepted on {bound}");
@@ -225,6 +226,14 @@ fn max_prefixes(terms: &Terms) -> MaxPrefixes {
         warning: configured.warning,
         restart: (configured.restart > 0).then(|| Duration::from_secs(configured.restart.into())),
     }
+}
+
+/// The longest hold time of all peers. One of zero lets a session live however long nothing is heard (RFC 4271 §4.2).
+fn hold_time(config: &Config) -> Option<Duration> {
+    let peers = config.bgp.peers.iter().filter_map(|peer| peer.hold_time);
+    let times: Vec<_> = peers.chain([config.bgp.hold_time]).collect();
+    let longest = times.iter().max().filter(|_| !times.contains(&0));
+    longest.map(|seconds| Duration::from_secs((*seconds).into()))
 }
 
 /// Opens the API. The unix socket comes last: who can connect to it finds an agent that is ready.
