@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::Protection;
+
 /// How long the kernel may try to connect; the speaker's retry timer does the rest.
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -37,7 +39,9 @@ fn cause(error: &io::Error) -> String {
     use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut};
     let text = match error.kind() {
         ConnectionRefused => "refused; start the BGP speaker there, or correct the peer's port",
-        TimedOut => "no answer; check the peer's address, that it runs, and that no firewall drops TCP to it",
+        TimedOut => {
+            "no answer; check the peer's address, that it runs, that no firewall drops TCP to it, and that password and ttl_security are as there"
+        }
         HostUnreachable => "host unreachable; check the peer's address, and the links to it",
         NetworkUnreachable => "network unreachable; check the links and routes of this node",
         _ => return error.to_string(),
@@ -46,7 +50,11 @@ fn cause(error: &io::Error) -> String {
 }
 
 /// Connects from the local address.
-pub(super) async fn open(local: IpAddr, remote: SocketAddr) -> Result<TcpStream, ConnectError> {
+pub(super) async fn open(
+    local: IpAddr,
+    remote: SocketAddr,
+    protection: &Protection,
+) -> Result<TcpStream, ConnectError> {
     let failed = |source| ConnectError::Connect { remote, source };
     let socket = match remote {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
@@ -57,6 +65,7 @@ pub(super) async fn open(local: IpAddr, remote: SocketAddr) -> Result<TcpStream,
     if local.is_ipv4() == remote.is_ipv4() {
         socket.bind(SocketAddr::new(local, 0)).map_err(|source| ConnectError::Bind { local, source })?;
     }
+    protection.prepare_attempt(&socket, remote.ip()).map_err(failed)?;
     let attempt = tokio::time::timeout(LIMIT, socket.connect(remote)).await;
     attempt.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(failed)
 }

@@ -7,9 +7,11 @@
 mod connect;
 mod connection;
 mod listener;
+mod protection;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bagpipe_bgp::speaker::ConnId;
@@ -21,6 +23,7 @@ use tokio::task::AbortHandle;
 
 pub use connect::ConnectError;
 pub use listener::ListenError;
+pub use protection::{Proof, Protection};
 
 /// Events in the queue before readers wait.
 const QUEUE: usize = 64;
@@ -49,6 +52,7 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Sockets {
     local_address: IpAddr,
+    protection: Arc<Protection>,
     unacknowledged: Option<Duration>,
     connections: FxHashMap<u64, Connection>,
     listeners: Vec<AbortHandle>,
@@ -67,13 +71,14 @@ struct Connection {
 }
 
 impl Sockets {
-    /// No sockets yet. Connections are made from the local address, and end when the peer's system acknowledges
-    /// nothing for as long as given.
+    /// No sockets yet. Connections are made from the local address, have to prove what `protection` says, and end
+    /// when the peer's system acknowledges nothing for as long as given.
     #[must_use]
-    pub fn new(local_address: IpAddr, unacknowledged: Option<Duration>) -> Self {
+    pub fn new(local_address: IpAddr, protection: Protection, unacknowledged: Option<Duration>) -> Self {
         let (events, inbox) = mpsc::channel(QUEUE);
         Self {
             local_address,
+            protection: Arc::new(protection),
             unacknowledged,
             connections: FxHashMap::default(),
             listeners: Vec::new(),
@@ -84,7 +89,7 @@ impl Sockets {
 
     /// Accepts connections on an address; gives the address with the port that it got.
     pub fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, ListenError> {
-        let (bound, task) = listener::listen(address, self.events.clone())?;
+        let (bound, task) = listener::listen(address, Arc::clone(&self.protection), self.events.clone())?;
         self.listeners.push(task);
         Ok(bound)
     }
@@ -92,9 +97,10 @@ impl Sockets {
     /// Starts to connect.
     pub fn connect(&mut self, conn: ConnId, remote: SocketAddr) {
         let (local, limit, events) = (self.local_address, self.unacknowledged, self.events.clone());
+        let protection = Arc::clone(&self.protection);
         let (outgoing, batches) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
-            match connect::open(local, remote).await {
+            match connect::open(local, remote, &protection).await {
                 Ok(stream) => {
                     if events.send(Event::Connected(conn)).await.is_ok() {
                         connection::run(conn, stream, limit, &events, batches).await;
@@ -186,5 +192,7 @@ impl Sockets {
     }
 }
 
+#[cfg(test)]
+mod protection_tests;
 #[cfg(test)]
 mod tests;

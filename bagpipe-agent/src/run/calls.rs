@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::Agent;
-use crate::api::{Answer, Call, Refused, Request};
+use crate::api::{Answer, Call, PeerAction, PeerRequest, Refused, Request};
 use crate::vpn::request::{AttachRequest, Detach, DetachRequest, LocalPort};
 
 impl Agent {
@@ -16,6 +16,7 @@ impl Agent {
     pub(super) fn call(&mut self, request: Request) {
         let answer = match request.call {
             Call::View(view) => return drop(request.reply.send(self.view(view))),
+            Call::Peer(action, peer) => return drop(request.reply.send(self.peer(action, &peer))),
             Call::Attach(attach) => {
                 let outcome = self.attach(&attach);
                 log("attach", attach.iter().map(Endpoint::from), &outcome);
@@ -108,6 +109,20 @@ impl Agent {
         // What cannot be removed now is removed later; there is nothing that the client could do.
         drop(self.settle());
         Ok(changed)
+    }
+
+    fn peer(&mut self, action: PeerAction, request: &PeerRequest) -> Answer {
+        let PeerRequest { address, message } = request;
+        let unknown = || Refused(format!("{address} is not a peer; `bagpipe show peers` lists them"));
+        let peer = self.engine.peer_at(*address).ok_or_else(unknown)?;
+        let now = Instant::now();
+        match action {
+            PeerAction::Shutdown => self.engine.shut_down_peer(peer, message, now),
+            PeerAction::Reset => self.engine.reset_peer(peer, message, now),
+            PeerAction::Enable => self.engine.enable_peer(peer, now),
+        }
+        drop(self.settle());
+        Ok(NULL)
     }
 
     /// Undoes an attach that cannot forward: who was told that it failed will not detach it.

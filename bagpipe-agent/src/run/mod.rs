@@ -258,6 +258,12 @@ impl Agent {
             SpeakerEvent::Error { peer, error } => {
                 tracing::warn!("{} sent a malformed UPDATE: {error}", name(self, peer));
             }
+            SpeakerEvent::NearLimit { peer, family, routes, limit } => {
+                tracing::warn!(
+                    "{} has announced {routes} {family} routes of {limit} at most",
+                    name(self, peer)
+                );
+            }
             SpeakerEvent::Converged => {
                 self.converged = true;
                 match self.dataplane.sweep() {

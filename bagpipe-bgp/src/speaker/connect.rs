@@ -25,8 +25,15 @@ impl Speaker {
             return Err(Refused::Stopped(address));
         }
         let peer = match self.addresses.get(&address) {
+            Some(peer) if self.peers.get(peer).is_some_and(|state| state.held.is_some()) => {
+                return Err(Refused::Held(address));
+            }
             Some(&peer) => peer,
             None if self.config.is_dynamic_client(address) => {
+                let limit = self.config.max_clients;
+                if self.peers.values().filter(|state| state.dynamic).count() >= limit {
+                    return Err(Refused::TooManyClients(address, limit));
+                }
                 let config = self.config.dynamic_client(address);
                 self.insert_peer(address, Peer::new(config, true, now))
             }
