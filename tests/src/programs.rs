@@ -67,7 +67,7 @@ impl Copy {
             result.unwrap_or_else(|error| panic!("{name}: {error}"));
         }
         let mut copy = Self { object };
-        copy.element("SETTINGS", 0, Settings { vxlan_port: 4789, zero: [0; 3] });
+        copy.element("SETTINGS", 0, Settings { vxlan_port: 4789, ..Settings::default() });
         copy
     }
 

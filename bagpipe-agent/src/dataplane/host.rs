@@ -64,7 +64,7 @@ pub(crate) trait Hooks {
 /// # Errors
 /// When they can't be loaded.
 pub(crate) fn load(config: &Config) -> Result<Box<dyn Hooks>, DataplaneError> {
-    let settings = Settings { vxlan_port: config.vxlan_port, zero: [0; 3] };
+    let settings = Settings { vxlan_port: config.vxlan_port, ..Settings::default() };
     Ok(Box::new(Programs::load(&pins_of(&config.instance), &config.instance, settings)?))
 }
 
