@@ -5,9 +5,9 @@
 //! compare the state of whole networks by comparing [`Fib`]s.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use bagpipe_bgp::types::{MacAddr, Vni};
+use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, Vni};
 
 /// Number of a VPN instance on this node, 1 to 65535; also the number in its route distinguisher. It stays the
 /// same over restarts.
@@ -28,6 +28,92 @@ pub enum Target {
         /// VNI to send with.
         vni: Vni,
     },
+    /// A remote endpoint over MPLS, with the label that it advertised.
+    Mpls {
+        /// Address of the remote tunnel endpoint.
+        endpoint: IpAddr,
+        /// Label to send with.
+        label: Label,
+        /// What carries the label.
+        form: MplsForm,
+    },
+    /// The router: frames with this destination are routed by an instance.
+    Router(VpnId),
+}
+
+/// What carries labelled packets across the underlay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MplsForm {
+    /// Ethernet (RFC 3032).
+    Ethernet,
+    /// GRE (RFC 4023).
+    Gre,
+    /// UDP (RFC 7510).
+    Udp,
+}
+
+/// A routed packet's new Ethernet header, and where it goes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Adjacency {
+    /// The instance that the frame is in.
+    pub vpn: VpnId,
+    /// Destination: a host, or the router's MAC of a remote endpoint.
+    pub destination: MacAddr,
+    /// Source: the gateway's, or this node's router's MAC.
+    pub source: MacAddr,
+    /// A port, or a remote endpoint over VXLAN.
+    pub target: Target,
+}
+
+/// Where routed packets go next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Hop {
+    /// In a new Ethernet header.
+    Adjacency(Adjacency),
+    /// Without one, under a label ([`Target::Mpls`]).
+    Labelled(Target),
+    /// The router itself.
+    Router,
+}
+
+/// Where an IP prefix of an instance is: one hop, or several equal ones, between which the flow chooses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Never empty.
+    pub hops: BTreeSet<Hop>,
+}
+
+/// What a label of this node means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LabelUse {
+    /// A label of this instance: the packet below goes to an adjacency with a port, without a lookup. The frame may
+    /// be in another instance, an E-VPN that is plugged into the router.
+    Adjacency(VpnId, Adjacency),
+    /// The packet below is routed by the instance.
+    Router(VpnId),
+    /// The frame below is switched by the instance.
+    Bridge(VpnId),
+}
+
+impl LabelUse {
+    /// The instance whose remote endpoints may send with the label.
+    #[must_use]
+    pub const fn vpn(&self) -> VpnId {
+        match self {
+            Self::Adjacency(vpn, _) | Self::Router(vpn) | Self::Bridge(vpn) => *vpn,
+        }
+    }
+}
+
+/// What the router is to the hosts of an instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Router {
+    /// Source of ICMP errors.
+    pub ipv4: Option<Ipv4Addr>,
+    /// Source of ICMPv6 errors.
+    pub ipv6: Option<Ipv6Addr>,
+    /// Answer ARP and ND for addresses that nobody has, too.
+    pub proxy: bool,
 }
 
 /// A port: an interface of this node that is attached to a VPN instance.
@@ -74,6 +160,12 @@ pub enum Change {
     Flood(VpnId, Target, bool),
     /// Whether encapsulated packets for an instance are accepted from a remote endpoint.
     Endpoint(VpnId, IpAddr, bool),
+    /// What the router is to the hosts of an instance.
+    Router(VpnId, Option<Router>),
+    /// Where an IP prefix of an instance is.
+    Route(VpnId, IpPrefix, Option<Route>),
+    /// What a label of this node means.
+    Label(Label, Option<LabelUse>),
 }
 
 impl Change {
@@ -83,17 +175,23 @@ impl Change {
     pub const fn rank(&self) -> u8 {
         match self {
             Self::Vpn(_, Some(_)) => 0,
-            Self::Port(_, Some(_)) => 1,
-            Self::Endpoint(_, _, true) => 2,
-            Self::Mac(_, _, Some(_)) => 3,
-            Self::Neighbor(_, _, Some(_)) => 4,
-            Self::Flood(_, _, true) => 5,
-            Self::Flood(_, _, false) => 6,
-            Self::Neighbor(_, _, None) => 7,
-            Self::Mac(_, _, None) => 8,
-            Self::Endpoint(_, _, false) => 9,
-            Self::Port(_, None) => 10,
-            Self::Vpn(_, None) => 11,
+            Self::Router(_, Some(_)) => 1,
+            Self::Port(_, Some(_)) => 2,
+            Self::Endpoint(_, _, true) => 3,
+            Self::Route(_, _, Some(_)) => 4,
+            Self::Label(_, Some(_)) => 5,
+            Self::Mac(_, _, Some(_)) => 6,
+            Self::Neighbor(_, _, Some(_)) => 7,
+            Self::Flood(_, _, true) => 8,
+            Self::Flood(_, _, false) => 9,
+            Self::Neighbor(_, _, None) => 10,
+            Self::Mac(_, _, None) => 11,
+            Self::Label(_, None) => 12,
+            Self::Route(_, _, None) => 13,
+            Self::Endpoint(_, _, false) => 14,
+            Self::Port(_, None) => 15,
+            Self::Router(_, None) => 16,
+            Self::Vpn(_, None) => 17,
         }
     }
 }
@@ -113,6 +211,12 @@ pub struct Fib {
     pub floods: BTreeSet<(VpnId, Target)>,
     /// Accepted remote endpoints.
     pub endpoints: BTreeSet<(VpnId, IpAddr)>,
+    /// Routers, by the instance whose hosts they serve.
+    pub routers: BTreeMap<VpnId, Router>,
+    /// IP routes.
+    pub routes: BTreeMap<(VpnId, IpPrefix), Route>,
+    /// Labels.
+    pub labels: BTreeMap<Label, LabelUse>,
 }
 
 impl Fib {
@@ -127,6 +231,9 @@ impl Fib {
             Change::Endpoint(vpn, endpoint, wanted) => {
                 include(&mut self.endpoints, (*vpn, *endpoint), *wanted);
             }
+            Change::Router(vpn, value) => set(&mut self.routers, *vpn, *value),
+            Change::Route(vpn, prefix, value) => set(&mut self.routes, (*vpn, *prefix), value.clone()),
+            Change::Label(label, value) => set(&mut self.labels, *label, *value),
         }
     }
 }

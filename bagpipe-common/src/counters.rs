@@ -71,6 +71,12 @@ drop_reasons! {
     16 Unattached "unattached" "From an interface that is no longer attached to a VPN instance.",
     17 StrayTunnel "stray-tunnel" "VXLAN that reached the kernel's own tunnel device, not through an underlay interface.",
     18 SamePort "same-port" "From a port: the destination is behind the same port, so the frame needs no switching.",
+    19 NoRoute "no-route" "Routed: no route to the destination; an ICMP or ICMPv6 unreachable was returned to a port.",
+    20 TtlExceeded "ttl-exceeded" "Routed: the time to live or hop limit has come to its end; an ICMP or ICMPv6 time exceeded was returned to a port.",
+    21 UnknownLabel "unknown-label" "From the underlay: no VPN instance has this label.",
+    22 BadLabelStack "bad-label-stack" "From the underlay: a label stack that does not end, is too deep, or is not followed by what its label stands for.",
+    23 BadGreHeader "bad-gre-header" "From the underlay: a GRE header with reserved bits or a wrong checksum (RFC 2784 §2).",
+    24 NotRoutable "not-routable" "Routed: not a unicast IP packet, or one that a router must not forward (RFC 1812 §5.3.4, RFC 4291 §2.5.6).",
 }
 
 #[cfg(test)]

@@ -41,17 +41,29 @@ pub enum TargetKind {
     PortAnyIp = 2,
     /// A remote endpoint over VXLAN; `id` is the next hop, `vni` the VNI that the remote advertised.
     Vxlan = 3,
+    /// A remote endpoint over MPLS on Ethernet; `id` is the next hop, `vni` the label in the lower 20 bits.
+    Mpls = 4,
+    /// A remote endpoint over MPLS in GRE (RFC 4023); otherwise as [`TargetKind::Mpls`].
+    MplsGre = 5,
+    /// A remote endpoint over MPLS in UDP (RFC 7510); otherwise as [`TargetKind::Mpls`].
+    MplsUdp = 6,
+    /// In `FDB`: the router; `id` is the instance whose routes count. In `HOSTS`: an address of the router itself.
+    Router = 7,
+    /// In `HOSTS` and `ROUTES`: `id` is a slot of `ADJACENCIES`.
+    Adjacency = 8,
+    /// In `HOSTS` and `ROUTES`: one of several next hops; `id` is the number of a group.
+    Group = 9,
 }
 
-/// Value of `FDB` and `FLOODS`: where a frame goes.
+/// Value of `FDB`, `FLOODS`, `HOSTS`, `ROUTES` and `GROUPS`: where a frame or a packet goes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Target {
     /// A [`TargetKind`] as a number.
     pub kind: u8,
-    /// VXLAN network identifier in network order; zero for a port.
+    /// VXLAN network identifier or label, in network order; zero where there is none.
     pub vni: [u8; 3],
-    /// Port number or next-hop number.
+    /// Number of a port, next hop, instance, adjacency or group.
     pub id: u32,
 }
 

@@ -12,7 +12,8 @@ pub struct FdbKey {
     pub mac: [u8; 6],
 }
 
-/// Key of `NEIGHBORS`: which MAC address an IP address of a VPN instance has.
+/// Key of `NEIGHBORS`, which MAC address an IP address of a VPN instance has, and of `HOSTS`, where packets for it
+/// are routed.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NeighborKey {

@@ -8,7 +8,7 @@
 //! reader):
 //!
 //! * A value that changes in place is at most eight bytes and aligned, so that it is written at once.
-//! * A larger value ([`Encap`]) is written once into a free slot, then an eight-byte reference is moved to it.
+//! * A larger value ([`Encap`], [`Adjacency`]) is written once into a free slot, then an eight-byte reference is moved to it.
 //! * An object is written before what refers to it, and removed after.
 //!
 //! Addresses are sixteen bytes in network order; IPv4 is in its IPv4-mapped form (`::ffff:a.b.c.d`).
@@ -19,12 +19,17 @@ mod counters;
 mod forwarding;
 mod keys;
 pub mod limits;
+mod routing;
 mod underlay;
 
 pub use counters::{Counters, Drop, DropReason};
 pub use forwarding::{Neighbor, Port, Target, TargetKind, Vpn, neighbor_flags, port_flags};
 pub use keys::{FdbKey, FloodKey, FloodScope, NeighborKey, TunnelKey};
-pub use underlay::{Encap, Settings, Tunnel, encap_flags};
+pub use routing::{
+    Adjacency, EndpointKey, GROUP_BUCKETS, Label, LabelKind, ROUTE_KEY_VPN_BITS, RouteKey, Router,
+    router_flags,
+};
+pub use underlay::{Encap, Settings, Tunnel, encap_flags, settings_flags};
 
 /// The version of everything in this crate. It names the directory that maps are pinned in, so an agent never
 /// adopts maps of another layout.
@@ -56,14 +61,19 @@ macro_rules! plain_data {
 
 #[cfg(feature = "user")]
 plain_data!(
+    Adjacency,
     Counters,
     Drop,
     Encap,
+    EndpointKey,
     FdbKey,
     FloodKey,
+    Label,
     Neighbor,
     NeighborKey,
     Port,
+    RouteKey,
+    Router,
     Settings,
     Target,
     Tunnel,

@@ -8,6 +8,18 @@ pub const PORTS: u32 = 16_384;
 pub const FDB: u32 = 1_048_576;
 /// IP addresses, local and remote, over all VPN instances (default size; the agent may set another).
 pub const NEIGHBORS: u32 = 1_048_576;
+/// Host routes over all VPN instances (default size; the agent may set another).
+pub const HOSTS: u32 = 1_048_576;
+/// Other IP routes over all VPN instances (default size; the agent may set another).
+pub const ROUTES: u32 = 1_048_576;
+/// Slots for the Ethernet headers of routed packets.
+pub const ADJACENCIES: u32 = 131_072;
+/// Groups of equal next hops.
+pub const GROUPS: u32 = 4_096;
+/// Labels of this node (RFC 3032 §2.1 has as many as 1,048,576).
+pub const LABELS: u32 = 1_048_576;
+/// (remote endpoint, VPN instance) pairs that labelled packets are accepted from.
+pub const ENDPOINTS: u32 = 262_144;
 /// Members of all flood lists together.
 pub const FLOODS: u32 = 262_144;
 /// (remote endpoint, VNI) pairs that encapsulated packets are accepted from.

@@ -151,8 +151,8 @@ impl List {
 
 fn scope_of(target: Target) -> FloodScope {
     match target {
-        Target::Port(_) => FloodScope::Local,
-        Target::Vxlan { .. } => FloodScope::Remote,
+        Target::Port(_) | Target::Router(_) => FloodScope::Local,
+        Target::Vxlan { .. } | Target::Mpls { .. } => FloodScope::Remote,
     }
 }
 
@@ -198,7 +198,7 @@ mod tests {
                 let length = floods.len(1, FloodScope::Local);
                 let members: BTreeSet<u32> = (0..length)
                     .filter_map(|index| floods.member(&FloodKey { vpn: 1, scope: 0, index: index_of(index) }))
-                    .map(|target| match target { Target::Port(port) => port, Target::Vxlan { .. } => u32::MAX })
+                    .map(|target| match target { Target::Port(port) => port, _ => u32::MAX })
                     .collect();
                 prop_assert_eq!(length, wanted.len());
                 prop_assert_eq!(&members, &wanted);

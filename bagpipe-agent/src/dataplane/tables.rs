@@ -19,7 +19,7 @@ use super::floods::Floods;
 use super::links::{Link, Links};
 use super::nexthops::Nexthops;
 use super::underlay::Underlay;
-use crate::fib::{Change, Fib, PortId, Target, VpnId};
+use crate::fib::{Change, Fib, MplsForm, PortId, Target, VpnId};
 
 /// An object of the desired state, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +36,12 @@ pub(crate) enum Object {
     Endpoint(VpnId, IpAddr),
     /// An instance.
     Vpn(VpnId),
+    /// The router of an instance.
+    Router(VpnId),
+    /// An IP prefix.
+    Route(VpnId, bagpipe_bgp::types::IpPrefix),
+    /// A label.
+    Label(bagpipe_bgp::types::Label),
 }
 
 impl Object {
@@ -44,6 +50,9 @@ impl Object {
     pub(crate) const fn of(change: &Change) -> Self {
         match change {
             Change::Vpn(vpn, _) => Self::Vpn(*vpn),
+            Change::Router(vpn, _) => Self::Router(*vpn),
+            Change::Route(vpn, prefix, _) => Self::Route(*vpn, *prefix),
+            Change::Label(label, _) => Self::Label(*label),
             Change::Port(port, _) => Self::Port(*port),
             Change::Mac(vpn, mac, _) => Self::Mac(*vpn, *mac),
             Change::Neighbor(vpn, ip, _) => Self::Neighbor(*vpn, *ip),
@@ -57,6 +66,9 @@ impl Object {
     pub(crate) const fn removal(self) -> Change {
         match self {
             Self::Vpn(vpn) => Change::Vpn(vpn, None),
+            Self::Router(vpn) => Change::Router(vpn, None),
+            Self::Route(vpn, prefix) => Change::Route(vpn, prefix, None),
+            Self::Label(label) => Change::Label(label, None),
             Self::Port(port) => Change::Port(port, None),
             Self::Mac(vpn, mac) => Change::Mac(vpn, mac, None),
             Self::Neighbor(vpn, ip) => Change::Neighbor(vpn, ip, None),
@@ -67,11 +79,13 @@ impl Object {
 
     const fn vpn(self) -> Option<VpnId> {
         match self {
-            Self::Port(_) => None,
+            Self::Port(_) | Self::Label(_) => None,
             Self::Mac(vpn, _)
             | Self::Neighbor(vpn, _)
             | Self::Flood(vpn, _)
             | Self::Endpoint(vpn, _)
+            | Self::Router(vpn)
+            | Self::Route(vpn, _)
             | Self::Vpn(vpn) => Some(vpn),
         }
     }
@@ -183,6 +197,7 @@ impl Tables {
                     self.dirty.insert(tunnel_key(*endpoint, vni.get()));
                 }
             }
+            Change::Router(..) | Change::Route(..) | Change::Label(..) => {}
         }
         self.fib.apply(change);
     }
@@ -306,6 +321,19 @@ impl Tables {
                 let id = self.nexthops.number(endpoint).ok_or(Failure::Full { map: Map::Nexthops })?;
                 abi::Target { kind: TargetKind::Vxlan as u8, vni: vni.octets(), id }
             }
+            Target::Mpls { endpoint, label, form } => {
+                let id = self.nexthops.number(endpoint).ok_or(Failure::Full { map: Map::Nexthops })?;
+                let kind = match form {
+                    MplsForm::Ethernet => TargetKind::Mpls,
+                    MplsForm::Gre => TargetKind::MplsGre,
+                    MplsForm::Udp => TargetKind::MplsUdp,
+                };
+                let [_, vni @ ..] = label.get().to_be_bytes();
+                abi::Target { kind: kind as u8, vni, id }
+            }
+            Target::Router(vpn) => {
+                abi::Target { kind: TargetKind::Router as u8, vni: [0; 3], id: vpn.into() }
+            }
         })
     }
 
@@ -395,13 +423,13 @@ impl Tables {
     }
 
     fn refer(&mut self, target: Option<Target>) {
-        if let Some(Target::Vxlan { endpoint, .. }) = target {
+        if let Some(Target::Vxlan { endpoint, .. } | Target::Mpls { endpoint, .. }) = target {
             self.nexthops.acquire(endpoint);
         }
     }
 
     fn unrefer(&mut self, target: Option<Target>) {
-        if let Some(Target::Vxlan { endpoint, .. }) = target {
+        if let Some(Target::Vxlan { endpoint, .. } | Target::Mpls { endpoint, .. }) = target {
             self.nexthops.release(endpoint);
         }
     }

@@ -307,6 +307,7 @@ impl Instance {
         match target {
             Target::Port(port) => self.local.ports.contains_key(&port),
             Target::Vxlan { endpoint, vni } => self.remote.floods_to(endpoint, vni),
+            Target::Mpls { .. } | Target::Router(_) => false,
         }
     }
 

@@ -158,6 +158,7 @@ impl Vpns {
                         any_ip: entry.any_ip,
                     },
                     Target::Vxlan { endpoint, vni } => TargetView::Vxlan { endpoint, vni },
+                    Target::Mpls { .. } | Target::Router(_) => return None,
                 };
                 Some(FdbView { vpn: instance.name.clone(), mac, target })
             })

@@ -173,7 +173,8 @@ impl Node {
         let fib = &self.fib;
         let target = |target: &Target| match target {
             Target::Port(port) => fib.ports.contains_key(port),
-            Target::Vxlan { .. } => true,
+            Target::Vxlan { .. } | Target::Mpls { .. } => true,
+            Target::Router(vpn) => fib.vpns.contains_key(vpn),
         };
         let sound = match change {
             Change::Vpn(vpn, None) => {
@@ -206,6 +207,13 @@ impl Node {
             Change::Endpoint(vpn, endpoint, wanted) => {
                 fib.vpns.contains_key(vpn) && fib.endpoints.contains(&(*vpn, *endpoint)) != *wanted
             }
+            Change::Router(vpn, value) => {
+                fib.vpns.contains_key(vpn) && fib.routers.get(vpn) != value.as_ref()
+            }
+            Change::Route(vpn, prefix, value) => {
+                fib.vpns.contains_key(vpn) && fib.routes.get(&(*vpn, *prefix)) != value.as_ref()
+            }
+            Change::Label(label, value) => fib.labels.get(label) != value.as_ref(),
         };
         assert!(sound, "{change:?} in {fib:?}");
     }
