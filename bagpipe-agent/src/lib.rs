@@ -16,4 +16,5 @@ pub mod log;
 pub mod peer;
 pub mod run;
 pub mod store;
+mod sys;
 pub mod vpn;

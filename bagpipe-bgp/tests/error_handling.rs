@@ -27,7 +27,7 @@ use Outcome::{Accepted, Discarded, Reset, Withdrawn};
 enum Session {
     Internal,
     External,
-    /// Two-octet AS numbers.
+    /// Two-octet AS numbers, and no IPv6 next hops of VPN-IPv4 routes.
     OldInternal,
 }
 use Session::{External, Internal, OldInternal};
@@ -169,6 +169,9 @@ const WHOLE: &[Row] = &[
     ("4364 4.3.2",        "O P 800e20 0001 80 0c 0000000000000000 0a000001 00 70 000641 0000fc0000000064 0a0000", Internal, Accepted),
     ("8950 3",            "O P 800e2c 0001 80 18 0000000000000000 20010db8000000000000000000000001 00 70 000641 0000fc0000000064 0a0000", Internal, Accepted),
     ("8950 3",            "O P 800e44 0001 80 30 0000000000000000 20010db8000000000000000000000001 0000000000000000 fe800000000000000000000000000001 00 70 000641 0000fc0000000064 0a0000", Internal, Accepted),
+    ("8950 4",            "O P 800e2c 0001 80 18 0000000000000000 20010db8000000000000000000000001 00 70 000641 0000fc0000000064 0a0000", OldInternal, Withdrawn),
+    ("8950 4",            "O P 800e2c 0001 80 18 0000000000000000 00000000000000000000ffff0a000001 00 70 000641 0000fc0000000064 0a0000", OldInternal, Accepted),
+    ("4659 3.2.1.1",      "O P 800e2d 0002 80 18 0000000000000000 20010db8000000000000000000000001 00 78 000641 0000fc0000000064 20010db8", OldInternal, Accepted),
     ("4659 3.2.1.1",      "O P 800e2d 0002 80 18 0000000000000000 20010db8000000000000000000000001 00 78 000641 0000fc0000000064 20010db8", Internal, Accepted),
     ("4659 3.2.1.1",      "O P 800e45 0002 80 30 0000000000000000 20010db8000000000000000000000001 0000000000000000 fe800000000000000000000000000001 00 78 000641 0000fc0000000064 20010db8", Internal, Accepted),
     ("4659 3.2.1.2",      "O P 800e2d 0002 80 18 0000000000000000 00000000000000000000ffff0a000001 00 78 000641 0000fc0000000064 20010db8", Internal, Accepted),
@@ -220,6 +223,7 @@ fn check(section: &str, attributes: &str, session: Session, expected: &Outcome) 
     let context = Context {
         internal: !matches!(session, External),
         four_octet_as: !matches!(session, OldInternal),
+        extended_next_hop: !matches!(session, OldInternal),
         ..support::context()
     };
     let outcome = match decode(&update(&[], &hex(&text), &[]), &context) {

@@ -38,6 +38,7 @@ fn capability() -> impl Strategy<Value = Capability> {
         family().prop_map(Capability::Multiprotocol),
         next_hops,
         Just(Capability::RouteRefresh),
+        Just(Capability::EnhancedRouteRefresh),
         Just(Capability::ExtendedMessage),
         restart,
         (128_u8..=255, vec(any::<u8>(), 0..60))

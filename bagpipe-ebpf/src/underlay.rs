@@ -35,8 +35,7 @@ pub(crate) fn ingress(skb: Skb) -> Result<Action, DropReason> {
 /// What [`crate::programs::underlay_xdp`] decided, if it has seen the packet.
 #[inline(always)]
 fn verdict(skb: Skb) -> Option<(u16, Target)> {
-    let verdict = skb.metadata().at_mut::<xdp::Verdict>(0)?;
-    verdict.take()
+    skb.metadata().at_mut::<xdp::Verdict>(0)?.take()
 }
 
 /// Makes the first `length` bytes readable, or all of a shorter packet.

@@ -24,8 +24,6 @@ pub(crate) struct Verdict {
 
 /// Marks metadata as ours.
 const MAGIC: [u8; 4] = *b"bpvd";
-/// Marks metadata that has been read.
-const USED: [u8; 4] = *b"used";
 
 impl Verdict {
     #[inline(always)]
@@ -34,14 +32,14 @@ impl Verdict {
         Self { magic: MAGIC, vpn: vpn.to_ne_bytes(), zero: [0; 2], kind, vni, id: id.to_ne_bytes() }
     }
 
-    /// The instance and the target, if these bytes are a verdict; afterwards they are none. It is for one program, and
-    /// the bytes stay with the packet, which may come to another node's on the same machine.
+    /// The instance and the target, if these bytes are a verdict. It is one no longer then: the packet may go through
+    /// a port to another node, inside this machine, and that one is not to believe it.
     #[inline(always)]
     pub(crate) fn take(&mut self) -> Option<(u16, Target)> {
         if self.magic != MAGIC {
             return None;
         }
-        self.magic = USED;
+        self.magic = [0; 4];
         let target = Target { kind: self.kind, vni: self.vni, id: u32::from_ne_bytes(self.id) };
         Some((u16::from_ne_bytes(self.vpn), target))
     }

@@ -74,7 +74,11 @@ impl Frr {
         self.node.run(&["vtysh", "--vty_socket", directory.as_ref(), "-c", command])
     }
 
-    fn start(lab: &Lab, node: &Node, configuration: &str) -> Result<Self, LabError> {
+    /// Starts the daemons with a configuration.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub fn start(lab: &Lab, node: &Node, configuration: &str) -> Result<Self, LabError> {
         let directory = lab.directory().join(format!("{}-frr", node.name()));
         let write = |path: &Path| {
             fs::create_dir_all(&directory)?;

@@ -22,8 +22,16 @@ impl Reflector {
     /// # Errors
     /// When it does not.
     pub fn start(lab: &Lab, node: &Node, address: &str, clients: &str) -> Result<Self, LabError> {
+        Self::configured(lab, node, &configuration(address, clients))
+    }
+
+    /// Starts gobgpd with a configuration, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn configured(lab: &Lab, node: &Node, configuration: &str) -> Result<Self, LabError> {
         let config = lab.directory().join(format!("{}-gobgpd.toml", node.name()));
-        fs::write(&config, configuration(address, clients))
+        fs::write(&config, configuration)
             .map_err(|source| LabError::File { path: config.clone(), source })?;
         let mut reflector = Self { node: node.clone(), config, process: None };
         reflector.resume()?;

@@ -40,3 +40,46 @@ pub fn tcp_throughput(client: &Node, server: &Node, address: &str) -> Result<f64
         }
     })
 }
+
+/// Sends a frame from one host and returns what another receives, both in hexadecimal.
+///
+/// # Errors
+/// When none with the same addresses arrives in time.
+pub fn carry(from: &Node, to: &Node, frame: &[u8]) -> Result<String, LabError> {
+    let frame: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
+    let line = |verb| ["python3", "-c", TAGGED, verb, &frame];
+    let mut receiver = to.spawn("frames", &line("receive"))?;
+    receiver.wait_ready(SOON, "receiver of a frame", |process| {
+        process.printed().contains("ready").then_some(())
+    })?;
+    from.run(&line("send"))?;
+    wait_until(SOON, "a frame", || {
+        let printed = receiver.printed();
+        let line = printed.lines().nth(1)?;
+        printed.ends_with('\n').then(|| line.to_owned())
+    })
+}
+
+/// A Python script: `send FRAME` sends a frame in hexadecimal from `eth0`; `receive FRAME` prints `ready`, then the next
+/// frame with the same addresses, with the tag that the kernel keeps aside.
+pub const TAGGED: &str = "
+import socket, struct, sys
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+link.bind(('eth0', 0))
+link.settimeout(10)
+link.setsockopt(263, 8, 1)
+frame = bytes.fromhex(sys.argv[2])
+if sys.argv[1] == 'send':
+    link.send(frame)
+else:
+    print('ready', flush=True)
+    while True:
+        got, notes, _, _ = link.recvmsg(2000, 100)
+        if got[:12] == frame[:12]:
+            break
+    for _, _, note in notes:
+        status, _, _, _, _, control, kind = struct.unpack('=IIIHHHH', note)
+        if status & 0x10:
+            got = got[:12] + struct.pack('>HH', kind, control) + got[12:]
+    print(got.hex(), flush=True)
+";

@@ -31,7 +31,7 @@ fn two_nodes_over_ipv6() -> Result<(), LabError> {
     // The hosts think that there is room for 1450 octets; it is 1430, and they are told.
     let [one, two] = fabric.hosts.as_slice() else { unreachable!("two nodes") };
     let bits = traffic::tcp_throughput(&one.node, &two.node, &two.ipv4)?;
-    assert!(bits > 3e7, "{bits} bit/s");
+    assert!(bits > 3e8, "{bits} bit/s");
     tshark::assert_well_formed(&capture.stop()?, &["ipv6 && vxlan && icmp", "ipv6 && vxlan && icmpv6"]);
     fabric.verify()
 }
@@ -81,12 +81,12 @@ fn tcp_with_and_without_offloads() -> Result<(), LabError> {
         assert!(bits > limit, "{what}: {bits} bit/s");
         Ok(())
     };
-    throughput(3e8, "with offloads, IPv4", &two.ipv4)?;
-    throughput(3e8, "with offloads, IPv6", &two.ipv6)?;
+    throughput(1e9, "with offloads, IPv4", &two.ipv4)?;
+    throughput(1e9, "with offloads, IPv6", &two.ipv6)?;
     one.offloads(false)?;
-    throughput(3e7, "sender without offloads", &two.ipv4)?;
+    throughput(1e8, "sender without offloads", &two.ipv4)?;
     two.offloads(false)?;
-    throughput(3e7, "both without offloads", &two.ipv4)?;
+    throughput(1e8, "both without offloads", &two.ipv4)?;
     // As between machines: MTU-sized packets on the underlay, merged again by the receiver.
     one.offloads(true)?;
     two.offloads(true)?;
@@ -94,7 +94,7 @@ fn tcp_with_and_without_offloads() -> Result<(), LabError> {
         let features = ["ethtool", "-K", "eth0", "tso", "off", "gso", "off"];
         agent.node().run(&features)?;
     }
-    throughput(3e7, "underlay without segmentation", &two.ipv4)?;
+    throughput(5e8, "underlay without segmentation", &two.ipv4)?;
     fabric.verify()
 }
 
@@ -132,7 +132,7 @@ fn what_is_too_big_for_the_underlay_is_answered() -> Result<(), LabError> {
         })?;
     }
     let bits = traffic::tcp_throughput(&one.node, &two.node, &two.ipv4)?;
-    assert!(bits > 3e7, "TCP follows the path MTU: {bits} bit/s");
+    assert!(bits > 3e8, "TCP follows the path MTU: {bits} bit/s");
     fabric.verify()
 }
 

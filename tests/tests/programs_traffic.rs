@@ -12,6 +12,7 @@ use bagpipe_common::{DropReason, FloodScope, Port, Vpn, encap_flags, mapped, por
 use bagpipe_tests::isolated::{Namespace, ip, isolated};
 use bagpipe_tests::packet::{Ipv4, Mac, ethernet, tagged, udp};
 use bagpipe_tests::programs::{Copy, encap, port_any_ip, remote};
+use bagpipe_tests::traffic::TAGGED;
 
 const VPN: u16 = 7;
 const VNI: u32 = 100;
@@ -258,29 +259,6 @@ fn segments_of_mtu_size_cross_the_underlay() {
         report(&[&one, &two]);
     });
 }
-
-/// Sends a frame from one host, and prints what the other receives, with the tag that the kernel keeps aside.
-const TAGGED: &str = "
-import socket, struct, sys
-link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-link.bind(('eth0', 0))
-link.settimeout(10)
-link.setsockopt(263, 8, 1)
-frame = bytes.fromhex(sys.argv[2])
-if sys.argv[1] == 'send':
-    link.send(frame)
-else:
-    print('ready', flush=True)
-    while True:
-        got, notes, _, _ = link.recvmsg(2000, 100)
-        if got[:12] == frame[:12]:
-            break
-    for _, _, note in notes:
-        status, _, _, _, _, control, kind = struct.unpack('=IIIHHHH', note)
-        if status & 0x10:
-            got = got[:12] + struct.pack('>HH', kind, control) + got[12:]
-    print(got.hex(), flush=True)
-";
 
 #[test]
 fn tags_cross_the_overlay() {

@@ -4,6 +4,7 @@
 //! [`Request`]s.
 
 mod failure;
+mod peer;
 mod server;
 mod service;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+pub use peer::{PeerAction, PeerRequest};
 pub use server::{BindError, Limits, Listener};
 pub use service::{Role, Service};
 
@@ -31,8 +33,10 @@ pub struct Request {
 pub enum Call {
     /// Attach a port: all of these or none.
     Attach(Vec<AttachRequest>),
-    /// Detach a port.
-    Detach(DetachRequest),
+    /// Detach a port: all of these or none.
+    Detach(Vec<DetachRequest>),
+    /// Do something to a BGP peer.
+    Peer(PeerAction, PeerRequest),
     /// Show something.
     View(View),
 }

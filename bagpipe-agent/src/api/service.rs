@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 
 use super::failure::Failure;
 use super::server::Limits;
-use super::{Call, Request, Requests, View};
-use crate::vpn::request::AttachPost;
+use super::{Call, PeerAction, Request, Requests, View};
+use crate::vpn::request::{AttachPost, DetachPost};
 
 /// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,12 +68,16 @@ impl Service {
             "/" => reading(&head.method).map(|()| success(JSON, "{}")),
             "/ping" => reading(&head.method).map(|()| success(JSON, self.ping.to_string())),
             "/attach_localport" => {
-                let post: AttachPost = posted(head, body, limits).await?;
+                let post: AttachPost = posted(head, body, limits, PORT).await?;
                 self.ask(Call::Attach(post.requests())).await.map(|body| success(JSON, body))
             }
             "/detach_localport" => {
-                let request = posted(head, body, limits).await?;
-                self.ask(Call::Detach(request)).await.map(|body| success(JSON, body))
+                let post: DetachPost = posted(head, body, limits, PORT).await?;
+                self.ask(Call::Detach(post.requests())).await.map(|body| success(JSON, body))
+            }
+            path if let Some(action) = path.strip_prefix("/v1/peers/").and_then(PeerAction::named) => {
+                let request = posted(head, body, limits, "peer").await?;
+                self.ask(Call::Peer(action, request)).await.map(|body| success(JSON, body))
             }
             path => match path.strip_prefix("/v1/").and_then(View::named) {
                 Some(view) => {
@@ -115,11 +119,15 @@ fn reading(method: &Method) -> Result<(), Failure> {
     if [Method::GET, Method::HEAD].contains(method) { Ok(()) } else { Err(Failure::method("GET, HEAD")) }
 }
 
-/// The JSON document of a POST.
+/// What bagpipe-bgp calls the document of an attach or detach.
+const PORT: &str = "local port details";
+
+/// The JSON document of a POST, which describes `what`.
 async fn posted<T: DeserializeOwned>(
     head: &hyper::http::request::Parts,
     body: Incoming,
     limits: Limits,
+    what: &str,
 ) -> Result<T, Failure> {
     if head.method != Method::POST {
         return Err(Failure::method("POST"));
@@ -147,12 +155,12 @@ async fn posted<T: DeserializeOwned>(
     };
     // An empty body deserializes like an empty object would, which says less about what is wrong.
     if octets.trim_ascii().is_empty() {
-        return Err(Failure::refused(
-            "No local port details received: the body is empty, and not a JSON object",
-        ));
+        return Err(Failure::refused(format_args!(
+            "No {what} received: the body is empty, and not a JSON object"
+        )));
     }
     serde_json::from_slice(&octets)
-        .map_err(|error| Failure::refused(format_args!("No local port details received: {error}")))
+        .map_err(|error| Failure::refused(format_args!("No {what} received: {error}")))
 }
 
 enum Incomplete {

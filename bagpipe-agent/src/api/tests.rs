@@ -67,7 +67,9 @@ impl Drop for Server {
 fn answer(call: Call) -> Answer {
     let vpn = match call {
         Call::Attach(requests) => requests.into_iter().next().and_then(|request| request.vpn_instance_id),
-        Call::Detach(request) => request.vpn_instance_id,
+        Call::Detach(requests) => requests.into_iter().next().and_then(|request| request.vpn_instance_id),
+        Call::Peer(PeerAction::Reset, request) => Some(request.message),
+        Call::Peer(..) => None,
         Call::View(_) => return Ok(Bytes::from_static(b"[1]")),
     };
     match vpn.as_deref() {
@@ -88,6 +90,23 @@ fn status(response: &str) -> &str {
 
 fn body(response: &str) -> &str {
     response.split_once("\r\n\r\n").unwrap().1
+}
+
+#[tokio::test]
+async fn peers_are_named_and_told() {
+    let server = Server::start("peers", Limits::default());
+    let blue = r#"{"address": "2001:db8::1", "message": "blue"}"#;
+    let response = server.post("/v1/peers/reset", "", blue).await;
+    assert_eq!((status(&response), body(&response)), ("HTTP/1.1 200 OK", "null"));
+    for (path, request, expected) in [
+        ("/v1/peers/reset", r#"{"address": "nine"}"#, "HTTP/1.1 400 Bad Request"),
+        ("/v1/peers/reset", r#"{"address": "::1", "words": ""}"#, "HTTP/1.1 400 Bad Request"),
+        ("/v1/peers/enable", r#"{"address": "::1"}"#, "HTTP/1.1 400 Bad Request"),
+        ("/v1/peers/remove", blue, "HTTP/1.1 404 Not Found"),
+    ] {
+        assert_eq!(status(&server.post(path, "", request).await), expected, "{path} {request}");
+    }
+    assert_eq!(status(&server.request("GET", "/v1/peers/reset").await), "HTTP/1.1 405 Method Not Allowed");
 }
 
 #[tokio::test]

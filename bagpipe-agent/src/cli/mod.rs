@@ -4,6 +4,7 @@ mod agent;
 mod client;
 pub mod demo;
 mod map;
+mod peer;
 mod port;
 mod rows;
 mod show;
@@ -58,6 +59,11 @@ enum Command {
         what: show::What,
         #[command(flatten)]
         output: Output,
+    },
+    /// End sessions with BGP peers, and let them begin again
+    Peer {
+        #[command(subcommand)]
+        command: peer::PeerCommand,
     },
     /// Read the pinned BPF maps, with or without a running agent
     Map {
@@ -157,6 +163,7 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Detach(args) => port::detach(&args, &global.client()),
         Command::Status(output) => show::status(&global.client(), output.format),
         Command::Show { what, output } => show::show(what, &global.client(), output.format),
+        Command::Peer { command } => peer::run(&command, &global.client()),
         Command::Map { command } => map::run(&command, global),
         Command::Cleanup(output) => map::cleanup(global, output.format),
         Command::Completion { shell } => {

@@ -40,6 +40,9 @@ fn the_words_of_the_contract_are_taken() {
         "show nexthops",
         "show rtc",
         "show config",
+        "peer shutdown 10.0.0.1 --message words",
+        "peer reset 10.0.0.1",
+        "peer enable 2001:db8::1",
         "map ls",
         "map dump FDB -o json",
         "map verify",
@@ -66,6 +69,9 @@ fn what_makes_no_sense_is_a_usage_error() {
         ("attach --vpn v --type vpls --port tap0 --mac m --rt 1:1", ErrorKind::InvalidValue),
         ("attach --vpn v --port tap0 --mac m --rt 1:1 --vni x", ErrorKind::ValueValidation),
         ("--instance ../up status", ErrorKind::ValueValidation),
+        ("peer", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+        ("peer reset", ErrorKind::MissingRequiredArgument),
+        ("peer enable here", ErrorKind::ValueValidation),
         ("map dump", ErrorKind::MissingRequiredArgument),
     ] {
         assert_eq!(parse(line).unwrap_err().kind(), expected, "{line}");
@@ -79,6 +85,7 @@ fn an_attach_is_one_request_whatever_the_number_of_addresses() {
         "vpn_type": "evpn",
         "vpn_instance_id": "v",
         "mac_address": "02:00:00:00:00:01",
+        "ip_addresses": [],
         "local_port": { "linuxif": "tap0" },
         "import_rt": ["64512:1", "64512:2", "64512:3"],
         "export_rt": ["64512:1"],

@@ -3,20 +3,22 @@
 //! Reading it changes nothing and asks nothing of the system, so that it can be checked anywhere.
 
 mod error;
+mod peers;
 mod sections;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use bagpipe_bgp::types::{Asn, Family, RouterId};
+use bagpipe_bgp::types::{Asn, RouterId};
 use serde::{Serialize, Serializer};
 use toml::de::DeTable;
 
 pub use error::{ConfigError, Problem, ProblemKind};
+pub use peers::{MaximumPrefixes, Peer, Reflector, Secret, Terms};
 
 /// The file that is read when the command line names none.
 pub const DEFAULT_FILE: &str = "/etc/bagpipe/bagpipe.toml";
@@ -72,30 +74,6 @@ pub struct Bgp {
     pub reflector: Option<Reflector>,
 }
 
-/// `[[bgp.peers]]`
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Peer {
-    /// Address of the peer.
-    pub address: IpAddr,
-    /// TCP port of the peer.
-    pub port: u16,
-    /// Autonomous system of the peer; default: our own.
-    pub as_number: Asn,
-    /// Wait for the peer to connect.
-    pub passive: bool,
-    /// Families to negotiate.
-    pub families: Vec<Family>,
-}
-
-/// `[bgp.reflector]` (RFC 4456)
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Reflector {
-    /// Peers in these prefixes are accepted as clients.
-    pub clients: Vec<Prefix>,
-    /// CLUSTER_ID; default: the router id.
-    pub cluster_id: Option<Ipv4Addr>,
-}
-
 /// An address prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
@@ -106,6 +84,12 @@ pub struct Prefix {
 }
 
 impl Prefix {
+    /// The prefix of one address alone.
+    #[must_use]
+    pub const fn host(address: IpAddr) -> Self {
+        Self { address, length: if address.is_ipv4() { 32 } else { 128 } }
+    }
+
     /// Whether an address is in the prefix.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {

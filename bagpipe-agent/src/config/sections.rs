@@ -3,17 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use bagpipe_bgp::types::{Asn, Family, RouterId};
+use bagpipe_bgp::types::{Asn, RouterId};
 
 use super::table::{Item, Section};
 use super::{
-    Api, Bgp, Config, Dataplane, Driver, LocalAddress, Peer, Prefix, Reflector, State, Vpn, default_socket,
-    default_state_directory, is_interface_name,
+    Api, Bgp, Config, Dataplane, Driver, LocalAddress, Prefix, State, Vpn, default_socket,
+    default_state_directory, is_interface_name, peers,
 };
 
 pub(super) const BGP_PORT: u16 = 179;
-const ANY_PORT: std::ops::RangeInclusive<u32> = 1..=65535;
-const FAMILIES: [Family; 2] = [Family::EVPN, Family::ROUTE_TARGET];
+pub(super) const ANY_PORT: std::ops::RangeInclusive<u32> = 1..=65535;
 
 /// Reads the whole document; `None` or a reported problem if something essential is missing.
 pub(super) fn read(mut root: Section<'_, '_>, instance: &str) -> Option<Config> {
@@ -42,9 +41,9 @@ fn bgp(mut section: Section<'_, '_>) -> Option<Bgp> {
     let listen = section.get("listen").map(|item| listen(&item)).unwrap_or_default();
     let hold_time = section.get("hold_time").and_then(|item| hold_time(&item)).unwrap_or(90);
     let restart_time = section.get("restart_time").and_then(|item| item.integer(0..=4095)).unwrap_or(120);
-    let peers = section.get("peers").map(|item| item.list()).unwrap_or_default();
-    let peers = peers.iter().filter_map(|item| peer(item.section(), as_number)).collect::<Vec<_>>();
-    let reflector = reflector(section.section("reflector"));
+    let listed = section.get("peers").map(|item| item.list()).unwrap_or_default();
+    let peers = listed.iter().filter_map(|item| peers::peer(item.section(), as_number)).collect::<Vec<_>>();
+    let reflector = peers::reflector(section.section("reflector"));
     if let Some(item) = section.get("peers") {
         for (position, peer) in peers.iter().enumerate() {
             if peers.iter().take(position).any(|other| other.address == peer.address) {
@@ -84,11 +83,11 @@ fn local_address(item: &Item<'_, '_>) -> Option<LocalAddress> {
 }
 
 /// 0 is reserved (RFC 7607), and so is the largest number (RFC 7300).
-fn as_number(item: &Item<'_, '_>) -> Option<Asn> {
+pub(super) fn as_number(item: &Item<'_, '_>) -> Option<Asn> {
     item.integer(1..=u32::MAX - 1)
 }
 
-fn router_id(item: &Item<'_, '_>) -> Option<RouterId> {
+pub(super) fn router_id(item: &Item<'_, '_>) -> Option<RouterId> {
     let id: RouterId = item.parse("four octets such as \"10.0.0.1\"")?;
     // RFC 6286 §2.1
     if id.is_unspecified() {
@@ -103,7 +102,7 @@ fn listen(item: &Item<'_, '_>) -> Vec<SocketAddr> {
 }
 
 /// 0, or at least three seconds (RFC 4271 §4.2).
-fn hold_time(item: &Item<'_, '_>) -> Option<u16> {
+pub(super) fn hold_time(item: &Item<'_, '_>) -> Option<u16> {
     match item.integer(0..=65535)? {
         seconds @ (1 | 2) => {
             item.refuse(format!("{seconds} is out of range"), "use 0 or a number from 3 to 65535")
@@ -112,51 +111,7 @@ fn hold_time(item: &Item<'_, '_>) -> Option<u16> {
     }
 }
 
-fn peer(mut section: Section<'_, '_>, own: Option<Asn>) -> Option<Peer> {
-    if section.get("address").is_none() && section.is_present() {
-        section.missing("address", "write address = \"ADDRESS\" in each [[bgp.peers]]");
-    }
-    let address = section.get("address").and_then(|item| item.address());
-    let port = section.get("port").and_then(|item| item.integer(ANY_PORT)).unwrap_or(BGP_PORT);
-    let as_number = section.get("as_number").and_then(|item| as_number(&item)).or(own);
-    let passive = section.get("passive").and_then(|item| item.boolean()).unwrap_or(false);
-    let families = section.get("families").map(|item| families(&item)).unwrap_or(FAMILIES.to_vec());
-    for key in ["password", "ttl_security"] {
-        if let Some(item) = section.get(key) {
-            item.refuse::<()>("this version cannot do it", "remove the key");
-        }
-    }
-    section.finish();
-    Some(Peer { address: address?, port, as_number: as_number?, passive, families })
-}
-
-fn families(item: &Item<'_, '_>) -> Vec<Family> {
-    let mut families = Vec::new();
-    for member in item.list() {
-        match member.parse::<Family>("\"evpn\" or \"rtc\"") {
-            Some(family) if families.contains(&family) => {
-                member.refuse::<()>(format!("{family} is there twice"), "keep one");
-            }
-            Some(family) if FAMILIES.contains(&family) => families.push(family),
-            Some(family) => {
-                member.refuse::<()>(format!("{family} is not spoken"), "use \"evpn\" or \"rtc\"");
-            }
-            None => {}
-        }
-    }
-    families
-}
-
-fn reflector(mut section: Section<'_, '_>) -> Option<Reflector> {
-    let clients = section.get("clients").map(|item| item.list()).unwrap_or_default();
-    let clients = clients.iter().filter_map(prefix).collect();
-    let cluster_id = section.get("cluster_id").and_then(|item| router_id(&item));
-    let present = section.is_present();
-    section.finish();
-    present.then_some(Reflector { clients, cluster_id })
-}
-
-fn prefix(item: &Item<'_, '_>) -> Option<Prefix> {
+pub(super) fn prefix(item: &Item<'_, '_>) -> Option<Prefix> {
     let text = item.string()?;
     let (address, length) =
         text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));

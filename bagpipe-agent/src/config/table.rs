@@ -118,6 +118,11 @@ impl<'r, 'a> Item<'r, 'a> {
         }
     }
 
+    /// Whether it is true or false.
+    pub(super) fn is_boolean(&self) -> bool {
+        matches!(self.value.get_ref(), DeValue::Boolean(_))
+    }
+
     /// An integer of a range.
     pub(super) fn integer<T>(&self, range: RangeInclusive<u32>) -> Option<T>
     where

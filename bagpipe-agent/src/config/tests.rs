@@ -1,3 +1,8 @@
+use std::net::Ipv4Addr;
+
+use bagpipe_bgp::speaker::{Export, Import, NextHopPolicy};
+use bagpipe_bgp::types::Family;
+
 use super::*;
 
 const GOOD: &str = r#"
@@ -51,7 +56,7 @@ fn every_key_is_read() {
     assert_eq!(config.bgp.hold_time, 30);
     let [first, second] = config.bgp.peers.as_slice() else { panic!("{:?}", config.bgp.peers) };
     assert_eq!((first.port, first.as_number, first.passive), (179, 64512, false));
-    assert_eq!(first.families, [Family::EVPN, Family::ROUTE_TARGET]);
+    assert_eq!(first.families, [Family::EVPN, Family::VPNV4, Family::VPNV6, Family::ROUTE_TARGET]);
     assert_eq!((second.port, second.as_number, second.passive), (1790, 4_200_000_000, true));
     assert_eq!(second.families, [Family::EVPN]);
     let reflector = config.bgp.reflector.unwrap();
@@ -75,6 +80,59 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(config.state.directory, Path::new("/var/lib/bagpipe/blue"));
     assert_eq!(config.vpn.vnis, 16..=0x00ff_ffff);
     assert!(config.bgp_listen("10.0.0.1".parse().unwrap()).is_empty());
+}
+
+#[test]
+fn peers_and_clients_have_terms() {
+    let text = format!(
+        "{}\n{}",
+        r#"[bgp]
+local_address = "10.0.0.1"
+as_number = 64512
+[[bgp.peers]]
+address = "10.0.0.2"
+password = "secret"
+ttl_security = true
+maximum_prefixes = { evpn = 1000, vpnv6 = 10, warning = 50, restart = 0 }
+hold_time = 0
+[[bgp.peers]]
+address = "10.0.0.3"
+as_number = 64513
+ttl_security = 3
+next_hop = "self"
+export = "own"
+[bgp.reflector]
+clients = ["10.0.1.0/24"]
+maximum_clients = 7
+password = "other"
+ttl_security = false"#,
+        "[dataplane]\ndriver = \"none\"\n"
+    );
+    let config = parse(&text).unwrap();
+    let [first, second] = &config.bgp.peers[..] else { panic!("{:?}", config.bgp.peers) };
+    assert_eq!(first.terms.password.as_ref().map(Secret::expose), Some(&b"secret"[..]));
+    assert_eq!((first.terms.ttl_security, first.hold_time), (Some(1), Some(0)));
+    let limits = first.terms.maximum_prefixes.as_ref().unwrap();
+    assert_eq!(limits.limits, [(Family::EVPN, 1000), (Family::VPNV6, 10)].into());
+    assert_eq!((limits.warning, limits.restart), (50, 0));
+    assert_eq!((first.import, first.export, first.next_hop), Default::default());
+    // RFC 8212: nothing from another AS, or to it, unless somebody says so.
+    assert_eq!((second.import, second.export), (Import::None, Export::Own));
+    assert_eq!((second.next_hop, second.terms.ttl_security), (NextHopPolicy::Ourselves, Some(3)));
+    let reflector = config.bgp.reflector.as_ref().unwrap();
+    assert_eq!((reflector.maximum_clients, reflector.terms.ttl_security), (7, None));
+    assert_eq!(reflector.terms.password.as_ref().map(Secret::expose), Some(&b"other"[..]));
+
+    // What a peer has no terms of its own for is as for clients.
+    let terms = second.terms.clone().or(&reflector.terms);
+    assert_eq!((terms.ttl_security, terms.password), (Some(3), reflector.terms.password.clone()));
+    // Nobody is shown a password.
+    for shown in [serde_json::to_string(&config).unwrap(), format!("{config:?}")] {
+        assert!(
+            !shown.contains("secret") && !shown.contains("other") && shown.contains("(hidden)"),
+            "{shown}"
+        );
+    }
 }
 
 #[test]
@@ -158,14 +216,44 @@ fn values_that_cannot_be_are_named_with_cause_and_remedy() {
             "b.toml:6: bgp.peers[0].port: 0 is out of range",
         ),
         (
-            "[[bgp.peers]]\naddress = \"10.0.0.2\"\npassword = \"x\"",
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\npassword = \"\"",
             none,
-            "bgp.peers[0].password: this version cannot",
+            "bgp.peers[0].password: has 0 octets; use 1 to 80",
         ),
         (
-            "[[bgp.peers]]\naddress = \"10.0.0.2\"\nfamilies = [\"vpnv4\"]",
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\nttl_security = 255",
             none,
-            "bgp.peers[0].families[0]: vpnv4 is not spoken",
+            "bgp.peers[0].ttl_security: 255 is out of range; use a number from 1 to 254",
+        ),
+        (
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\nmaximum_prefixes = { evnp = 3 }",
+            none,
+            "bgp.peers[0].maximum_prefixes.evnp: unknown key; did you mean 'evpn'?",
+        ),
+        (
+            "[bgp.reflector]\nmaximum_prefixes = { warning = 3 }",
+            none,
+            "bgp.reflector.maximum_prefixes: limits no family",
+        ),
+        (
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\nexport = \"some\"",
+            none,
+            "bgp.peers[0].export: 'some' is not a policy; use \"all\", \"own\" or \"none\"",
+        ),
+        (
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\nhold_time = 2",
+            none,
+            "bgp.peers[0].hold_time: 2 is out of range; use 0 or a number from 3 to 65535",
+        ),
+        (
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\nfamilies = [\"ipv4-unicast\"]",
+            none,
+            "bgp.peers[0].families[0]: ipv4-unicast is not spoken",
+        ),
+        (
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\nfamilies = []",
+            none,
+            "bgp.peers[0].families: no family at all; use some of \"evpn\"",
         ),
         (
             "[[bgp.peers]]\naddress = \"10.0.0.2\"\n[[bgp.peers]]\naddress = \"10.0.0.2\"",

@@ -415,6 +415,9 @@ impl Ebpf {
         if self.tables.links().of_name(&name).is_none() {
             self.host.netlink.create_vxlan(&name, port).map_err(failed)?;
             self.read_everything()?;
+            let index = self.tables.links().of_name(&name).map_or(0, |link| link.index);
+            self.host.netlink.set_up(index).map_err(failed)?;
+            self.read_everything()?;
         }
         let index = self.tables.links().of_name(&name).map_or(0, |link| link.index);
         self.host.programs.attach_stray(index).map_err(failed)

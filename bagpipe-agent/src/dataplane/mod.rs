@@ -24,7 +24,6 @@ mod netlink;
 mod nexthops;
 mod pool;
 pub mod programs;
-mod sys;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -46,6 +45,7 @@ pub use underlay::State as NexthopState;
 pub use verify::Divergence;
 
 use crate::fib::{Change, Fib, VpnId};
+use crate::sys;
 
 /// Where BPF objects are pinned, one directory for each agent instance.
 pub const PINS: &str = "/sys/fs/bpf/bagpipe";

@@ -122,6 +122,14 @@ impl Engine {
         self.vpns.check(&request.validate()?)
     }
 
+    /// Checks a detach without carrying it out.
+    ///
+    /// # Errors
+    /// Those of [`Self::detach`].
+    pub fn check_detach(&self, request: &DetachRequest) -> Result<(), DetachError> {
+        self.vpns.check_detach(&request.validate()?).map(drop)
+    }
+
     /// Detaches, or changes nothing.
     ///
     /// # Errors
@@ -156,6 +164,30 @@ impl Engine {
         self.settle(now);
     }
 
+    /// The peer at an address, a configured one or a client.
+    #[must_use]
+    pub fn peer_at(&self, address: IpAddr) -> Option<PeerId> {
+        self.speaker.peer_at(address)
+    }
+
+    /// Ends the session with a peer and keeps it away; `words` are for its operator (RFC 9003).
+    pub fn shut_down_peer(&mut self, peer: PeerId, words: &str, now: Instant) {
+        self.speaker.shut_down_peer(peer, words, now);
+        self.settle(now);
+    }
+
+    /// Ends the session with a peer, for it to begin again.
+    pub fn reset_peer(&mut self, peer: PeerId, words: &str, now: Instant) {
+        self.speaker.reset_peer(peer, words, now);
+        self.settle(now);
+    }
+
+    /// Lets a peer come back that is kept away.
+    pub fn enable_peer(&mut self, peer: PeerId, now: Instant) {
+        self.speaker.enable_peer(peer, now);
+        self.settle(now);
+    }
+
     /// A TCP connection came in.
     ///
     /// # Errors
@@ -172,9 +204,9 @@ impl Engine {
         self.settle(now);
     }
 
-    /// A connection that was asked for could not be made.
-    pub fn connect_failed(&mut self, conn: ConnId, now: Instant) {
-        self.speaker.connect_failed(conn, now);
+    /// A connection that was asked for could not be made, for this reason.
+    pub fn connect_failed(&mut self, conn: ConnId, reason: &str, now: Instant) {
+        self.speaker.connect_failed(conn, reason, now);
         self.settle(now);
     }
 

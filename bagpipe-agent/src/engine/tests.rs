@@ -1,7 +1,5 @@
 //! Two engines that peer with each other directly.
 
-use std::time::Duration;
-
 use bagpipe_bgp::speaker::PeerState;
 use bagpipe_bgp::types::Family;
 use serde_json::json;
@@ -13,31 +11,15 @@ const ADDRESSES: [[u8; 4]; 2] = [[192, 0, 2, 1], [192, 0, 2, 2]];
 fn engine(number: usize, now: Instant) -> Engine {
     let address = ADDRESSES[number];
     let config = EngineConfig {
-        speaker: SpeakerConfig {
-            asn: 64_512,
-            router_id: address.into(),
-            cluster_id: address.into(),
-            local_addresses: Vec::new(),
-            families: Vec::new(),
-            hold_time: 90,
-            restart_time: 120,
-            restarting: false,
-            deferral: SpeakerConfig::DEFERRAL,
-            dynamic_clients: Vec::new(),
-        },
+        speaker: SpeakerConfig { restart_time: 120, ..SpeakerConfig::new(64_512, address.into()) },
         local_endpoint: address.into(),
         vnis: 100..=199,
     };
     let mut engine = Engine::new(config, None, now).unwrap();
     let peer = PeerConfig {
-        address: ADDRESSES[1 - number].into(),
-        port: 179,
-        asn: 64_512,
         passive: number == 1,
-        client: false,
         families: vec![Family::ROUTE_TARGET, Family::EVPN],
-        hold_time: 90,
-        connect_retry: Duration::from_secs(30),
+        ..PeerConfig::new(ADDRESSES[1 - number].into(), 64_512)
     };
     engine.add_peer(peer, now);
     engine

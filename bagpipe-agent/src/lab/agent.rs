@@ -76,11 +76,20 @@ impl Agent {
         node: &Node,
         options: &AgentOptions<'_>,
     ) -> Result<Self, LabError> {
+        Self::configured(lab, binary, node, &configuration(options))
+    }
+
+    /// Starts an agent with a configuration of which sockets and directories are still missing, and waits until it
+    /// answers.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn configured(lab: &Lab, binary: &Path, node: &Node, configuration: &str) -> Result<Self, LabError> {
         let instance = lab.next_instance();
         let file = |suffix: &str| lab.directory().join(format!("{}-agent.{suffix}", node.name()));
         let (config, socket, state) = (file("toml"), file("sock"), file("state"));
         fs::create_dir_all(&state).map_err(|source| LabError::file(&state, source))?;
-        let text = configuration(options, &socket, &state);
+        let text = format!("{configuration}{}", places(&socket, &state));
         fs::write(&config, text).map_err(|source| LabError::file(&config, source))?;
         let mut agent =
             Self { node: node.clone(), binary: binary.to_owned(), instance, config, socket, process: None };
@@ -264,7 +273,7 @@ impl Attachment {
     }
 }
 
-fn configuration(options: &AgentOptions<'_>, socket: &Path, state: &Path) -> String {
+fn configuration(options: &AgentOptions<'_>) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = write!(
@@ -289,9 +298,12 @@ fn configuration(options: &AgentOptions<'_>, socket: &Path, state: &Path) -> Str
         Some(interface) => writeln!(text, "[dataplane]\nunderlay = [\"{interface}\"]"),
         None => writeln!(text, "[dataplane]\ndriver = \"none\""),
     };
-    // The REST API on TCP is off: all agents would share the port of a loopback address of their own, but
-    // nothing here uses it.
-    let _ = writeln!(text, "[api]\nlisten = \"\"\nsocket = \"{}\"", socket.display());
-    let _ = writeln!(text, "[state]\ndirectory = \"{}\"", state.display());
     text
+}
+
+/// The REST API on TCP is off: all agents would share the port of a loopback address of their own, but nothing here
+/// uses it.
+fn places(socket: &Path, state: &Path) -> String {
+    let (socket, state) = (socket.display(), state.display());
+    format!("[api]\nlisten = \"\"\nsocket = \"{socket}\"\n[state]\ndirectory = \"{state}\"\n")
 }

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::Event;
+use super::{Event, Protection};
 
 const BACKLOG: u32 = 1024;
 
@@ -36,6 +37,7 @@ fn remedy(error: &io::Error) -> &'static str {
         io::ErrorKind::AddrNotAvailable => {
             "give an interface of this node that address, or correct bgp.listen"
         }
+        io::ErrorKind::Unsupported => "correct bgp.peers or bgp.reflector",
         _ => "correct bgp.listen",
     }
 }
@@ -43,30 +45,36 @@ fn remedy(error: &io::Error) -> &'static str {
 /// Starts to accept; gives the address with the port that it got.
 pub(super) fn listen(
     address: SocketAddr,
+    protection: Arc<Protection>,
     events: mpsc::Sender<Event>,
 ) -> Result<(SocketAddr, AbortHandle), ListenError> {
-    let (listener, bound) = bind(address).map_err(|source| ListenError { address, source })?;
-    let task = tokio::spawn(accept(listener, events));
+    let (listener, bound) = bind(address, &protection).map_err(|source| ListenError { address, source })?;
+    let task = tokio::spawn(accept(listener, protection, events));
     Ok((bound, task.abort_handle()))
 }
 
-fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+fn bind(address: SocketAddr, protection: &Protection) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     // A restart must not wait for the connections of the previous process to leave TIME-WAIT.
     socket.set_reuseaddr(true)?;
+    protection.prepare_listener(&socket, address.ip())?;
     socket.bind(address)?;
     let listener = socket.listen(BACKLOG)?;
     let bound = listener.local_addr()?;
     Ok((listener, bound))
 }
 
-async fn accept(listener: TcpListener, events: mpsc::Sender<Event>) {
+async fn accept(listener: TcpListener, protection: Arc<Protection>, events: mpsc::Sender<Event>) {
     loop {
         match listener.accept().await {
             Ok((stream, remote)) => {
+                if let Err(error) = protection.check_accepted(&stream, remote.ip()) {
+                    tracing::info!("connection from {remote} is not taken: {error}");
+                    continue;
+                }
                 if events.send(Event::Accepted(stream, remote)).await.is_err() {
                     return;
                 }

@@ -58,16 +58,13 @@ impl Plan {
         let address = self.address(host);
         let reflector = host >= self.nodes;
         SpeakerConfig {
-            asn: ASN,
-            router_id: address,
-            cluster_id: address,
             local_addresses: vec![address.into()],
             families: FAMILIES.to_vec(),
             hold_time: HOLD_TIME,
             restart_time: RESTART_TIME,
             restarting,
-            deferral: SpeakerConfig::DEFERRAL,
             dynamic_clients: if reflector { vec![(Ipv4Addr::new(10, 0, 0, 0).into(), 24)] } else { vec![] },
+            ..SpeakerConfig::new(ASN, address)
         }
     }
 
@@ -75,14 +72,10 @@ impl Plan {
     fn peers(&self, host: usize) -> impl Iterator<Item = PeerConfig> {
         let plan = *self;
         self.reflectors().filter(move |reflector| *reflector != host).map(move |reflector| PeerConfig {
-            address: plan.address(reflector).into(),
-            port: 179,
-            asn: ASN,
-            passive: false,
-            client: false,
             families: FAMILIES.to_vec(),
             hold_time: HOLD_TIME,
             connect_retry: Duration::from_secs(4),
+            ..PeerConfig::new(plan.address(reflector).into(), ASN)
         })
     }
 
@@ -132,7 +125,7 @@ impl Host {
     pass! {
         accepted(remote: SocketAddr, now: Instant) -> Result<ConnId, Refused>;
         connected(conn: ConnId, now: Instant);
-        connect_failed(conn: ConnId, now: Instant);
+        connect_failed(conn: ConnId, reason: &str, now: Instant);
         received(conn: ConnId, bytes: &[u8], now: Instant);
         closed(conn: ConnId, now: Instant);
         timeout(now: Instant);

@@ -6,7 +6,7 @@ use super::attributes::{AttributeTable, AttributesId};
 use super::best_path::{self, Candidate, DEFAULT_LOCAL_PREF, Origination};
 use super::peer::{Peer, Peers, Slot};
 use super::table::{PathRecord, Route, Table};
-use super::{RibConfig, RibPeer};
+use super::{Export, Import, NextHopPolicy, Policy, RibConfig, RibPeer};
 use crate::types::Family;
 use crate::wire::attribute::AsSegment;
 use crate::wire::{AsPath, Attributes, NextHop};
@@ -42,7 +42,19 @@ impl<'a> Exporter<'a> {
         });
         let reflects_own = family == Family::ROUTE_TARGET && peer.facts.client;
         let allowed = reflects_own || self.may_pass(slot, peer, path);
-        (allowed && !kept_here && peer.wants(family, &attributes.targets)).then_some(path)
+        let context = &peer.facts.context;
+        let next_hop = self.next_hop(&peer.facts, family, attributes.attributes.next_hop, path.source);
+        let usable = next_hop.is_none_or(|next_hop| context.allows_next_hop(family, next_hop.address));
+        let Policy { import, export, .. } = peer.facts.policy;
+        let announced = match export {
+            // What is asked for is no route to anywhere: it goes to those from whom routes are taken.
+            _ if family == Family::ROUTE_TARGET => import == Import::All,
+            Export::All => true,
+            Export::Own => path.source.is_none(),
+            Export::None => false,
+        };
+        (allowed && announced && usable && !kept_here && peer.wants(family, &attributes.targets))
+            .then_some(path)
     }
 
     /// Whether a path may go to a peer (RFC 4271 §9.2, RFC 4456 §6).
@@ -86,7 +98,24 @@ impl<'a> Exporter<'a> {
         Some(Candidate { preference, origination })
     }
 
-    /// The attributes that go to a peer with a path. The next hop of VPN routes is kept: the tunnel ends there.
+    /// The next hop that goes to a peer with a path. That of VPN routes is kept, unless this speaker is to be the
+    /// next hop of all: the tunnel ends there.
+    fn next_hop(
+        &self,
+        peer: &RibPeer,
+        family: Family,
+        received: Option<NextHop>,
+        source: Option<Slot>,
+    ) -> Option<NextHop> {
+        let ourselves = peer.policy.next_hop == NextHopPolicy::Ourselves && source.is_some();
+        if ourselves && family != Family::ROUTE_TARGET {
+            Some(self.address_toward(peer).into())
+        } else {
+            received
+        }
+    }
+
+    /// The attributes that go to a peer with a path.
     pub(super) fn attributes(
         &self,
         peer: &RibPeer,
@@ -95,6 +124,7 @@ impl<'a> Exporter<'a> {
         source: Option<Slot>,
     ) -> Option<Attributes> {
         let mut attributes = Attributes::clone(&self.attributes.get(held)?.attributes);
+        attributes.next_hop = self.next_hop(peer, family, attributes.next_hop, source);
         let source = source.and_then(|slot| self.peers.get(slot)).map(|source| &source.facts);
         if peer.internal {
             attributes.local_pref.get_or_insert(DEFAULT_LOCAL_PREF);

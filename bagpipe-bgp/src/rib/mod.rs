@@ -14,6 +14,7 @@ mod export;
 mod importer;
 mod key;
 mod peer;
+mod policy;
 mod rt_constraint;
 mod table;
 #[cfg(test)]
@@ -27,8 +28,10 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use rustc_hash::FxHashMap;
 
+pub use self::policy::{Export, Import, NextHopPolicy, Policy};
+
 use self::attributes::AttributeTable;
-use self::peer::{Peers, Slot};
+use self::peer::{End, Peers, Slot};
 use self::rt_constraint::Target;
 use self::table::{FamilyId, Position, RouteId, Table};
 use crate::types::{Asn, Family, RouterId};
@@ -68,6 +71,8 @@ pub struct RibPeer {
     pub client: bool,
     /// The families negotiated.
     pub families: Vec<Family>,
+    /// What is taken from it, and what it is told.
+    pub policy: Policy,
     /// How messages to it are encoded.
     pub context: Context,
 }
@@ -214,11 +219,18 @@ impl Rib {
         let Some(slot) = self.peers.slot(id) else { return };
         let Some(peer) = self.peers.get(slot).filter(|peer| peer.up) else { return };
         let usable = !self.is_looped(&peer.facts, &update.attributes);
+        // What the peer asks for is no route to anywhere: it is always taken.
+        let memberships = self.table.family_id(Family::ROUTE_TARGET);
+        let all = peer.facts.policy.import == Import::All;
         self.each(slot, &update.withdrawn, |rib, family, encoded| rib.remove(Some(slot), family, encoded));
         if usable && !update.announced.is_empty() {
             let held = self.attributes.intern(&update.attributes);
             self.each(slot, &update.announced, |rib, family, encoded| {
-                rib.put(Some(slot), family, encoded, held);
+                if all || Some(family) == memberships {
+                    rib.put(Some(slot), family, encoded, held);
+                } else {
+                    rib.remove(Some(slot), family, encoded);
+                }
             });
             self.attributes.release(held);
         } else {
@@ -267,14 +279,30 @@ impl Rib {
         }
     }
 
-    /// Send all routes of a family to a peer again (RFC 2918 §4).
-    pub fn refresh(&mut self, id: PeerId, family: Family) {
+    /// Send all routes of a family to a peer again (RFC 2918 §4). `marked`: say where they begin and end
+    /// (RFC 7313 §4), but for the first time, which End-of-RIB ends.
+    pub fn refresh(&mut self, id: PeerId, family: Family, marked: bool) {
         let (Some(slot), Some(family)) = (self.peers.slot(id), self.table.family_id(family)) else { return };
         let Some(peer) = self.peers.get_mut(slot) else { return };
         for reader in peer.readers.iter_mut().filter(|reader| reader.family == family) {
             reader.position = Position::default();
+            if marked && reader.end != Some(End::OfRib) {
+                reader.begins_refresh = true;
+                reader.end = Some(End::OfRefresh);
+            }
         }
         self.peers.wake(slot);
+    }
+
+    /// A peer is about to announce all its routes of a family again: those that it does not are to be swept
+    /// (RFC 7313 §4).
+    pub fn mark_stale(&mut self, id: PeerId, family: Family) {
+        let (Some(slot), Some(family)) = (self.peers.slot(id), self.table.family_id(family)) else { return };
+        for route_id in self.table.ids() {
+            if let Some(route) = self.table.get_mut(route_id).filter(|route| route.family == family) {
+                route.mark_stale(slot);
+            }
+        }
     }
 
     /// Whether End-of-RIB markers are held back: after a restart, until the routes of the peers are known

@@ -78,8 +78,19 @@ impl Slot {
 pub(super) struct Reader {
     pub(super) family: FamilyId,
     pub(super) position: Position,
-    /// The End-of-RIB marker has yet to be sent (RFC 4724 §2).
-    pub(super) end_of_rib_due: bool,
+    /// The marker before all routes that are sent again has yet to be sent (BoRR, RFC 7313 §4).
+    pub(super) begins_refresh: bool,
+    /// The marker to be sent when everything has been read.
+    pub(super) end: Option<End>,
+}
+
+/// What marks that all routes of a family have been sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// End-of-RIB (RFC 4724 §2): the first time.
+    OfRib,
+    /// EoRR (RFC 7313 §4).
+    OfRefresh,
 }
 
 /// A peer: one that is up, or whose routes are kept although it is down.
@@ -134,7 +145,12 @@ impl Peer {
         self.readers = families
             .into_iter()
             .filter_map(|family| table.family_id(family))
-            .map(|family| Reader { family, position: Position::default(), end_of_rib_due: true })
+            .map(|family| Reader {
+                family,
+                position: Position::default(),
+                begins_refresh: false,
+                end: Some(End::OfRib),
+            })
             .collect();
         self.facts = facts;
         self.up = true;

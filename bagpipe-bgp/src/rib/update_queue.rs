@@ -9,9 +9,10 @@ use bytes::Bytes;
 use super::Rib;
 use super::attributes::AttributesId;
 use super::export::Exporter;
-use super::peer::{Peer, Slot};
+use super::peer::{End, Peer, Slot};
 use super::table::{FamilyId, PathRecord, Route, RouteId};
 use crate::types::Family;
+use crate::wire::message::{refresh, route_refresh};
 use crate::wire::update::{UpdateWriter, end_of_rib};
 
 /// How many routes are sorted at a time: enough to pack well, little memory for a slow peer.
@@ -43,12 +44,12 @@ pub(super) struct Pending {
 /// What a peer is to get next.
 enum Next {
     Window,
-    EndOfRib(Family),
+    Marker(Bytes),
     Nothing,
 }
 
 impl Rib {
-    /// The next UPDATE for a peer: a whole message.
+    /// The next UPDATE for a peer, or the ROUTE-REFRESH before or after all of a family: a whole message.
     pub fn next_update(&mut self, id: super::PeerId) -> Option<Bytes> {
         let slot = self.peers.slot(id)?;
         loop {
@@ -57,7 +58,7 @@ impl Rib {
             }
             match self.read(slot) {
                 Next::Window => {}
-                Next::EndOfRib(family) => return Some(end_of_rib(family)),
+                Next::Marker(message) => return Some(message),
                 Next::Nothing => {
                     if self.peers.get(slot)?.up {
                         self.peers.rest(slot);
@@ -101,6 +102,10 @@ impl Rib {
                 if peer.waits(family) {
                     continue;
                 }
+                if std::mem::take(&mut reader.begins_refresh) {
+                    next = Next::Marker(route_refresh(family, refresh::BEGIN));
+                    break;
+                }
                 let mut end = table.end(reader.family);
                 for (behind, id) in table.changed_since(reader.family, reader.position) {
                     if let Some(group) = table.get(id).and_then(|route| exporter.group(slot, peer, route)) {
@@ -115,9 +120,14 @@ impl Rib {
                 // RFC 4724 §4.1 defers the marker after a restart. That of RT Constraint is not deferred: the
                 // peers wait for it before they send the routes that we wait for (RFC 4684 §6).
                 let deferred = *deferred && family != Family::ROUTE_TARGET;
-                if window.is_empty() && reader.end_of_rib_due && !deferred {
-                    reader.end_of_rib_due = false;
-                    next = Next::EndOfRib(family);
+                if !window.is_empty() || reader.end == Some(End::OfRib) && deferred {
+                    continue;
+                }
+                if let Some(end) = reader.end.take() {
+                    next = Next::Marker(match end {
+                        End::OfRib => end_of_rib(family),
+                        End::OfRefresh => route_refresh(family, refresh::END),
+                    });
                     break;
                 }
             }

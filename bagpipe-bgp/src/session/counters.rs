@@ -5,6 +5,7 @@ use std::ops::AddAssign;
 use serde::Serialize;
 
 use crate::wire::Message;
+use crate::wire::message::{HEADER_LENGTH, kind};
 
 /// Messages of each type in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -39,6 +40,15 @@ impl MessageCounts {
             Message::Keepalive => &mut self.keepalives,
             Message::RouteRefresh(..) => &mut self.route_refreshes,
         } += 1;
+    }
+
+    /// Counts a message of the owner, which sends only two types.
+    pub(super) fn count_encoded(&mut self, message: &[u8]) {
+        const TYPE: usize = HEADER_LENGTH - 1;
+        match message.get(TYPE) {
+            Some(&kind::ROUTE_REFRESH) => self.route_refreshes += 1,
+            _ => self.updates += 1,
+        }
     }
 }
 

@@ -28,13 +28,13 @@ pub use counters::{Counters, MessageCounts};
 pub use negotiation::{GracefulRestart, Negotiated, SessionConfig};
 
 use crate::types::Family;
-use crate::wire::message::{self, Context, Frame, HEADER_LENGTH, MAX_EXTENDED_LENGTH, MAX_LENGTH};
+use crate::wire::message::{self, Context, Frame, HEADER_LENGTH, MAX_EXTENDED_LENGTH, MAX_LENGTH, refresh};
 use crate::wire::{Message, MessageError, Notification, Open, Update};
 
 /// How long to wait for the peer's OPEN (RFC 4271 §8.2.2: "a large value", 4 minutes suggested).
 pub const OPEN_WAIT: Duration = Duration::from_secs(240);
 
-/// The least time after which a peer that takes no bytes is given up (RFC 9687 §3.3).
+/// The least time after which a peer that takes no bytes is given up (RFC 9687 §4).
 const SEND_HOLD_MIN: Duration = Duration::from_secs(480);
 
 /// Where a connection is in the state machine.
@@ -61,6 +61,10 @@ pub enum Event {
     Update(Update),
     /// The peer asks for all routes of a family again (RFC 2918).
     Refresh(Family),
+    /// The peer is about to send all routes of a family again (BoRR, RFC 7313 §4).
+    RefreshBegins(Family),
+    /// It has done so (EoRR).
+    RefreshEnds(Family),
     /// The session is over; the last event.
     Down(DownReason),
 }
@@ -105,10 +109,10 @@ pub struct Session {
     negotiated: Option<Negotiated>,
     hold: Option<Instant>,
     keepalive: Option<Instant>,
-    /// Bytes have been taken since the last keepalive was due.
+    /// When a peer that takes no bytes is given up; counts while it takes none.
+    send_hold: Option<Instant>,
+    /// Bytes have been taken since that was last looked at.
     progress: bool,
-    /// Since when none were taken although there were some.
-    stalled: Option<Instant>,
     counters: Counters,
 }
 
@@ -125,8 +129,8 @@ impl Session {
             negotiated: None,
             hold: Some(now + OPEN_WAIT),
             keepalive: None,
+            send_hold: None,
             progress: false,
-            stalled: None,
             counters: Counters::default(),
             config,
         };
@@ -158,6 +162,9 @@ impl Session {
         if self.hold.is_some_and(|at| at <= now) {
             return self.fail(notification::hold_timer_expired(), "hold time expired".to_owned());
         }
+        if self.send_hold.is_some_and(|at| at <= now) {
+            self.send_hold_due();
+        }
         if self.keepalive.is_some_and(|at| at <= now) {
             self.keepalive_due(now);
         }
@@ -182,7 +189,7 @@ impl Session {
         }
     }
 
-    /// The next bytes for the peer, except UPDATEs: those are the owner's, see [`Self::update_sent`].
+    /// The next bytes for the peer, except UPDATEs: those are the owner's, see [`Self::sent`].
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
         let bytes = self.output.pop_front()?;
         self.progress = true;
@@ -195,19 +202,16 @@ impl Session {
         !self.output.is_empty()
     }
 
-    /// The owner has sent an UPDATE.
-    pub fn update_sent(&mut self) {
+    /// The owner has sent a message that is not from [`Self::poll_transmit`]: an UPDATE, or a mark of a refresh.
+    pub fn sent(&mut self, message: &[u8]) {
         self.progress = true;
-        self.counters.sent.updates += 1;
+        self.counters.sent.count_encoded(message);
     }
 
     /// When to call [`Self::timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match (self.hold, self.keepalive) {
-            (Some(hold), Some(keepalive)) => Some(hold.min(keepalive)),
-            (hold, keepalive) => hold.or(keepalive),
-        }
+        [self.hold, self.keepalive, self.send_hold].into_iter().flatten().min()
     }
 
     /// The next event.
@@ -276,16 +280,24 @@ impl Session {
         let hold_time = Duration::from_secs(u64::from(negotiated.hold_time));
         self.keepalive = (!hold_time.is_zero()).then(|| now + hold_time / 3);
         self.negotiated = Some(negotiated);
-        self.restart_hold(now);
+        // Without a hold time nothing else would end the wait for the first KEEPALIVE.
+        self.hold = Some(now + if hold_time.is_zero() { OPEN_WAIT } else { hold_time });
         self.state = State::OpenConfirm;
         self.events.push_back(Event::Opened);
     }
 
-    /// RFC 2918 §4: a family that was not negotiated is ignored. So are the subtypes of RFC 7313, which is not
-    /// among our capabilities.
+    /// RFC 2918 §4: a family that was not negotiated is ignored. So are unknown subtypes, and those that were not
+    /// agreed on (RFC 7313 §5).
     fn receive_refresh(&mut self, family: Family, subtype: u8) {
-        if subtype == 0 && self.context.families.contains(&family) {
-            self.events.push_back(Event::Refresh(family));
+        let enhanced = self.negotiated.as_ref().is_some_and(|negotiated| negotiated.enhanced_route_refresh);
+        let event = match subtype {
+            refresh::REQUEST => Event::Refresh(family),
+            refresh::BEGIN if enhanced => Event::RefreshBegins(family),
+            refresh::END if enhanced => Event::RefreshEnds(family),
+            _ => return,
+        };
+        if self.context.families.contains(&family) {
+            self.events.push_back(event);
         }
     }
 
@@ -304,19 +316,24 @@ impl Session {
     fn keepalive_due(&mut self, now: Instant) {
         let hold_time = self.hold_time();
         self.keepalive = Some(now + hold_time / 3);
-        if self.output.is_empty() {
-            self.stalled = None;
-            self.send(&Message::Keepalive);
-        } else if self.progress {
-            self.stalled = None;
-        } else {
-            // RFC 9687 §3.2: a peer that keeps sending but takes nothing would hold its stale routes for ever.
-            let since = *self.stalled.get_or_insert(now);
-            if now.saturating_duration_since(since) >= SEND_HOLD_MIN.max(hold_time * 2) {
-                self.abandon(DownReason::SendHoldExpired);
-            }
+        let progress = std::mem::take(&mut self.progress);
+        if self.output.is_empty() || progress {
+            self.send_hold = None;
+        } else if self.send_hold.is_none() {
+            self.send_hold = Some(now + SEND_HOLD_MIN.max(hold_time * 2));
         }
-        self.progress = false;
+        // One that waits says all that a second one would.
+        if self.output.is_empty() {
+            self.send(&Message::Keepalive);
+        }
+    }
+
+    /// RFC 9687 §3.2: a peer that keeps sending but takes nothing would hold its stale routes for ever.
+    fn send_hold_due(&mut self) {
+        self.send_hold = None;
+        if !std::mem::take(&mut self.progress) {
+            self.abandon(DownReason::SendHoldExpired);
+        }
     }
 
     fn restart_hold(&mut self, now: Instant) {
@@ -348,6 +365,7 @@ impl Session {
         self.input = BytesMut::new();
         self.hold = None;
         self.keepalive = None;
+        self.send_hold = None;
         self.events.push_back(Event::Down(reason));
     }
 

@@ -7,7 +7,7 @@ use super::notification::open_error;
 use crate::types::{Asn, Family, RouterId};
 use crate::wire::error::code;
 use crate::wire::message::{Context, MAX_EXTENDED_LENGTH, MAX_LENGTH};
-use crate::wire::{Capability, MessageError, Open};
+use crate::wire::{Capability, ExtendedNextHop, MessageError, Open};
 
 /// The capability code of Multiprotocol Extensions (RFC 4760 §8).
 const MULTIPROTOCOL: u8 = 1;
@@ -46,8 +46,12 @@ pub struct Negotiated {
     pub four_octet_as: bool,
     /// The peer answers route refresh (RFC 2918).
     pub route_refresh: bool,
+    /// The peer marks where a refresh begins and ends, and so do we (RFC 7313).
+    pub enhanced_route_refresh: bool,
     /// Messages to the peer may be longer than 4096 octets (RFC 8654).
     pub extended_message: bool,
+    /// VPN-IPv4 routes may have IPv6 next hops (RFC 8950).
+    pub extended_next_hop: bool,
     /// Graceful restart, if both sides do it.
     pub graceful_restart: Option<GracefulRestart>,
 }
@@ -71,7 +75,11 @@ impl SessionConfig {
     pub fn open(&self) -> Open {
         let mut capabilities: Vec<_> = self.families.iter().copied().map(Capability::Multiprotocol).collect();
         capabilities.push(Capability::RouteRefresh);
+        capabilities.push(Capability::EnhancedRouteRefresh);
         capabilities.push(Capability::ExtendedMessage);
+        if self.families.contains(&Family::VPNV4) {
+            capabilities.push(Capability::ExtendedNextHop(vec![ExtendedNextHop::VPNV4_OVER_IPV6]));
+        }
         if self.restart_time > 0 {
             capabilities.push(Capability::GracefulRestart {
                 restarting: self.restarting,
@@ -109,11 +117,13 @@ impl SessionConfig {
         Ok(Negotiated {
             asn: open.asn,
             router_id: open.router_id,
-            families,
             hold_time: self.hold_time.min(open.hold_time),
             four_octet_as: open.capabilities.iter().any(|it| matches!(it, Capability::FourOctetAs(_))),
             route_refresh: has(&Capability::RouteRefresh),
+            enhanced_route_refresh: has(&Capability::EnhancedRouteRefresh),
             extended_message: has(&Capability::ExtendedMessage),
+            extended_next_hop: families.contains(&Family::VPNV4) && takes_ipv6_next_hops(open),
+            families,
             graceful_restart: self.graceful_restart(open),
         })
     }
@@ -168,8 +178,17 @@ impl Negotiated {
             max_length: if self.extended_message { MAX_EXTENDED_LENGTH } else { MAX_LENGTH },
             internal: self.asn == config.local_asn,
             families: self.families.clone(),
+            extended_next_hop: self.extended_next_hop,
         }
     }
+}
+
+/// RFC 8950 §4; the entries of several capabilities add up (RFC 5492 §4).
+fn takes_ipv6_next_hops(open: &Open) -> bool {
+    open.capabilities.iter().any(|capability| match capability {
+        Capability::ExtendedNextHop(entries) => entries.contains(&ExtendedNextHop::VPNV4_OVER_IPV6),
+        _ => false,
+    })
 }
 
 fn refuse(subcode: u8, reason: String, data: Bytes) -> MessageError {

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::State;
+use crate::types::Family;
 use crate::wire::error::code;
 use crate::wire::message::kind;
 use crate::wire::{Message, Notification};
@@ -19,39 +20,83 @@ pub mod open_error {
     pub const UNSUPPORTED_CAPABILITY: u8 = 7;
 }
 
-/// Subcodes of Cease (RFC 4486 §3).
+/// Why a session is ended that has done nothing against the protocol (RFC 4486 §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Cease {
-    /// Stopped by an administrator.
-    AdministrativeShutdown = 2,
+pub enum Cease<'a> {
+    /// More routes of a family than the peer may announce, which are so many.
+    MaximumPrefixes(Family, u32),
+    /// Stopped by an administrator, whose words these are (RFC 9003).
+    AdministrativeShutdown(&'a str),
     /// No longer configured.
-    PeerDeconfigured = 3,
+    PeerDeconfigured,
+    /// Ended by an administrator, to begin again.
+    AdministrativeReset(&'a str),
     /// The other of two connections is kept.
-    ConnectionCollision = 7,
-    /// Drop the routes in spite of graceful restart (RFC 8538 §3.1).
-    HardReset = 9,
+    ConnectionCollision,
 }
+
+impl Cease<'_> {
+    const fn subcode(self) -> u8 {
+        match self {
+            Self::MaximumPrefixes(..) => 1,
+            Self::AdministrativeShutdown(_) => 2,
+            Self::PeerDeconfigured => 3,
+            Self::AdministrativeReset(_) => 4,
+            Self::ConnectionCollision => 7,
+        }
+    }
+
+    fn data(self) -> Bytes {
+        match self {
+            // RFC 4486 §4
+            Self::MaximumPrefixes(family, limit) => {
+                let mut data = BytesMut::with_capacity(7);
+                data.put_u16(family.afi);
+                data.put_u8(family.safi);
+                data.put_u32(limit);
+                data.freeze()
+            }
+            Self::AdministrativeShutdown(words) | Self::AdministrativeReset(words) => communication(words),
+            Self::PeerDeconfigured | Self::ConnectionCollision => Bytes::new(),
+        }
+    }
+}
+
+/// Subcode of Cease: drop the routes in spite of graceful restart (RFC 8538 §3.1).
+const HARD_RESET: u8 = 9;
 
 /// A Cease.
 #[must_use]
-pub fn cease(subcode: Cease) -> Notification {
-    Notification { code: code::CEASE, subcode: subcode as u8, data: Bytes::new() }
+pub fn cease(cease: Cease<'_>) -> Notification {
+    Notification { code: code::CEASE, subcode: cease.subcode(), data: cease.data() }
 }
 
 /// A Cease that ends graceful restart as well: the reason is wrapped in its data (RFC 8538 §3.1).
 #[must_use]
-pub fn hard_reset(subcode: Cease) -> Notification {
-    let mut data = BytesMut::with_capacity(2);
+pub fn hard_reset(cease: Cease<'_>) -> Notification {
+    let mut data = BytesMut::new();
     data.put_u8(code::CEASE);
-    data.put_u8(subcode as u8);
-    Notification { code: code::CEASE, subcode: Cease::HardReset as u8, data: data.freeze() }
+    data.put_u8(cease.subcode());
+    data.put_slice(&cease.data());
+    Notification { code: code::CEASE, subcode: HARD_RESET, data: data.freeze() }
+}
+
+/// The Shutdown Communication field: a length and as much UTF-8 as it can describe (RFC 9003 §2).
+fn communication(words: &str) -> Bytes {
+    if words.is_empty() {
+        return Bytes::new();
+    }
+    let words = words.get(..words.floor_char_boundary(u8::MAX.into())).unwrap_or_default();
+    let mut data = BytesMut::with_capacity(1 + words.len());
+    data.put_u8(u8::try_from(words.len()).unwrap_or(u8::MAX));
+    data.put_slice(words.as_bytes());
+    data.freeze()
 }
 
 /// Whether graceful restart does not apply to what this NOTIFICATION ends (RFC 8538 §3.1).
 #[must_use]
 pub fn is_hard_reset(notification: &Notification) -> bool {
-    notification.code == code::CEASE && notification.subcode == Cease::HardReset as u8
+    notification.code == code::CEASE && notification.subcode == HARD_RESET
 }
 
 /// Hold Timer Expired (RFC 4271 §6.5).
@@ -86,17 +131,35 @@ impl fmt::Display for Described<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Notification { code, subcode, data } = self.0;
         write!(f, "NOTIFICATION {code}/{subcode} ({}", name(*code, *subcode))?;
-        match (code, subcode, data.split_first()) {
-            (6, 2 | 4, Some((length, rest))) => {
-                let text = rest.get(..usize::from(*length)).unwrap_or(rest);
-                write!(f, ": \"{}\")", String::from_utf8_lossy(text).escape_debug())
+        match (code, subcode, &data[..]) {
+            (6, 9, [code, rest @ ..]) => {
+                let (subcode, data) = rest.split_first().unwrap_or((&0, &[]));
+                write!(f, ": {code}/{subcode} {}", name(*code, *subcode))?;
+                write_data(f, *code, *subcode, data)?;
             }
-            (6, 9, Some((inner, rest))) => {
-                let subcode = rest.first().copied().unwrap_or_default();
-                write!(f, ": {inner}/{subcode} {})", name(*inner, subcode))
-            }
-            _ => f.write_str(")"),
+            (_, _, data) => write_data(f, *code, *subcode, data)?,
         }
+        f.write_str(")")
+    }
+}
+
+/// What the data says: which limit was exceeded, or the peer's own words, with nothing in them that a terminal or a log would take for more than text.
+fn write_data(f: &mut fmt::Formatter<'_>, code: u8, subcode: u8, data: &[u8]) -> fmt::Result {
+    match (code, subcode, data) {
+        (6, 1, [high, low, safi, limit @ ..]) => {
+            let family = Family { afi: u16::from_be_bytes([*high, *low]), safi: *safi };
+            write!(f, " of {family}")?;
+            match limit {
+                [a, b, c, d] => write!(f, ": {}", u32::from_be_bytes([*a, *b, *c, *d])),
+                _ => Ok(()),
+            }
+        }
+        (6, 2 | 4, [length, rest @ ..]) if *length > 0 => {
+            // RFC 9003 §4: a length that is wrong is no reason to lose the words.
+            let text = rest.get(..usize::from(*length)).unwrap_or(rest);
+            write!(f, ": \"{}\"", String::from_utf8_lossy(text).escape_debug())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::notification::{Cease, Described, cease, hard_reset};
 use super::*;
-use crate::wire::Capability;
 use crate::wire::update::end_of_rib;
+use crate::wire::{Capability, ExtendedNextHop};
 
 const FAMILIES: [Family; 2] = [Family::EVPN, Family::ROUTE_TARGET];
 
@@ -120,7 +120,9 @@ fn two_opens_and_two_keepalives_establish_a_session() {
             hold_time: 90,
             four_octet_as: true,
             route_refresh: true,
+            enhanced_route_refresh: true,
             extended_message: true,
+            extended_next_hop: false,
             graceful_restart: Some(GracefulRestart {
                 restarting: false,
                 notification: true,
@@ -155,6 +157,36 @@ fn negotiation_takes_the_common_ground() {
     let without = SessionConfig { restart_time: 0, ..config(1) };
     assert_eq!(without.negotiate(&open).unwrap().graceful_restart, None);
     assert!(!without.open().capabilities.iter().any(|it| matches!(it, Capability::GracefulRestart { .. })));
+}
+
+#[test]
+fn ipv6_next_hops_of_vpnv4_routes_need_the_word_of_both() {
+    let families = |families: &[Family]| SessionConfig { families: families.to_vec(), ..config(1) };
+    let offers = |config: &SessionConfig| {
+        let entries = Capability::ExtendedNextHop(vec![ExtendedNextHop::VPNV4_OVER_IPV6]);
+        config.open().capabilities.contains(&entries)
+    };
+    let both = families(&[Family::VPNV4, Family::EVPN]);
+    assert!(offers(&both) && !offers(&families(&[Family::EVPN, Family::VPNV6])));
+
+    // The entries of several capabilities add up; those of other families do not count.
+    let other = ExtendedNextHop { family: Family::IPV4_UNICAST, next_hop_afi: 2 };
+    let wrong = ExtendedNextHop { next_hop_afi: 1, ..ExtendedNextHop::VPNV4_OVER_IPV6 };
+    for (entries, expected) in [
+        (vec![], false),
+        (vec![vec![other, wrong]], false),
+        (vec![vec![other], vec![ExtendedNextHop::VPNV4_OVER_IPV6]], true),
+    ] {
+        let mut open = families(&[Family::VPNV4]).open();
+        open.router_id = Ipv4Addr::new(192, 0, 2, 2);
+        open.capabilities.retain(|it| !matches!(it, Capability::ExtendedNextHop(_)));
+        open.capabilities.extend(entries.into_iter().map(Capability::ExtendedNextHop));
+        assert_eq!(both.negotiate(&open).unwrap().extended_next_hop, expected, "{open:?}");
+        // Not without the family.
+        open.capabilities.push(Capability::Multiprotocol(Family::EVPN));
+        open.capabilities.retain(|it| *it != Capability::Multiprotocol(Family::VPNV4));
+        assert!(!both.negotiate(&open).unwrap().extended_next_hop);
+    }
 }
 
 #[test]
@@ -242,7 +274,7 @@ fn every_message_in_a_wrong_state_is_a_state_machine_error() {
 fn a_notification_ends_the_session_without_an_answer() {
     for state in [State::OpenSent, State::OpenConfirm, State::Established] {
         let mut bench = Bench::in_state(state);
-        let notification = cease(Cease::AdministrativeShutdown);
+        let notification = cease(Cease::AdministrativeShutdown(""));
         bench.receive(&Message::Notification(notification.clone()));
         assert!(bench.sent.is_empty(), "{:?}", bench.sent);
         let [Event::Down(DownReason::Received(received))] = &bench.events[..] else {
@@ -304,6 +336,33 @@ fn a_hold_time_of_zero_turns_the_timers_off() {
     assert_eq!(bench.session.poll_timeout(), None);
 }
 
+/// Where RFC 4271 §8.2.2 would wait for ever.
+#[test]
+fn a_hold_time_of_zero_does_not_keep_a_peer_that_never_confirms() {
+    let mut bench = Bench::new(SessionConfig { hold_time: 0, ..config(1) });
+    bench.receive(&Message::Open(config(2).open()));
+    bench.advance(OPEN_WAIT - Duration::from_secs(1));
+    assert_eq!(bench.session.state(), State::OpenConfirm);
+    bench.advance(Duration::from_secs(1));
+    assert_eq!(bench.notification(), (4, 0, Bytes::new()));
+}
+
+#[test]
+fn the_smallest_hold_time_has_a_keepalive_every_second() {
+    let mut bench = Bench::new(SessionConfig { hold_time: 3, ..config(1) });
+    bench.receive(&Message::Open(config(2).open()));
+    bench.receive(&Message::Keepalive);
+    bench.sent.clear();
+    for _ in 0..10 {
+        bench.receive(&Message::Keepalive);
+        bench.advance(Duration::from_secs(1));
+        assert_eq!(std::mem::take(&mut bench.sent), [Message::Keepalive]);
+    }
+    bench.advance(Duration::from_secs(1));
+    bench.advance(Duration::from_secs(1));
+    assert_eq!(bench.notification(), (4, 0, Bytes::new()));
+}
+
 #[test]
 fn a_peer_that_takes_nothing_is_given_up() {
     let mut bench = Bench::in_state(State::Established);
@@ -314,20 +373,57 @@ fn a_peer_that_takes_nothing_is_given_up() {
         bench.session.receive(&Message::Keepalive.encode(&Context::default()), bench.now);
         bench.session.timeout(bench.now);
     }
+    // The keepalive after 30 s waits; after 60 s it is seen to.
     let after = bench.now - started;
-    assert!(after >= SEND_HOLD_MIN && after < SEND_HOLD_MIN + Duration::from_secs(100), "{after:?}");
+    assert_eq!(after, SEND_HOLD_MIN + Duration::from_secs(60));
     bench.drain();
     assert!(matches!(bench.events[..], [Event::Down(DownReason::SendHoldExpired)]));
+}
+
+#[test]
+fn a_peer_that_takes_little_is_not_given_up() {
+    let mut bench = Bench::in_state(State::Established);
+    for second in 0..3_600 {
+        bench.now += Duration::from_secs(1);
+        bench.session.receive(&Message::Keepalive.encode(&Context::default()), bench.now);
+        bench.session.timeout(bench.now);
+        if second % 400 == 399 {
+            bench.session.sent(&end_of_rib(Family::EVPN));
+        }
+    }
+    assert_eq!(bench.session.state(), State::Established);
 }
 
 #[test]
 fn refresh_is_asked_of_the_owner_for_negotiated_families_only() {
     let mut bench = Bench::in_state(State::Established);
     bench.receive(&Message::RouteRefresh(Family::VPNV4, 0));
-    bench.receive(&Message::RouteRefresh(Family::EVPN, 1));
+    bench.receive(&Message::RouteRefresh(Family::VPNV4, 1));
+    // RFC 7313 §5: an unknown subtype.
+    bench.receive(&Message::RouteRefresh(Family::EVPN, 3));
     assert!(bench.events.is_empty());
     bench.receive(&Message::RouteRefresh(Family::EVPN, 0));
-    assert!(matches!(bench.events[..], [Event::Refresh(Family::EVPN)]));
+    bench.receive(&Message::RouteRefresh(Family::EVPN, 1));
+    bench.receive(&Message::RouteRefresh(Family::EVPN, 2));
+    let [Event::Refresh(Family::EVPN), Event::RefreshBegins(Family::EVPN), Event::RefreshEnds(Family::EVPN)] =
+        bench.events[..]
+    else {
+        panic!("{:?}", bench.events)
+    };
+}
+
+#[test]
+fn marks_of_a_refresh_that_were_not_agreed_on_are_ignored() {
+    let mut open = config(2).open();
+    open.capabilities.retain(|it| *it != Capability::EnhancedRouteRefresh);
+    let mut bench = Bench::new(config(1));
+    bench.receive(&Message::Open(open));
+    bench.receive(&Message::Keepalive);
+    bench.events.clear();
+    for subtype in [1, 2] {
+        bench.receive(&Message::RouteRefresh(Family::EVPN, subtype));
+    }
+    assert!(bench.events.is_empty());
 }
 
 #[test]
@@ -369,10 +465,46 @@ fn notifications_are_put_into_words() {
             hard_reset(Cease::PeerDeconfigured),
             "NOTIFICATION 6/9 (cease, hard reset: 6/3 cease, peer de-configured)",
         ),
+        (
+            hard_reset(Cease::AdministrativeReset("new cables")),
+            "NOTIFICATION 6/9 (cease, hard reset: 6/4 cease, administrative reset: \"new cables\")",
+        ),
+        // What would write elsewhere on a terminal, or backwards, or is no UTF-8, or has another length.
+        (
+            Notification {
+                code: 6,
+                subcode: 4,
+                data: Bytes::from_static("\x20\u{1b}[2J\u{202e}x".as_bytes()),
+            },
+            "NOTIFICATION 6/4 (cease, administrative reset: \"\\u{1b}[2J\\u{202e}x\")",
+        ),
+        (
+            Notification { code: 6, subcode: 2, data: Bytes::from_static(b"\x03a\xffbcd") },
+            "NOTIFICATION 6/2 (cease, administrative shutdown: \"a\u{fffd}b\")",
+        ),
+        (
+            Notification { code: 6, subcode: 2, data: Bytes::from_static(b"\x00abc") },
+            "NOTIFICATION 6/2 (cease, administrative shutdown)",
+        ),
+        (
+            cease(Cease::MaximumPrefixes(Family::VPNV4, 1_000)),
+            "NOTIFICATION 6/1 (cease, maximum number of prefixes reached of vpnv4: 1000)",
+        ),
+        (Notification { code: 6, subcode: 9, data: Bytes::new() }, "NOTIFICATION 6/9 (cease, hard reset)"),
         (Notification { code: 99, subcode: 1, data: Bytes::new() }, "NOTIFICATION 99/1 (unknown error)"),
     ] {
         assert_eq!(Described(&notification).to_string(), expected);
     }
+}
+
+/// RFC 9003 §2: at most 255 octets, and no character cut in two.
+#[test]
+fn words_for_the_peer_fit_their_field() {
+    assert_eq!(&cease(Cease::AdministrativeShutdown("tschüß")).data[..], b"\x08tsch\xc3\xbc\xc3\x9f");
+    assert!(cease(Cease::AdministrativeShutdown("")).data.is_empty());
+    let long = cease(Cease::AdministrativeReset(&"ü".repeat(200)));
+    assert_eq!((long.data.len(), long.data[0]), (255, 254));
+    assert!(Described(&long).to_string().ends_with("üü\")"));
 }
 
 /// A stream that brings a session up, passes routes and, if asked to, ends it.

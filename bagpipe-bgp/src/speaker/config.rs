@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use super::{MaxPrefixes, Policy};
 use crate::types::{Asn, Family, RouterId};
 
 /// A speaker.
@@ -29,11 +30,43 @@ pub struct SpeakerConfig {
     pub deferral: Duration,
     /// Prefixes (address and length) whose addresses are accepted as route reflector clients (RFC 4456).
     pub dynamic_clients: Vec<(IpAddr, u8)>,
+    /// How many such clients there may be at a time.
+    pub max_clients: usize,
+    /// How many routes each of them may announce.
+    pub client_max_prefixes: MaxPrefixes,
 }
 
 impl SpeakerConfig {
+    /// The families of VPNs, and of what their route targets ask for.
+    pub const FAMILIES: [Family; 4] = [Family::EVPN, Family::VPNV4, Family::VPNV6, Family::ROUTE_TARGET];
+
+    /// The usual proposal for the hold time, in seconds (RFC 4271 §10).
+    pub const HOLD_TIME: u16 = 90;
+
     /// The usual time for [`Self::deferral`].
     pub const DEFERRAL: Duration = Duration::from_secs(5);
+
+    /// The usual limit of dynamic clients: more sockets than a process may usually have open.
+    pub const MAX_CLIENTS: usize = 10_000;
+
+    /// A speaker with usual values: no graceful restart, no clients, no addresses of its own.
+    #[must_use]
+    pub fn new(asn: Asn, router_id: RouterId) -> Self {
+        Self {
+            asn,
+            router_id,
+            cluster_id: router_id,
+            local_addresses: Vec::new(),
+            families: Self::FAMILIES.to_vec(),
+            hold_time: Self::HOLD_TIME,
+            restart_time: 0,
+            restarting: false,
+            deferral: Self::DEFERRAL,
+            dynamic_clients: Vec::new(),
+            max_clients: Self::MAX_CLIENTS,
+            client_max_prefixes: MaxPrefixes::default(),
+        }
+    }
 
     /// Whether a connection from this address is taken for a reflector client's.
     pub(super) fn is_dynamic_client(&self, address: IpAddr) -> bool {
@@ -42,14 +75,12 @@ impl SpeakerConfig {
 
     pub(super) fn dynamic_client(&self, address: IpAddr) -> PeerConfig {
         PeerConfig {
-            address,
-            port: 179,
-            asn: self.asn,
             passive: true,
             client: true,
             families: self.families.clone(),
             hold_time: self.hold_time,
-            connect_retry: PeerConfig::CONNECT_RETRY,
+            max_prefixes: self.client_max_prefixes.clone(),
+            ..PeerConfig::new(address, self.asn)
         }
     }
 }
@@ -73,11 +104,32 @@ pub struct PeerConfig {
     pub hold_time: u16,
     /// The longest time between two attempts to connect; the first ones come sooner.
     pub connect_retry: Duration,
+    /// How many routes it may announce.
+    pub max_prefixes: MaxPrefixes,
+    /// What is taken from it, and what it is told.
+    pub policy: Policy,
 }
 
 impl PeerConfig {
     /// The usual time for [`Self::connect_retry`].
     pub const CONNECT_RETRY: Duration = Duration::from_secs(30);
+
+    /// A peer with usual values: connected to on port 179, no client of ours.
+    #[must_use]
+    pub fn new(address: IpAddr, asn: Asn) -> Self {
+        Self {
+            address,
+            port: 179,
+            asn,
+            passive: false,
+            client: false,
+            families: SpeakerConfig::FAMILIES.to_vec(),
+            hold_time: SpeakerConfig::HOLD_TIME,
+            connect_retry: Self::CONNECT_RETRY,
+            max_prefixes: MaxPrefixes::default(),
+            policy: Policy::default(),
+        }
+    }
 }
 
 fn contains(network: IpAddr, length: u8, address: IpAddr) -> bool {

@@ -25,8 +25,15 @@ impl Speaker {
             return Err(Refused::Stopped(address));
         }
         let peer = match self.addresses.get(&address) {
+            Some(peer) if self.peers.get(peer).is_some_and(|state| state.held.is_some()) => {
+                return Err(Refused::Held(address));
+            }
             Some(&peer) => peer,
             None if self.config.is_dynamic_client(address) => {
+                let limit = self.config.max_clients;
+                if self.peers.values().filter(|state| state.dynamic).count() >= limit {
+                    return Err(Refused::TooManyClients(address, limit));
+                }
                 let config = self.config.dynamic_client(address);
                 self.insert_peer(address, Peer::new(config, true, now))
             }
@@ -45,9 +52,9 @@ impl Speaker {
         }
     }
 
-    /// An attempt to connect has failed.
-    pub fn connect_failed(&mut self, conn: ConnId, now: Instant) {
-        self.attempt_failed(conn, "cannot connect", false, now);
+    /// An attempt to connect has failed, for a reason that is shown as the peer's last error.
+    pub fn connect_failed(&mut self, conn: ConnId, reason: &str, now: Instant) {
+        self.attempt_failed(conn, reason, false, now);
     }
 
     /// Connects at once, or after the time that failures so far ask for; unless there is no need to.
@@ -146,7 +153,7 @@ impl Speaker {
     pub fn closed(&mut self, conn: ConnId, now: Instant) {
         self.farewells.remove(&conn);
         if self.connections.get(&conn).is_some_and(|connection| connection.session.is_none()) {
-            return self.connect_failed(conn, now);
+            return self.attempt_failed(conn, &DownReason::Disconnected.to_string(), false, now);
         }
         self.end_connection(conn, &DownReason::Disconnected, false, now);
         self.wake_writers();

@@ -60,6 +60,17 @@ pub enum SpeakerEvent {
         /// The family.
         family: Family,
     },
+    /// The peer has nearly announced as many routes of a family as it may; once in a session.
+    NearLimit {
+        /// The peer.
+        peer: PeerId,
+        /// The family.
+        family: Family,
+        /// Routes that the peer has announced.
+        routes: usize,
+        /// Routes that it may announce.
+        limit: u32,
+    },
     /// Once: all configured peers have sent all their routes, or have had their time to. What was kept from
     /// before a restart and has not been relearned is to be dropped.
     Converged,
@@ -78,6 +89,12 @@ pub enum Refused {
     /// Its address is neither a peer's nor a client's.
     #[error("connection from {0}, which is neither a configured peer nor in a client prefix")]
     UnknownPeer(IpAddr),
+    /// It has announced too many routes, or was shut down.
+    #[error("connection from {0}, which is kept away")]
+    Held(IpAddr),
+    /// There are as many dynamic clients as may be.
+    #[error("connection from {0}, a client beyond the limit of {1}")]
+    TooManyClients(IpAddr, usize),
     /// The speaker has been shut down.
     #[error("connection from {0} while shutting down")]
     Stopped(IpAddr),

@@ -33,8 +33,10 @@ impl Speaker {
             match event {
                 Event::Opened => self.resolve_collisions(conn, peer, now),
                 Event::Established => self.session_up(conn, peer, now),
-                Event::Update(update) => self.update(peer, update),
-                Event::Refresh(family) => self.rib.refresh(peer, family),
+                Event::Update(update) => self.update(peer, update, now),
+                Event::Refresh(family) => self.refresh(peer, family),
+                Event::RefreshBegins(family) => self.refresh_begins(peer, family, now),
+                Event::RefreshEnds(family) => self.refresh_ends(peer, family),
                 Event::Down(reason) => self.session_ended(conn, &reason, true, now),
             }
         }
@@ -47,13 +49,13 @@ impl Speaker {
     }
 
     /// Ends a connection with a Cease.
-    pub(super) fn stop_connection(&mut self, conn: ConnId, cease: Cease, reason: &str, now: Instant) {
+    pub(super) fn stop_connection(&mut self, conn: ConnId, cease: Cease<'_>, reason: &str, now: Instant) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         let Some(session) = &mut connection.session else { return self.remove_connection(conn, true) };
         // RFC 8538 §3: where a plain Cease would start a graceful restart, a peer that is gone for good is told so.
         let graceful = session.negotiated().and_then(|negotiated| negotiated.graceful_restart.as_ref());
-        let hard =
-            cease != Cease::ConnectionCollision && graceful.is_some_and(|graceful| graceful.notification);
+        let for_good = !matches!(cease, Cease::ConnectionCollision | Cease::AdministrativeReset(_));
+        let hard = for_good && graceful.is_some_and(|graceful| graceful.notification);
         let notification = if hard { notification::hard_reset(cease) } else { notification::cease(cease) };
         session.stop(notification, reason.to_owned());
         self.drain(conn, now);
@@ -87,7 +89,7 @@ impl Speaker {
     pub(super) fn forget_peer(&mut self, peer: PeerId) {
         let Some(state) = self.peers.remove(&peer) else { return };
         self.addresses.remove(&state.config.address);
-        for timer in [Timer::Retry(peer), Timer::Stale(peer), Timer::Memberships(peer)] {
+        for timer in [Timer::Retry(peer), Timer::Held(peer), Timer::Stale(peer), Timer::Memberships(peer)] {
             self.timers.set(timer, None);
         }
         self.rib.forget(peer);
@@ -165,7 +167,13 @@ impl Speaker {
         let Some(session) = self.connections.get(&conn).and_then(|it| it.session.as_ref()) else { return };
         let Some(negotiated) = session.negotiated().cloned() else { return };
         self.rib.peer_up(peer, state.rib_peer(&self.config, session, &negotiated));
-        state.up = Some(Up { conn, awaited: negotiated.families.clone(), negotiated: negotiated.clone() });
+        state.up = Some(Up {
+            conn,
+            awaited: negotiated.families.clone(),
+            refreshing: Vec::new(),
+            warned: Vec::new(),
+            negotiated: negotiated.clone(),
+        });
         state.since = now;
         state.last_error = None;
         self.events.push_back(SpeakerEvent::PeerUp { peer, negotiated });
@@ -191,12 +199,23 @@ impl Speaker {
         }
     }
 
-    fn update(&mut self, peer: PeerId, update: Update) {
+    fn update(&mut self, peer: PeerId, update: Update, now: Instant) {
+        // What had been read when the session was ended for the sake of memory.
+        if self.peers.get(&peer).is_none_or(|state| state.held.is_some()) {
+            return;
+        }
         self.rib.receive(peer, &update);
-        let errors = update.errors.into_iter().map(|error| SpeakerEvent::Error { peer, error });
-        self.events.extend(errors);
+        for error in update.errors {
+            if let Some(state) = self.peers.get_mut(&peer) {
+                state.faults.update(&error);
+            }
+            self.events.push_back(SpeakerEvent::Error { peer, error });
+        }
         if let Some(family) = update.end_of_rib {
             self.end_of_rib(peer, family);
+        }
+        if !update.announced.is_empty() {
+            self.check_limits(peer, now);
         }
     }
 
@@ -205,8 +224,12 @@ impl Speaker {
         self.remove_connection(conn, close);
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let text = reason.to_string();
+        state.faults.down(reason);
         match state.up.take_if(|up| up.conn == conn) {
             Some(up) => {
+                for &family in &up.refreshing {
+                    self.timers.set(Timer::Refresh(peer, family), None);
+                }
                 state.count_failure(Some(state.since), now);
                 state.since = now;
                 state.last_error = Some(text.clone());
@@ -228,7 +251,9 @@ impl Speaker {
 
     /// A dynamic client of which nothing is left is not a peer any more.
     pub(super) fn forget_if_gone(&mut self, peer: PeerId) {
-        let gone = |state: &Peer| state.dynamic && state.connections.is_empty() && state.stale.is_empty();
+        let gone = |state: &Peer| {
+            state.dynamic && state.connections.is_empty() && state.stale.is_empty() && state.held.is_none()
+        };
         if self.peers.get(&peer).is_some_and(gone) {
             self.forget_peer(peer);
         }

@@ -8,13 +8,17 @@
 //! [`poll_transmit`](Speaker::poll_transmit) when its socket can take them: a slow peer holds back only itself, and
 //! what changes meanwhile is merged.
 
+mod administration;
 mod backoff;
 mod collision;
 mod config;
 mod connect;
 mod event;
+mod faults;
 mod lifecycle;
 mod peer;
+mod prefix_limit;
+mod refresh;
 mod restart;
 mod status;
 mod timers;
@@ -26,15 +30,18 @@ use std::time::Instant;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
+pub use self::administration::Held;
 pub use self::config::{PeerConfig, SpeakerConfig};
 pub use self::event::{Action, ConnId, Refused, SpeakerEvent};
+pub use self::faults::{Direction, Faults, LastNotification};
 pub use self::status::{PeerState, PeerStatus, RouteSource, RouteStatus};
-pub use crate::rib::{Path, PeerId, RouteChange};
+pub use crate::rib::{Export, Import, NextHopPolicy, Path, PeerId, Policy, RouteChange};
 
 use self::peer::{Connection, Peer};
+pub use self::prefix_limit::MaxPrefixes;
 use self::timers::{Timer, Timers};
 use crate::rib::{Rib, RibConfig};
-use crate::session::{DownReason, notification};
+use crate::session::{DownReason, notification::Cease};
 use crate::types::RouteTarget;
 use crate::wire::{Attributes, Nlri};
 
@@ -104,7 +111,7 @@ impl Speaker {
         // Nothing is to be connected again by what follows.
         state.config.passive = true;
         for conn in state.connections.clone() {
-            self.stop_connection(conn, notification::Cease::PeerDeconfigured, "peer removed", now);
+            self.stop_connection(conn, Cease::PeerDeconfigured, "peer removed", now);
         }
         self.forget_peer(peer);
         self.check_convergence();
@@ -120,7 +127,8 @@ impl Speaker {
             if self.config.restart_time > 0 {
                 self.end_connection(conn, &DownReason::Disconnected, true, now);
             } else {
-                self.stop_connection(conn, notification::Cease::AdministrativeShutdown, "shutting down", now);
+                const REASON: &str = "the speaker is stopping";
+                self.stop_connection(conn, Cease::AdministrativeShutdown(REASON), REASON, now);
             }
         }
         self.timers = Timers::default();
@@ -143,7 +151,7 @@ impl Speaker {
         let established = self.peers.get(&connection.peer)?.up.as_ref().is_some_and(|up| up.conn == conn);
         match established.then(|| self.rib.next_update(connection.peer)).flatten() {
             Some(bytes) => {
-                session.update_sent();
+                session.sent(&bytes);
                 Some(bytes)
             }
             None => {
@@ -180,7 +188,9 @@ impl Speaker {
             match timer {
                 Timer::Connection(conn) => self.connection_due(conn, now),
                 Timer::Retry(peer) => self.connect_now(peer, now),
+                Timer::Held(peer) => self.release(peer, now),
                 Timer::Stale(peer) => self.drop_stale(peer),
+                Timer::Refresh(peer, family) => self.refresh_ends(peer, family),
                 Timer::Memberships(peer) => self.rib.release_memberships(peer),
                 Timer::Deferral => self.end_deferral(),
                 Timer::Convergence => self.converge(),

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use super::administration::Held;
 use super::collision::{Direction, Other};
 use super::config::{PeerConfig, SpeakerConfig};
 use super::event::ConnId;
+use super::faults::Faults;
 use crate::rib::{PeerId, RibPeer};
 use crate::session::{Counters, DownReason, Negotiated, Session, SessionConfig, State, notification};
 use crate::types::Family;
@@ -25,12 +27,16 @@ pub(super) struct Peer {
     pub(super) since: Instant,
     /// Attempts that have failed since the last stable session.
     pub(super) failures: u32,
+    /// Why it is kept away, if it is.
+    pub(super) held: Option<Held>,
     /// Families whose routes are kept from an earlier session (RFC 4724 §4.2).
     pub(super) stale: Vec<Family>,
     /// The peer has once sent all its routes, in a session of ours.
     pub(super) complete: bool,
     /// What ended the last session or attempt.
     pub(super) last_error: Option<String>,
+    /// What has gone wrong.
+    pub(super) faults: Faults,
     /// Messages of connections that are gone.
     pub(super) counters: Counters,
 }
@@ -42,6 +48,10 @@ pub(super) struct Up {
     pub(super) negotiated: Negotiated,
     /// Families of which the peer has not sent the End-of-RIB yet.
     pub(super) awaited: Vec<Family>,
+    /// Families whose routes the peer is sending again (RFC 7313 §4).
+    pub(super) refreshing: Vec<Family>,
+    /// Families of which the peer has nearly announced as many routes as it may.
+    pub(super) warned: Vec<Family>,
 }
 
 /// A connection to a peer.
@@ -65,9 +75,11 @@ impl Peer {
             up: None,
             since: now,
             failures: 0,
+            held: None,
             stale: Vec::new(),
             complete: false,
             last_error: None,
+            faults: Faults::default(),
             counters: Counters::default(),
         }
     }
@@ -97,6 +109,7 @@ impl Peer {
             internal: negotiated.asn == speaker.asn,
             client: self.config.client,
             families: negotiated.families.clone(),
+            policy: self.config.policy,
             context: session.context().clone(),
         }
     }
@@ -109,7 +122,7 @@ impl Peer {
 
     /// Whether the owner is to connect to it.
     pub(super) fn active(&self) -> bool {
-        !self.config.passive && !self.dynamic
+        !self.config.passive && !self.dynamic && self.held.is_none()
     }
 
     /// The longest wait before the next attempt. While its routes are kept the peer is wanted back well before it

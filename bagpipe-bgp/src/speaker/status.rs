@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::administration::Held;
+use super::faults::Faults;
 use super::peer::{Connection, Peer};
 use super::{PeerId, Speaker};
 use crate::rib::FamilyCount;
@@ -46,6 +48,8 @@ pub struct PeerStatus {
     pub dynamic: bool,
     /// The state.
     pub state: PeerState,
+    /// Why it is kept away, if it is.
+    pub held: Option<Held>,
     /// Since when it is or is not established.
     #[serde(skip)]
     pub since: Instant,
@@ -61,6 +65,8 @@ pub struct PeerStatus {
     pub routes: Vec<FamilyCount>,
     /// What ended the last session or attempt; `None` while established.
     pub last_error: Option<String>,
+    /// What has gone wrong so far.
+    pub faults: Faults,
 }
 
 /// Where a route comes from.
@@ -100,6 +106,12 @@ impl Speaker {
         self.peers.get(&peer).map(|state| self.status(peer, state))
     }
 
+    /// The peer at an address, a configured one or a client.
+    #[must_use]
+    pub fn peer_at(&self, address: IpAddr) -> Option<PeerId> {
+        self.addresses.get(&address.to_canonical()).copied()
+    }
+
     /// All routes held: our own and those received.
     pub fn routes(&self) -> impl Iterator<Item = RouteStatus> + '_ {
         self.rib.routes().map(|held| {
@@ -128,6 +140,7 @@ impl Speaker {
             client: state.config.client,
             dynamic: state.dynamic,
             state: self.state_of(state),
+            held: state.held,
             since: state.since,
             router_id: negotiated.as_ref().map(|negotiated| negotiated.router_id),
             negotiated,
@@ -135,6 +148,7 @@ impl Speaker {
             counters,
             routes: self.rib.counts(peer),
             last_error: state.last_error.clone(),
+            faults: state.faults.clone(),
         }
     }
 

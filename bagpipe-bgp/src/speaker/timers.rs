@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::event::ConnId;
 use crate::rib::PeerId;
+use crate::types::Family;
 
 /// What may be due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,8 +16,12 @@ pub(super) enum Timer {
     Connection(ConnId),
     /// The next attempt to connect.
     Retry(PeerId),
+    /// The end of the time for which a peer is kept away that has announced too many routes.
+    Held(PeerId),
     /// The end of a peer's stale routes (RFC 4724 §4.2).
     Stale(PeerId),
+    /// The end of the wait for routes that a peer is sending again (RFC 7313 §4).
+    Refresh(PeerId, Family),
     /// The end of the wait for a peer's route target memberships (RFC 4684 §6).
     Memberships(PeerId),
     /// The end of holding back our End-of-RIB (RFC 4724 §4.1).

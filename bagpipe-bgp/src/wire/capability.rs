@@ -13,6 +13,7 @@ const EXTENDED_NEXT_HOP: u8 = 5;
 const EXTENDED_MESSAGE: u8 = 6;
 const GRACEFUL_RESTART: u8 = 64;
 const FOUR_OCTET_AS: u8 = 65;
+const ENHANCED_ROUTE_REFRESH: u8 = 70;
 
 /// Largest restart time: 12 bits (RFC 4724 §3).
 const MAX_RESTART_TIME: u16 = 0x0fff;
@@ -45,6 +46,8 @@ pub enum Capability {
     },
     /// Code 65: four-octet AS numbers (RFC 6793).
     FourOctetAs(Asn),
+    /// Code 70: enhanced route refresh (RFC 7313 §3.1).
+    EnhancedRouteRefresh,
     /// Any other capability, as it is.
     Unknown {
         /// Capability code.
@@ -84,6 +87,7 @@ impl Capability {
             EXTENDED_MESSAGE => Self::ExtendedMessage,
             GRACEFUL_RESTART => decode_graceful_restart(&mut value)?,
             FOUR_OCTET_AS => Self::FourOctetAs(value.u32()?),
+            ENHANCED_ROUTE_REFRESH => Self::EnhancedRouteRefresh,
             code => {
                 let value = value.take(length.into())?;
                 return Some(Self::Unknown { code, value: Bytes::copy_from_slice(value) });
@@ -121,6 +125,7 @@ impl Capability {
                 put(out, GRACEFUL_RESTART, &value);
             }
             Self::FourOctetAs(asn) => put(out, FOUR_OCTET_AS, &asn.to_be_bytes()),
+            Self::EnhancedRouteRefresh => put(out, ENHANCED_ROUTE_REFRESH, &[]),
             Self::Unknown { code, value } => put(out, *code, value),
         }
     }

@@ -1,5 +1,7 @@
 //! The message header (RFC 4271 §4.1), and messages of all types.
 
+use std::net::IpAddr;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
@@ -30,6 +32,16 @@ pub mod kind {
     pub const ROUTE_REFRESH: u8 = 5;
 }
 
+/// Subtypes of ROUTE-REFRESH (RFC 7313 §3.2).
+pub mod refresh {
+    /// All routes of a family are asked for (RFC 2918 §3).
+    pub const REQUEST: u8 = 0;
+    /// BoRR: all routes of a family follow.
+    pub const BEGIN: u8 = 1;
+    /// EoRR: these were all.
+    pub const END: u8 = 2;
+}
+
 /// What two speakers have agreed on: how UPDATEs are to be read and written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
@@ -41,11 +53,28 @@ pub struct Context {
     pub internal: bool,
     /// The families that both sides have announced; NLRI of any other are dropped (RFC 4760 §8).
     pub families: Vec<Family>,
+    /// VPN-IPv4 routes may have IPv6 next hops (RFC 8950 §4).
+    pub extended_next_hop: bool,
+}
+
+impl Context {
+    /// Whether routes of a family may have this next hop: that of VPN-IPv4 routes is an IPv4 address unless more
+    /// was agreed on (RFC 8950 §4).
+    #[must_use]
+    pub fn allows_next_hop(&self, family: Family, next_hop: IpAddr) -> bool {
+        family != Family::VPNV4 || next_hop.is_ipv4() || self.extended_next_hop
+    }
 }
 
 impl Default for Context {
     fn default() -> Self {
-        Self { four_octet_as: false, max_length: MAX_LENGTH, internal: true, families: Vec::new() }
+        Self {
+            four_octet_as: false,
+            max_length: MAX_LENGTH,
+            internal: true,
+            families: Vec::new(),
+            extended_next_hop: false,
+        }
     }
 }
 
@@ -118,7 +147,7 @@ pub enum Message {
     Notification(Notification),
     /// Type 4.
     Keepalive,
-    /// Type 5 (RFC 2918, RFC 7313): family, and the subtype in the reserved octet.
+    /// Type 5 (RFC 2918, RFC 7313): family, and one of [`refresh`] in the reserved octet.
     RouteRefresh(Family, u8),
 }
 
@@ -150,12 +179,16 @@ impl Message {
             Self::Update(update) => update.encode(context),
             Self::Notification(notification) => notification.encode(context.max_length),
             Self::Keepalive => message(kind::KEEPALIVE, &[]),
-            Self::RouteRefresh(family, subtype) => {
-                let [high, low] = family.afi.to_be_bytes();
-                message(kind::ROUTE_REFRESH, &[high, low, *subtype, family.safi])
-            }
+            Self::RouteRefresh(family, subtype) => route_refresh(*family, *subtype),
         }
     }
+}
+
+/// A ROUTE-REFRESH message (RFC 2918 §3) of a subtype of [`refresh`].
+#[must_use]
+pub fn route_refresh(family: Family, subtype: u8) -> Bytes {
+    let [high, low] = family.afi.to_be_bytes();
+    message(kind::ROUTE_REFRESH, &[high, low, subtype, family.safi])
 }
 
 /// AFI, subtype, SAFI. Nothing may follow, because outbound route filters (RFC 5291) are never agreed on.

@@ -78,16 +78,10 @@ pub(crate) fn address(node: NodeId) -> Ipv4Addr {
 
 pub(crate) fn speaker_config(node: NodeId) -> SpeakerConfig {
     SpeakerConfig {
-        asn: 64512,
-        router_id: address(node),
-        cluster_id: address(node),
         local_addresses: vec![address(node).into()],
         families: FAMILIES.to_vec(),
-        hold_time: 90,
         restart_time: 120,
-        restarting: false,
-        deferral: SpeakerConfig::DEFERRAL,
-        dynamic_clients: Vec::new(),
+        ..SpeakerConfig::new(64512, address(node))
     }
 }
 
@@ -97,16 +91,7 @@ pub(crate) fn reflector_config(node: NodeId) -> SpeakerConfig {
 }
 
 pub(crate) fn peer_config(node: NodeId) -> PeerConfig {
-    PeerConfig {
-        address: address(node).into(),
-        port: 179,
-        asn: 64512,
-        passive: false,
-        client: false,
-        families: FAMILIES.to_vec(),
-        hold_time: 90,
-        connect_retry: PeerConfig::CONNECT_RETRY,
-    }
+    PeerConfig { families: FAMILIES.to_vec(), ..PeerConfig::new(address(node).into(), 64512) }
 }
 
 pub(crate) fn passive(node: NodeId) -> PeerConfig {
@@ -329,7 +314,7 @@ impl Network {
             }
             Item::Refused { at, conn } => {
                 if self.node(at).sockets.remove(&conn).is_some() {
-                    self.with(at, |speaker| speaker.connect_failed(conn, now));
+                    self.with(at, |speaker| speaker.connect_failed(conn, "connection refused", now));
                 }
             }
             Item::Bytes { at, conn, bytes } => {

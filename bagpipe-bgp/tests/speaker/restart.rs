@@ -96,7 +96,7 @@ fn routes_are_kept_over_a_lost_connection() {
 fn routes_are_kept_over_a_notification_that_is_no_hard_reset() {
     let mut network = with_routes(speaker_config(2));
     let conn = network.nodes[&1].connection_ids()[0];
-    let reset = Message::Notification(cease(Cease::AdministrativeShutdown)).encode(&Context::default());
+    let reset = Message::Notification(cease(Cease::AdministrativeShutdown(""))).encode(&Context::default());
     let now = network.now;
     network.with(1, |speaker| speaker.received(conn, &reset, now));
     assert!(!network.is_up(1, 2) && has_routes(&network, 1, 2));

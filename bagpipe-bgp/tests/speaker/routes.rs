@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bagpipe_bgp::session::SessionConfig;
 use bagpipe_bgp::speaker::{PeerConfig, Refused, RouteSource, SpeakerConfig, SpeakerEvent};
-use bagpipe_bgp::types::Family;
-use bagpipe_bgp::wire::Message;
+use bagpipe_bgp::types::{Family, Label, RouteDistinguisher};
 use bagpipe_bgp::wire::message::Context;
+use bagpipe_bgp::wire::{Attributes, Message, Nlri, VpnRoute};
 
 use crate::network::{
     FAMILIES, Network, address, passive, peer_config, reflector_config, route, speaker_config, target,
@@ -136,6 +136,49 @@ fn a_peer_without_route_targets_gets_everything() {
 }
 
 #[test]
+fn peers_with_a_part_of_the_families_get_that_part() {
+    let mut network = Network::new();
+    let all = SpeakerConfig { families: SpeakerConfig::FAMILIES.to_vec(), ..reflector_config(1) };
+    network.start(1, all, &[]);
+    let parts: [&[Family]; 4] = [
+        &SpeakerConfig::FAMILIES,
+        &[Family::VPNV4],
+        &[Family::EVPN],
+        &[Family::VPNV4, Family::VPNV6, Family::ROUTE_TARGET],
+    ];
+    for (node, families) in (2..).zip(parts) {
+        let peer = PeerConfig { families: families.to_vec(), ..peer_config(1) };
+        network.start(node, speaker_config(node), &[peer]);
+        network.with(node, |speaker| speaker.import(target()));
+    }
+    network.announce(2, 1);
+    network.with(2, |speaker| vpn_routes().map(|(nlri, attributes)| speaker.originate(nlri, attributes)));
+    network.run_for(Duration::from_secs(10));
+    for (node, families) in (2..).zip(parts) {
+        let negotiated = network.peer(1, node).unwrap().negotiated.unwrap();
+        assert!(negotiated.families.iter().all(|family| families.contains(family)), "{negotiated:?}");
+        assert_eq!(negotiated.families.len(), families.len());
+        for route in vpn_routes().into_iter().chain([route(2, 1)]).filter(|_| node != 2) {
+            let spoken = families.contains(&route.0.family());
+            assert_eq!(network.has_route(node, &route), spoken, "{} at {node}", route.0);
+        }
+    }
+}
+
+/// A VPN-IPv4 and a VPN-IPv6 route of node 2.
+fn vpn_routes() -> [(Nlri, Attributes); 2] {
+    let (_, attributes) = route(2, 1);
+    ["192.0.2.0/24", "2001:db8::/61"].map(|prefix| {
+        let nlri = Nlri::Vpn(VpnRoute {
+            labels: Label::new(16).unwrap().into(),
+            rd: RouteDistinguisher::from_ipv4(address(2), 1),
+            prefix: prefix.parse().unwrap(),
+        });
+        (nlri, attributes.clone())
+    })
+}
+
+#[test]
 fn a_refresh_brings_all_routes_again() {
     let mut network = pair();
     network.announce(1, 1);
@@ -149,6 +192,61 @@ fn a_refresh_brings_all_routes_again() {
     network.run_for(SOON);
     assert!(network.peer(1, 2).unwrap().counters.sent.updates > before);
     assert!(network.has_route(2, &route(1, 1)) && network.nodes[&2].lost.is_empty());
+}
+
+/// RFC 7313 §4: what the peer does not send again is gone.
+#[test]
+fn a_marked_refresh_sweeps_what_it_does_not_bring() {
+    let mut network = pair();
+    for number in [1, 2] {
+        network.announce(1, number);
+    }
+    network.run_until("there", SOON, |network| network.has_route(2, &route(1, 2)));
+    network.run_for(SOON);
+    let conn = network.nodes[&2].connection_ids()[0];
+    let refresh = |network: &mut Network, subtype| {
+        let message = Message::RouteRefresh(Family::EVPN, subtype).encode(&Context::default());
+        let now = network.now;
+        network.with(2, |speaker| speaker.received(conn, &message, now));
+    };
+    // An end without a beginning says nothing.
+    refresh(&mut network, 2);
+    assert!(network.has_route(2, &route(1, 1)));
+    refresh(&mut network, 1);
+    assert!(network.has_route(2, &route(1, 1)), "stale routes are used");
+    refresh(&mut network, 2);
+    assert!(!network.has_route(2, &route(1, 1)) && !network.has_route(2, &route(1, 2)));
+
+    // Without an end, time ends it.
+    let (nlri, mut attributes) = route(1, 2);
+    attributes.med = Some(1);
+    network.with(1, |speaker| speaker.originate(nlri, attributes));
+    network.run_until("there again", SOON, |network| network.has_route(2, &route(1, 2)));
+    refresh(&mut network, 1);
+    network.run_for(Duration::from_secs(359));
+    assert!(network.has_route(2, &route(1, 2)));
+    network.run_for(Duration::from_secs(2));
+    assert!(!network.has_route(2, &route(1, 2)));
+    assert!(network.established(1, 2));
+}
+
+/// Both marks come when all routes are asked for, and nothing is lost by them.
+#[test]
+fn a_refresh_is_marked_for_those_who_know_the_marks() {
+    let mut network = pair();
+    network.announce(1, 1);
+    network.run_until("there", SOON, |network| network.has_route(2, &route(1, 1)));
+    network.run_for(SOON);
+    let conn = network.nodes[&1].connection_ids()[0];
+    let refresh = Message::RouteRefresh(Family::EVPN, 0).encode(&Context::default());
+    let now = network.now;
+    network.with(1, |speaker| speaker.received(conn, &refresh, now));
+    network.run_for(SOON);
+    assert_eq!(network.peer(1, 2).unwrap().counters.sent.route_refreshes, 2);
+    assert_eq!(network.peer(2, 1).unwrap().counters.received.route_refreshes, 2);
+    assert!(network.has_route(2, &route(1, 1)) && network.nodes[&2].lost.is_empty());
+    let stale = network.with(2, |speaker| speaker.routes().filter(|route| route.stale).count());
+    assert_eq!(stale, 0);
 }
 
 #[test]
@@ -183,6 +281,34 @@ fn a_malformed_update_is_reported_and_the_session_stays_up() {
     network.with(2, |speaker| speaker.received(conn, &update, now));
     assert!(network.nodes[&2].events.iter().any(|event| matches!(event, SpeakerEvent::Error { .. })));
     assert!(network.is_up(2, 1));
+    let shown = serde_json::to_value(network.peer(2, 1).unwrap()).unwrap();
+    assert_eq!(shown["faults"]["update_errors"], 1);
+    assert_eq!(shown["faults"]["last_update_error"]["data"], "4001020000");
+    assert_eq!(shown["faults"]["last_update_error"]["action"], "treat-as-withdraw");
+}
+
+#[test]
+fn the_notification_that_ended_a_session_is_kept_and_no_more_of_it_than_is_needed() {
+    let mut network = pair();
+    network.run_until("up", SOON, |network| network.established(1, 2));
+    let conn = network.nodes[&2].connection_ids()[0];
+    let now = network.now;
+    // A ROUTE-REFRESH of another length comes back as the data (RFC 7313 §5).
+    let mut refresh = vec![0xff; 16];
+    refresh.extend([0, 219, 5]);
+    refresh.resize(219, 0);
+    network.with(2, |speaker| speaker.received(conn, &refresh, now));
+    network.run_for(SOON);
+    for (node, other, direction) in [(2, 1, "sent"), (1, 2, "received")] {
+        let shown = serde_json::to_value(network.peer(node, other).unwrap()).unwrap();
+        let last = &shown["faults"]["last_notification"];
+        assert_eq!(
+            (&last["code"], &last["subcode"], &last["direction"]),
+            (&7.into(), &1.into(), &direction.into())
+        );
+        let data = last["data"].as_str().unwrap();
+        assert!(data.starts_with("ffff") && data.len() == 128, "{data}");
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub fn context() -> Context {
     Context {
         four_octet_as: true,
         families: vec![Family::EVPN, Family::ROUTE_TARGET, Family::VPNV4, Family::VPNV6],
+        extended_next_hop: true,
         ..Context::default()
     }
 }

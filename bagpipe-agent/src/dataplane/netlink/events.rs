@@ -42,7 +42,8 @@ impl Events {
         for group in groups {
             socket.add_membership(group)?;
         }
-        sys::set_receive_buffer(&socket, BUFFER)?;
+        // Beyond what the system allows to everybody.
+        sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &BUFFER.to_ne_bytes())?;
         socket.set_non_blocking(true)?;
         Ok(Self { socket: sys::watch(socket)? })
     }

@@ -102,7 +102,7 @@ impl Requests {
         self.exchange(request, |_| None::<()>).map(drop)
     }
 
-    /// Creates a VXLAN device for all VNIs (`external`) on a UDP port, and sets it up.
+    /// Creates a VXLAN device for all VNIs (`external`) on a UDP port. It is down.
     ///
     /// # Errors
     /// When the kernel refuses: `EEXIST` when the name or the port is taken.
@@ -112,13 +112,9 @@ impl Requests {
         const IFLA_VXLAN_PORT: u16 = 15;
         const IFLA_VXLAN_UDP_ZERO_CSUM6_RX: u16 = 20;
         const IFLA_VXLAN_COLLECT_METADATA: u16 = 25;
-        let up = libc::IFF_UP.to_ne_bytes();
-        let mut fixed = [0; 16];
-        fixed[8..12].copy_from_slice(&up);
-        fixed[12..].copy_from_slice(&up);
         let request = self
             .request(libc::RTM_NEWLINK, libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL)
-            .fixed(&fixed)
+            .fixed(&[0; 16])
             .attribute(libc::IFLA_IFNAME, &[name.as_bytes(), &[0]].concat())
             .nested(libc::IFLA_LINKINFO, |info| {
                 info.attribute(IFLA_INFO_KIND, b"vxlan").nested(IFLA_INFO_DATA, |data| {
@@ -128,6 +124,36 @@ impl Requests {
                         .attribute(IFLA_VXLAN_UDP_ZERO_CSUM6_RX, &[1])
                 })
             });
+        self.exchange(request, |_| None::<()>).map(drop)
+    }
+
+    /// Sets an interface up, without an IPv6 link-local address of the kernel's choice.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn set_up(&mut self, ifindex: u32) -> io::Result<()> {
+        const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+        const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
+        const AF_INET6: u16 = 10;
+        let mut fixed = [0; 16];
+        fixed[4..8].copy_from_slice(&ifindex.to_ne_bytes());
+        // The kernel sets the interface up before it looks at the rest of a request: so there are two.
+        let request = self.request(libc::RTM_SETLINK, libc::NLM_F_ACK).fixed(&fixed).nested(
+            libc::IFLA_AF_SPEC,
+            |families| {
+                families.nested(AF_INET6, |ipv6| {
+                    ipv6.attribute(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE])
+                })
+            },
+        );
+        // Refused where there is no IPv6, and no address to be chosen.
+        if let Err(error) = self.exchange(request, |_| None::<()>) {
+            tracing::debug!(ifindex, %error, "the kernel chooses the IPv6 addresses");
+        }
+        let up = libc::IFF_UP.to_ne_bytes();
+        fixed[8..12].copy_from_slice(&up);
+        fixed[12..].copy_from_slice(&up);
+        let request = self.request(libc::RTM_SETLINK, libc::NLM_F_ACK).fixed(&fixed);
         self.exchange(request, |_| None::<()>).map(drop)
     }
 

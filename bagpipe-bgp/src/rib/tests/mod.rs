@@ -3,11 +3,12 @@
 mod best_path;
 mod constraint;
 mod model;
+mod policy;
 mod queue;
 mod reflection;
 mod vpn;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::*;
 use crate::types::{EthernetSegmentId, LabelField, MacAddr, RouteDistinguisher, RouteTarget};
-use crate::wire::message::{self, Message};
+use crate::wire::message::{self, Message, refresh};
 use crate::wire::{AsPath, EvpnRoute, LabelStack, NextHop, RouteTargetMembership, VpnRoute};
 
 const ASN: Asn = 64512;
@@ -52,6 +53,7 @@ fn facts(number: u32, kind: Kind, families: &[Family]) -> RibPeer {
         internal,
         client: kind == Kind::Client,
         families: families.to_vec(),
+        policy: Policy::default(),
         context: Context { four_octet_as: true, internal, families: families.to_vec(), ..Context::default() },
     }
 }
@@ -128,6 +130,10 @@ fn key_of(nlri: &Nlri) -> Nlri {
 struct Remote {
     routes: HashMap<Nlri, (Nlri, Arc<Attributes>)>,
     ended: Vec<Family>,
+    /// Routes of families that are being sent again, and have not been yet.
+    refreshing: HashMap<Family, HashSet<Nlri>>,
+    /// Families that have been sent again, with markers around them.
+    refreshed: Vec<Family>,
     messages: usize,
     announced: usize,
     withdrawn: usize,
@@ -156,20 +162,44 @@ impl Remote {
         let mut stream = BytesMut::from(&bytes[..]);
         let frame = message::frame(&mut stream, context.max_length).unwrap().unwrap();
         assert!(stream.is_empty());
-        let Message::Update(update) = Message::decode(frame, context).unwrap() else {
-            panic!("not an UPDATE")
+        let update = match Message::decode(frame, context).unwrap() {
+            Message::Update(update) => update,
+            Message::RouteRefresh(family, subtype) => return self.take_marker(family, subtype),
+            other => panic!("{other:?}"),
         };
         assert_eq!(update.errors, []);
         self.messages += 1;
         self.ended.extend(update.end_of_rib);
         for nlri in update.withdrawn.iter().flat_map(NlriBlock::iter) {
             self.withdrawn += 1;
-            assert!(self.routes.remove(&key_of(&nlri.unwrap())).is_some(), "withdrawn but never announced");
+            let key = key_of(&nlri.unwrap());
+            assert!(self.routes.remove(&key).is_some(), "withdrawn but never announced");
+            self.not_stale(&key);
         }
         for nlri in update.announced.iter().flat_map(NlriBlock::iter) {
             self.announced += 1;
             let nlri = nlri.unwrap();
+            self.not_stale(&key_of(&nlri));
             self.routes.insert(key_of(&nlri), (nlri, Arc::clone(&update.attributes)));
+        }
+    }
+
+    fn not_stale(&mut self, key: &Nlri) {
+        for stale in self.refreshing.values_mut() {
+            stale.remove(key);
+        }
+    }
+
+    /// RFC 7313 §4: between the markers everything comes that the peer is to have, and after End-of-RIB only.
+    fn take_marker(&mut self, family: Family, subtype: u8) {
+        assert!(self.ended.contains(&family));
+        if subtype == refresh::BEGIN {
+            let stale = self.routes.keys().filter(|nlri| nlri.family() == family).cloned().collect();
+            self.refreshing.insert(family, stale);
+        } else {
+            assert_eq!(subtype, refresh::END);
+            assert_eq!(self.refreshing.remove(&family), Some(HashSet::new()));
+            self.refreshed.push(family);
         }
     }
 

@@ -36,7 +36,7 @@ enum Step {
     Up(u32),
     Sweep(u32, usize),
     Release(u32),
-    Refresh(u32, usize),
+    Refresh(u32, usize, bool),
     Forget(u32),
     Originate(u32, Variant),
     Retract(u32),
@@ -122,7 +122,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => peer().prop_map(Step::Up),
         3 => (peer(), 0..ALL.len()).prop_map(|(peer, family)| Step::Sweep(peer, family)),
         2 => peer().prop_map(Step::Release),
-        2 => (peer(), 0..ALL.len()).prop_map(|(peer, family)| Step::Refresh(peer, family)),
+        2 => (peer(), 0..ALL.len(), any::<bool>())
+            .prop_map(|(peer, family, marked)| Step::Refresh(peer, family, marked)),
         1 => peer().prop_map(Step::Forget),
         2 => (route(), variant()).prop_map(|(route, variant)| Step::Originate(route, variant)),
         2 => route().prop_map(Step::Retract),
@@ -386,7 +387,7 @@ impl Pair {
                     *released = true;
                 }
             }
-            Step::Refresh(peer, family) => self.rib.refresh(PeerId(peer), ALL[family]),
+            Step::Refresh(peer, family, marked) => self.rib.refresh(PeerId(peer), ALL[family], marked),
             Step::Forget(peer) => {
                 self.down(peer, false);
                 self.rib.forget(PeerId(peer));

@@ -111,13 +111,53 @@ fn a_refresh_sends_everything_again() {
     let mut network = network(2);
     network.announce(1, attributes(1, &[target(1)]), &macs(0..10));
     network.settle();
-    network.rib.refresh(PeerId(2), Family::EVPN);
+    network.rib.refresh(PeerId(2), Family::EVPN, false);
     assert!(network.rib.has_updates(PeerId(2)));
     network.settle();
     assert_eq!(network.peers[1].1.announced, 20);
-    network.rib.refresh(PeerId(2), Family::VPNV4);
+    network.rib.refresh(PeerId(2), Family::VPNV4, true);
     network.settle();
     assert_eq!(network.peers[1].1.announced, 20);
+    assert_eq!(network.peers[1].1.refreshed, []);
+}
+
+/// RFC 7313 §4.
+#[test]
+fn a_refresh_is_marked_after_the_first_end_of_rib() {
+    let mut network = network(2);
+    network.announce(1, attributes(1, &[target(1)]), &macs(0..10));
+    network.rib.refresh(PeerId(2), Family::EVPN, true);
+    network.settle();
+    let (announced, refreshed) = (network.peers[1].1.announced, &network.peers[1].1.refreshed);
+    assert_eq!((announced, &refreshed[..]), (10, &[][..]));
+    // Asked for twice, begun twice and sent once; what goes meanwhile is withdrawn.
+    network.rib.refresh(PeerId(2), Family::EVPN, true);
+    let context = network.peers[1].0.context.clone();
+    assert!(network.peers[1].1.pull(&mut network.rib, PeerId(2), &context));
+    assert_eq!(network.peers[1].1.refreshing[&Family::EVPN].len(), 10);
+    network.withdraw(1, &macs(0..3));
+    network.rib.refresh(PeerId(2), Family::EVPN, true);
+    network.settle();
+    assert_eq!((network.peers[1].1.announced, network.peers[1].1.withdrawn), (17, 3));
+    assert_eq!(network.peers[1].1.refreshed, EVPN);
+}
+
+/// RFC 7313 §4.
+#[test]
+fn what_is_not_announced_again_is_swept_after_a_refresh() {
+    let mut network = network(2);
+    network.announce(1, attributes(1, &[target(1)]), &macs(0..10));
+    assert_eq!(network.knowing(&mac(7, 1)), [2]);
+    network.rib.mark_stale(PeerId(1), Family::EVPN);
+    assert_eq!(network.rib.routes().filter(|path| path.stale).count(), 10);
+    network.announce(1, attributes(1, &[target(1)]), &macs(0..5));
+    assert_eq!(network.rib.routes().filter(|path| path.stale).count(), 5);
+    assert_eq!(network.knowing(&mac(7, 1)), [2]);
+    let announced = network.peers[1].1.announced;
+    network.rib.sweep(PeerId(1), Family::EVPN);
+    assert_eq!(network.knowing(&mac(7, 1)), [0; 0]);
+    assert_eq!(network.knowing(&mac(3, 1)), [2]);
+    assert_eq!(network.peers[1].1.announced, announced, "what stays is not sent again");
 }
 
 fn drain_awake(rib: &mut Rib) -> Vec<PeerId> {

@@ -53,6 +53,37 @@ fn the_route_is_reported_with_the_label_of_its_best_path() {
     }
 }
 
+/// RFC 8950 §4: an IPv6 next hop of VPN-IPv4 routes is only for peers that can take it. RFC 4659 §3.2.1.2: an IPv4
+/// one of VPN-IPv6 routes is for everybody.
+#[test]
+fn a_peer_gets_only_next_hops_that_it_can_take() {
+    let extended = |facts: RibPeer, extended_next_hop| RibPeer {
+        context: Context { extended_next_hop, ..facts.context.clone() },
+        ..facts
+    };
+    let mut network = Network::new(&[(Kind::Client, FAMILIES); 3]);
+    for (number, takes) in [(1, true), (2, true), (3, false)] {
+        let (facts, remote) = &mut network.peers[number as usize - 1];
+        *facts = extended(facts.clone(), takes);
+        *remote = Remote::default();
+        network.rib.peer_up(PeerId(number), facts.clone());
+    }
+    let with = |next_hop: &str| Attributes {
+        next_hop: Some(next_hop.parse::<IpAddr>().unwrap().into()),
+        ..attributes(1, &[target(1)])
+    };
+    for (prefix, next_hop, knowing) in [
+        ("192.0.2.0/24", "10.0.0.1", vec![2, 3]),
+        ("192.0.2.0/24", "2001:db8::9", vec![2]),
+        ("192.0.2.0/24", "10.0.0.1", vec![2, 3]),
+        ("2001:db8::/61", "2001:db8::9", vec![2, 3]),
+        ("2001:db8::/61", "10.0.0.1", vec![2, 3]),
+    ] {
+        network.announce(1, with(next_hop), &[route(prefix, Some(16))]);
+        assert_eq!(network.knowing(&route(prefix, None)), knowing, "{prefix} by {next_hop}");
+    }
+}
+
 /// RFC 4271 §9.1.2.2 c: of two paths from one neighboring AS the MED decides, before what else would.
 #[test]
 fn med_is_compared_within_a_neighboring_as() {

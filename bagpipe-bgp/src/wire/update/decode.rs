@@ -48,7 +48,7 @@ impl Update {
             update.announced.extend(block(reach.family, reach.nlri)?);
         }
         update.place_ipv4(ipv4, reach.as_ref(), &mut decoded);
-        update.take_next_hop(reach.as_ref(), &mut decoded);
+        update.take_next_hop(reach.as_ref(), context, &mut decoded);
         update.finish(decoded);
         Ok(update)
     }
@@ -68,7 +68,7 @@ impl Update {
     }
 
     /// NEXT_HOP has no meaning for the routes of MP_REACH_NLRI (RFC 4760 §3).
-    fn take_next_hop(&mut self, reach: Option<&Reach<'_>>, decoded: &mut Decoded<'_>) {
+    fn take_next_hop(&mut self, reach: Option<&Reach<'_>>, context: &Context, decoded: &mut Decoded<'_>) {
         let Some(reach) =
             reach.filter(|reach| self.announced.iter().any(|block| block.family == reach.family))
         else {
@@ -76,16 +76,22 @@ impl Update {
         };
         decoded.attributes.next_hop = reach.next_hop;
         // Memberships lead nowhere, so that their next hop may be anything (RFC 4684 §4).
-        if reach.family != Family::ROUTE_TARGET && !reach.next_hop.is_some_and(|next_hop| next_hop.is_host())
-        {
-            decoded.errors.push(UpdateError {
-                action: Action::TreatAsWithdraw,
-                attribute: Some(rules::MP_REACH_NLRI),
-                subcode: 8,
-                data: Bytes::new(),
-                reason: "next hop is not the address of a host (RFC 4271 §6.3)".into(),
-            });
-        }
+        let wrong = match reach.next_hop {
+            _ if reach.family == Family::ROUTE_TARGET => return,
+            Some(next_hop) if !next_hop.is_host() => "is not the address of a host (RFC 4271 §6.3)",
+            Some(next_hop) if !context.allows_next_hop(reach.family, next_hop.address) => {
+                "is an IPv6 address, which was not agreed on (RFC 8950 §4)"
+            }
+            Some(_) => return,
+            None => "is missing (RFC 4760 §3)",
+        };
+        decoded.errors.push(UpdateError {
+            action: Action::TreatAsWithdraw,
+            attribute: Some(rules::MP_REACH_NLRI),
+            subcode: 8,
+            data: Bytes::new(),
+            reason: format!("next hop of {} routes {wrong}", reach.family),
+        });
     }
 
     /// Applies "treat-as-withdraw" (RFC 7606 §2).

@@ -2,195 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // A test fails by panicking.
 
-use std::fmt::Write as _;
-use std::io::{Read, Write as _};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Duration, Instant};
+mod lab;
+mod sessions;
 
-use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
 
-const LIMIT: Duration = Duration::from_secs(20);
-const BAGPIPE: &str = env!("CARGO_BIN_EXE_bagpipe");
+use lab::{BAGPIPE, Lab, text};
+
 const MAC: &str = "02:00:00:00:00:01";
-
-/// A directory, and loopback addresses that no other test has.
-struct Lab {
-    directory: PathBuf,
-    number: u8,
-}
-
-impl Lab {
-    fn new() -> Self {
-        static NEXT: AtomicU8 = AtomicU8::new(1);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let directory = std::env::temp_dir().join(format!("bagpipe-agents-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        Self { directory, number }
-    }
-
-    fn address(&self, host: u8) -> String {
-        let [_, _, high, low] = std::process::id().to_be_bytes();
-        // The tests of one process differ in the last octet, processes in the others.
-        format!("127.{}.{}.{}", high | 1, low, self.number * 10 + host)
-    }
-
-    /// A configuration; `bgp` goes into its first section, and may open others.
-    fn config(&self, host: u8, bgp: &str) -> PathBuf {
-        let path = self.directory.join(format!("{host}.toml"));
-        let mut text =
-            format!("[bgp]\nlocal_address = \"{}\"\nas_number = 64512\n{bgp}\n", self.address(host));
-        write!(
-            text,
-            "[dataplane]\ndriver = \"none\"\n[api]\nlisten = \"\"\nsocket = \"{}\"\n[state]\ndirectory = \"{}\"\n",
-            self.socket(host).display(),
-            self.directory.join(format!("{host}.state")).display()
-        )
-        .unwrap();
-        std::fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn socket(&self, host: u8) -> PathBuf {
-        self.directory.join(format!("{host}.sock"))
-    }
-
-    fn reflector(&self, host: u8) -> Agent {
-        let bgp = format!(
-            "listen = [\"{}:1790\"]\n[bgp.reflector]\nclients = [\"127.0.0.0/8\"]",
-            self.address(host)
-        );
-        self.start(host, &bgp)
-    }
-
-    fn client(&self, host: u8, reflector: u8) -> Agent {
-        self.start(host, &format!("[[bgp.peers]]\naddress = \"{}\"\nport = 1790", self.address(reflector)))
-    }
-
-    fn start(&self, host: u8, bgp: &str) -> Agent {
-        let mut agent = Agent {
-            config: self.config(host, bgp),
-            socket: self.socket(host),
-            log: self.directory.join(format!("{host}.log")),
-            process: None,
-        };
-        agent.resume();
-        agent
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.directory));
-    }
-}
-
-struct Agent {
-    config: PathBuf,
-    socket: PathBuf,
-    log: PathBuf,
-    process: Option<Child>,
-}
-
-impl Agent {
-    fn resume(&mut self) {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
-        let child = Command::new(BAGPIPE)
-            .args(["agent", "--config"])
-            .arg(&self.config)
-            .env("BAGPIPE_LOG", "debug")
-            .stderr(Stdio::from(log))
-            .spawn()
-            .unwrap();
-        self.process = Some(child);
-        let socket = self.socket.clone();
-        self.wait("answers", || UnixStream::connect(&socket).is_ok());
-    }
-
-    fn cli(&self, line: &str) -> Output {
-        let words = line.split_whitespace();
-        Command::new(BAGPIPE).arg("--socket").arg(&self.socket).args(words).output().unwrap()
-    }
-
-    /// What a command prints, which has to succeed.
-    fn done(&self, line: &str) -> String {
-        let output = self.cli(line);
-        assert!(output.status.success(), "{line}: {}{}", text(&output.stderr), self.logged());
-        text(&output.stdout)
-    }
-
-    fn json(&self, line: &str) -> Value {
-        let output = self.cli(&format!("{line} -o json"));
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{line}: {}", text(&output.stderr)))
-    }
-
-    fn get(&self, path: &str) -> String {
-        let mut stream = UnixStream::connect(&self.socket).unwrap();
-        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
-        let mut response = String::new();
-        stream.read_to_string(&mut response).unwrap();
-        response.split_once("\r\n\r\n").unwrap().1.to_owned()
-    }
-
-    fn has_route(&self, word: &str) -> bool {
-        let routes = self.json("show routes");
-        routes
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|route| route["source"] != "local" && route["route"].as_str().unwrap().contains(word))
-    }
-
-    fn is_well(&self) -> bool {
-        self.cli("status").status.code() == Some(0)
-    }
-
-    fn wait(&self, what: &str, mut condition: impl FnMut() -> bool) {
-        let end = Instant::now() + LIMIT;
-        while !condition() {
-            assert!(Instant::now() < end, "never: {what}{}", self.logged());
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn logged(&self) -> String {
-        format!("\n{}", std::fs::read_to_string(&self.log).unwrap_or_default())
-    }
-
-    fn kill(&mut self) {
-        let mut process = self.process.take().unwrap();
-        process.kill().unwrap();
-        process.wait().unwrap();
-    }
-
-    /// SIGTERM; gives the exit code.
-    fn stop(&mut self) -> Option<i32> {
-        let mut process = self.process.take().unwrap();
-        let pid = process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        let mut code = None;
-        self.wait("ends", || {
-            code = process.try_wait().unwrap();
-            code.is_some()
-        });
-        code.and_then(|status| status.code())
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            drop(process.kill());
-            drop(process.wait());
-        }
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 fn attach(ip: &str) -> String {
     format!("attach --vpn blue --type evpn --port tap0 --mac {MAC} --ip {ip} --rt 64512:1")
@@ -394,4 +214,45 @@ fn a_taken_port_is_named_with_the_remedy() {
         "{complaint}"
     );
     drop(reflector);
+}
+
+#[test]
+fn what_was_answered_outlives_a_kill() {
+    let lab = Lab::new();
+    let mut agent = lab.reflector(1);
+    for last in 1..=20 {
+        agent.done(&attach(&format!("10.0.0.{last}")));
+        agent.kill();
+        agent.resume();
+        let ports = agent.json("show ports");
+        assert_eq!(ports[0]["macs"][0]["ips"].as_array().map(Vec::len), Some(last), "{ports}");
+    }
+    agent.done(&format!("detach --vpn blue --port tap0 --mac {MAC}"));
+    agent.kill();
+    agent.resume();
+    assert_eq!(agent.json("show ports"), serde_json::json!([]));
+    assert!(agent.logged().contains(&format!("attach vpn=blue port=tap0 mac={MAC} ips=10.0.0.1")));
+}
+
+#[test]
+fn a_detach_of_several_addresses_is_all_or_nothing() {
+    let lab = Lab::new();
+    let agent = lab.reflector(1);
+    agent.done(&attach("10.0.0.1,10.0.0.2,10.0.0.3"));
+    let before = agent.json("show ports");
+    let detach = |ips: &str| format!("detach --vpn blue --port tap0 --mac {MAC} --ip {ips}");
+    let refused = agent.cli(&detach("10.0.0.1,10.0.0.9"));
+    assert!(text(&refused.stderr).contains("10.0.0.9"), "{}", text(&refused.stderr));
+    assert!(agent.logged().contains("refused"), "{}", agent.logged());
+    assert_eq!(agent.json("show ports"), before);
+    agent.done(&detach("10.0.0.1,10.0.0.1/24,10.0.0.2"));
+    assert_eq!(agent.json("show ports")[0]["macs"][0]["ips"], serde_json::json!(["10.0.0.3"]));
+}
+
+#[test]
+fn why_a_peer_is_not_reached_is_shown() {
+    let lab = Lab::new();
+    let agent = lab.client(1, 9);
+    let shown = |words: &str| agent.done("show peers").contains(words);
+    agent.wait("the cause", || shown("port 1790: refused; start the BGP speaker there"));
 }

@@ -1,4 +1,5 @@
-//! The raw system calls of the data plane, and the bytes of map types: all that is `unsafe` in the agent.
+//! The raw system calls of the data plane and of sockets, and the bytes of map types: all that is `unsafe` in the
+//! agent.
 
 #![allow(
     unsafe_code,
@@ -131,22 +132,51 @@ pub(crate) fn interface_name(ifindex: u32) -> io::Result<String> {
     Ok(name.to_string_lossy().into_owned())
 }
 
-/// Sets the size of a socket's receive buffer, in bytes, beyond what the system allows to everybody.
+/// Sets an option of a socket to a value of the form that the option has in memory.
 ///
 /// # Errors
-/// Those of setsockopt(2): `EPERM` without CAP_NET_ADMIN.
-pub(crate) fn set_receive_buffer(socket: &Socket, bytes: libc::c_int) -> io::Result<()> {
-    // SAFETY: the option's value is an `int`, and the address is that of one.
+/// Those of setsockopt(2).
+pub(crate) fn set_option(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &[u8],
+) -> io::Result<()> {
+    // SAFETY: the kernel reads as many octets as we say there are.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_RCVBUFFORCE,
-            std::ptr::from_ref(&bytes).cast(),
-            libc::socklen_t::try_from(size_of_val(&bytes)).unwrap_or(0),
+            level,
+            option,
+            value.as_ptr().cast(),
+            libc::socklen_t::try_from(value.len()).unwrap_or(0),
         )
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Reads an option of a socket into a buffer, and says how many octets the kernel wrote.
+///
+/// # Errors
+/// Those of getsockopt(2).
+pub(crate) fn get_option(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    buffer: &mut [u8],
+) -> io::Result<usize> {
+    let mut length = libc::socklen_t::try_from(buffer.len()).unwrap_or(libc::socklen_t::MAX);
+    // SAFETY: the kernel writes at most as many octets as we say there is room for, and then says how many.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            buffer.as_mut_ptr().cast(),
+            std::ptr::from_mut(&mut length),
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(length as usize) }
 }
 
 /// Has the runtime tell when a socket is readable. The runtime must be there.

@@ -1,0 +1,39 @@
+//! What can be done to a BGP peer.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// `POST /v1/peers/ACTION`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerRequest {
+    /// Address of the peer.
+    pub address: IpAddr,
+    /// Words for its operator (RFC 9003).
+    #[serde(default)]
+    pub message: String,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerAction {
+    /// End the session, and keep the peer away.
+    Shutdown,
+    /// End the session, for it to begin again.
+    Reset,
+    /// Let a peer come back that is kept away.
+    Enable,
+}
+
+impl PeerAction {
+    /// The action of a path.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "shutdown" => Some(Self::Shutdown),
+            "reset" => Some(Self::Reset),
+            "enable" => Some(Self::Enable),
+            _ => None,
+        }
+    }
+}
