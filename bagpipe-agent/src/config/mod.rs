@@ -68,6 +68,9 @@ pub struct Bgp {
     pub hold_time: u16,
     /// Seconds for which peers are asked to keep our routes while we restart (RFC 4724 §3); 0: not at all.
     pub restart_time: u16,
+    /// Seconds for which peers are asked to keep them after that, as the last resort (RFC 9494), and we theirs at
+    /// most; 0: not at all.
+    pub long_lived_restart_time: u32,
     /// Configured peers.
     pub peers: Vec<Peer>,
     /// `[bgp.reflector]`, if this agent is one.

@@ -63,7 +63,8 @@ pub fn vxlan_device_of(instance: &str) -> String {
     format!("bp-{instance}").chars().take(15).collect()
 }
 
-/// Name of the bridge that an agent instance's ports get their headroom by.
+/// Name of the bridge that an agent instance's ports get their headroom by. As that of the VXLAN device, it holds the
+/// longest name that an instance may have.
 #[must_use]
 pub fn headroom_bridge_of(instance: &str) -> String {
     format!("bh-{instance}").chars().take(15).collect()

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::attributes::{AttributeTable, AttributesId};
 use super::best_path::{self, Candidate, DEFAULT_LOCAL_PREF, Origination};
+use super::long_lived::LLGR_STALE;
 use super::peer::{Peer, Peers, Slot};
 use super::table::{PathRecord, Route, Table};
 use super::{Export, Import, NextHopPolicy, Policy, RibConfig, RibPeer};
@@ -37,6 +38,8 @@ impl<'a> Exporter<'a> {
         let attributes = self.attributes.get(path.attributes)?;
         let kept_here = attributes.attributes.communities.iter().any(|community| match *community {
             NO_ADVERTISE => true,
+            // RFC 9494 §4.3: who does not know it would not treat it as the last resort.
+            LLGR_STALE => !peer.facts.long_lived,
             NO_EXPORT | NO_EXPORT_SUBCONFED => !peer.facts.internal,
             _ => false,
         });
