@@ -16,8 +16,16 @@ pub const GROUP_BUCKETS: u32 = 64;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RouteKey {
-    /// Bits of `vpn` and `address` that count, in host order.
+    /// Bits of the prefix that count, in host order.
     pub prefix_length: u32,
+    /// The prefix.
+    pub prefix: RoutePrefix,
+}
+
+/// The bits of a [`RouteKey`], the first first.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoutePrefix {
     /// Number of the VPN instance on this node, in network order.
     pub vpn: [u8; 2],
     /// The prefix; the bits beyond are zero.
@@ -26,7 +34,7 @@ pub struct RouteKey {
     pub zero: [u8; 2],
 }
 
-/// Bits before the address of a [`RouteKey`].
+/// Bits before the address of a [`RoutePrefix`].
 pub const ROUTE_KEY_VPN_BITS: u32 = 16;
 
 /// Key of `ENDPOINTS`: a labelled packet is let in only from a known remote endpoint of the label's instance.
