@@ -42,11 +42,16 @@ impl Link {
     }
 
     fn agent(&self, opens: Opens, terms: &str) -> Result<Agent, LabError> {
+        self.agent_with("", opens, terms)
+    }
+
+    /// An agent with keys of its own in `[bgp]`, and in `[[bgp.peers]]`.
+    fn agent_with(&self, keys: &str, opens: Opens, terms: &str) -> Result<Agent, LabError> {
         let [ours, theirs] = self.addresses;
         let socket = if ours.contains(':') { format!("[{ours}]:179") } else { format!("{ours}:179") };
         let text = format!(
             "[bgp]\nlocal_address = \"{ours}\"\nrouter_id = \"10.99.0.1\"\nas_number = 64512\n\
-             listen = [\"{socket}\"]\nhold_time = 9\n\
+             listen = [\"{socket}\"]\nhold_time = 9\n{keys}\n\
              [[bgp.peers]]\naddress = \"{theirs}\"\npassive = {}\n{terms}\n\
              [dataplane]\ndriver = \"none\"\n",
             opens == Opens::They
@@ -55,6 +60,11 @@ impl Link {
     }
 
     fn gobgp(&self, opens: Opens, terms: &str) -> Result<Reflector, LabError> {
+        self.gobgp_with(opens, terms, "")
+    }
+
+    /// GoBGP with terms of the peer, and of its family.
+    fn gobgp_with(&self, opens: Opens, terms: &str, family: &str) -> Result<Reflector, LabError> {
         let [ours, theirs] = self.addresses;
         let text = format!(
             r#"
@@ -75,6 +85,7 @@ connect-retry = 1
 [[neighbors.afi-safis]]
 [neighbors.afi-safis.config]
 afi-safi-name = "l2vpn-evpn"
+{family}
 "#,
             opens == Opens::We
         );
@@ -155,6 +166,44 @@ fn frr_signed_and_near() -> Result<(), LabError> {
         }
     }
     Ok(())
+}
+
+/// RFC 9494, either side being the one that stays away.
+#[test]
+fn gobgp_and_we_keep_routes_for_long() -> Result<(), LabError> {
+    let link = Link::new(IPV4)?;
+    let restart = "[neighbors.graceful-restart.config]\nenabled = true\nrestart-time = 1\nlong-lived-enabled = true\nnotification-enabled = true";
+    let family = "[neighbors.afi-safis.mp-graceful-restart.config]\nenabled = true\n\
+                  [neighbors.afi-safis.long-lived-graceful-restart.config]\nenabled = true\nrestart-time = 100";
+    let mut gobgp = link.gobgp_with(Opens::We, restart, family)?;
+    let mut agent = link.agent_with("restart_time = 1\nlong_lived_restart_time = 100", Opens::We, "")?;
+    let peer = established(&agent)?;
+    assert_eq!(peer.pointer("/negotiated/long_lived/0/time"), Some(&100.into()), "{peer}");
+    agent.cli(&ATTACH)?;
+    let route = ["macadv", "02:00:00:00:00:09", "192.168.10.9", "etag", "0", "label", "10"];
+    let more = ["rd", "10.99.0.2:10", "rt", "64512:10", "encap", "vxlan", "nexthop", "10.99.0.2"];
+    gobgp.gobgp(&[&["global", "rib", "add", "-a", "evpn"][..], &route, &more].concat())?;
+    let has_route = || agent.cli(&["show", "routes"]).is_ok_and(|text| text.contains("02:00:00:00:00:09"));
+    wait_until(SOON, "the route", || has_route().then_some(()))?;
+    wait_until(SOON, "GoBGP has ours", || (gobgp.evpn_routes() == 3).then_some(()))?;
+
+    gobgp.kill();
+    let long_lived =
+        || agent.json(&["show", "peers"]).ok()?.pointer("/0/long_lived")?.as_array().map(Vec::len);
+    wait_until(SOON, "the restart time is over", || (long_lived() == Some(1)).then_some(()))?;
+    assert!(has_route());
+    gobgp.resume()?;
+    wait_until(SOON, "what is not announced again is gone", || (!has_route()).then_some(()))?;
+    established(&agent)?;
+    assert_eq!(long_lived(), Some(0));
+
+    wait_until(SOON, "GoBGP has ours again", || (gobgp.evpn_routes() == 2).then_some(()))?;
+    agent.kill();
+    let marked =
+        || gobgp.gobgp(&["global", "rib", "-a", "evpn"]).is_ok_and(|text| text.contains("llgr-stale"));
+    wait_until(SOON, "GoBGP keeps ours as the last resort", || marked().then_some(()))?;
+    agent.resume()?;
+    wait_until(SOON, "as good as ever", || (!marked() && gobgp.evpn_routes() == 2).then_some(()))
 }
 
 /// A refresh that FRR asks for is marked, and FRR keeps what comes between the marks.
