@@ -54,7 +54,11 @@ pub struct Settings {
     /// UDP destination port of VXLAN (RFC 7348 §5), in host order.
     pub vxlan_port: u16,
     /// Zero.
-    pub zero: [u16; 3],
+    pub zero: u16,
+    /// The local tunnel endpoint over IPv4; unspecified if there is none.
+    pub local_ipv4: [u8; 4],
+    /// The local tunnel endpoint over IPv6; unspecified if there is none.
+    pub local_ipv6: Address,
 }
 
 #[cfg(test)]
@@ -65,6 +69,6 @@ mod tests {
     fn values_have_no_padding() {
         assert_eq!(size_of::<Tunnel>(), 4);
         assert_eq!(size_of::<Encap>(), 3 * 16 + 4 + 4 + 6 + 6 + 2 + 1 + 1);
-        assert_eq!(size_of::<Settings>(), 8);
+        assert_eq!(size_of::<Settings>(), 2 + 2 + 4 + 16);
     }
 }
