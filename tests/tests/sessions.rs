@@ -175,6 +175,40 @@ fn announce(gobgp: &Reflector) -> Result<(), LabError> {
     gobgp.gobgp(&[&["global", "rib", "add", "-a", "evpn"][..], &route, &more].concat()).map(drop)
 }
 
+/// RFC 8950: VPN-IPv4 routes over an IPv6 session, with an IPv6 next hop.
+#[test]
+fn gobgp_sends_ipv6_next_hops() -> Result<(), LabError> {
+    let link = Link::new(IPV6)?;
+    let more =
+        "[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = \"l3vpn-ipv4-unicast\"";
+    let gobgp = link.gobgp_with(64_512, Opens::We, "", more)?;
+    let agent = link.agent(Opens::We, "")?;
+    let peer = established(&agent)?;
+    assert_eq!(peer["negotiated"]["extended_next_hop"], true, "{peer}");
+    agent.cli(&ATTACH)?;
+    let add = [
+        "global",
+        "rib",
+        "add",
+        "-a",
+        "vpnv4",
+        "192.0.2.0/24",
+        "label",
+        "100",
+        "rd",
+        "64512:1",
+        "rt",
+        "64512:10",
+    ];
+    gobgp.gobgp(&[&add[..], &["nexthop", "fd99::2"]].concat())?;
+    let route = wait_until(SOON, "the route", || {
+        let routes = agent.json(&["show", "routes"]).ok()?;
+        routes.as_array()?.iter().find(|route| route.to_string().contains("192.0.2.0/24")).cloned()
+    })?;
+    assert_eq!(route["next_hop"], "fd99::2", "{route}");
+    Ok(())
+}
+
 /// Routes cross the border of the AS both ways when the configuration says so, and else they do not (RFC 8212).
 #[test]
 fn gobgp_in_another_as() -> Result<(), LabError> {
