@@ -106,6 +106,12 @@ fn a_session_over_ipv6_from_near() {
     let negotiated = &peer(&client)["negotiated"];
     assert_eq!(negotiated["families"], serde_json::json!(["evpn", "vpnv4", "vpnv6", "rtc"]));
     assert_eq!(negotiated["extended_next_hop"], true);
+    let announced = negotiated["capabilities"].as_array().unwrap();
+    for capability in
+        [serde_json::json!("enhanced-route-refresh"), serde_json::json!({ "multiprotocol": "vpnv6" })]
+    {
+        assert!(announced.contains(&capability), "{negotiated}");
+    }
 }
 
 /// RFC 8212: routes cross the border when both sides say so.
