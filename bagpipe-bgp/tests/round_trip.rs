@@ -7,8 +7,8 @@ mod support;
 
 use bagpipe_bgp::types::Family;
 use bagpipe_bgp::wire::{
-    Action, Capability, Context, ExtendedNextHop, LabelStack, Message, Nlri, NlriBlock, Notification, Open,
-    Update, VpnRoute, end_of_rib, frame,
+    Action, Capability, Context, ExtendedNextHop, LabelStack, LongLived, Message, Nlri, NlriBlock,
+    Notification, Open, Update, VpnRoute, end_of_rib, frame,
 };
 use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
@@ -34,9 +34,14 @@ fn capability() -> impl Strategy<Value = Capability> {
         let entry = |(family, next_hop_afi)| ExtendedNextHop { family, next_hop_afi };
         Capability::ExtendedNextHop(entries.into_iter().map(entry).collect())
     });
+    let long_lived = vec((family(), any::<bool>(), 0..=LongLived::MAX_TIME), 0..6).prop_map(|entries| {
+        let entry = |(family, forwarding, time)| LongLived { family, forwarding, time };
+        Capability::LongLived(entries.into_iter().map(entry).collect())
+    });
     prop_oneof![
         family().prop_map(Capability::Multiprotocol),
         next_hops,
+        long_lived,
         Just(Capability::RouteRefresh),
         Just(Capability::EnhancedRouteRefresh),
         Just(Capability::ExtendedMessage),

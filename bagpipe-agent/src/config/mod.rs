@@ -68,6 +68,9 @@ pub struct Bgp {
     pub hold_time: u16,
     /// Seconds for which peers are asked to keep our routes while we restart (RFC 4724 §3); 0: not at all.
     pub restart_time: u16,
+    /// Seconds for which peers are asked to keep them after that, as the last resort (RFC 9494), and we theirs at
+    /// most; 0: not at all.
+    pub long_lived_restart_time: u32,
     /// Configured peers.
     pub peers: Vec<Peer>,
     /// `[bgp.reflector]`, if this agent is one.
@@ -203,6 +206,14 @@ impl Config {
             Some(config) if problems.is_empty() => Ok(config),
             _ => Err(ConfigError::Invalid { path: path.to_owned(), problems }),
         }
+    }
+
+    /// Whether there is a password in it.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        let peers = self.bgp.peers.iter().map(|peer| &peer.terms);
+        let clients = self.bgp.reflector.iter().map(|reflector| &reflector.terms);
+        peers.chain(clients).any(|terms| terms.password.is_some())
     }
 
     /// The BGP identifier, given the local address.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use bagpipe_bgp::types::{Asn, RouterId};
+use bagpipe_bgp::wire::LongLived;
 
 use super::table::{Item, Section};
 use super::{
@@ -41,6 +42,8 @@ fn bgp(mut section: Section<'_, '_>) -> Option<Bgp> {
     let listen = section.get("listen").map(|item| listen(&item)).unwrap_or_default();
     let hold_time = section.get("hold_time").and_then(|item| hold_time(&item)).unwrap_or(90);
     let restart_time = section.get("restart_time").and_then(|item| item.integer(0..=4095)).unwrap_or(120);
+    let long_lived = section.get("long_lived_restart_time");
+    let long_lived = long_lived.and_then(|item| item.integer(0..=LongLived::MAX_TIME)).unwrap_or(0);
     let listed = section.get("peers").map(|item| item.list()).unwrap_or_default();
     let peers = listed.iter().filter_map(|item| peers::peer(item.section(), as_number)).collect::<Vec<_>>();
     let reflector = peers::reflector(section.section("reflector"));
@@ -62,6 +65,7 @@ fn bgp(mut section: Section<'_, '_>) -> Option<Bgp> {
         listen,
         hold_time,
         restart_time,
+        long_lived_restart_time: long_lived,
         peers,
         reflector,
     })

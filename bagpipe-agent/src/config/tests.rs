@@ -11,6 +11,7 @@ local_address = "10.0.0.1"
 as_number = 64512
 listen = ["10.0.0.1:179"]
 hold_time = 30
+long_lived_restart_time = 86400
 [[bgp.peers]]
 address = "10.0.0.254"
 [[bgp.peers]]
@@ -53,7 +54,7 @@ fn complaint(bgp: &str, rest: &str) -> String {
 fn every_key_is_read() {
     let config = parse(GOOD).unwrap();
     assert_eq!(config.bgp.local_address, LocalAddress::Address("10.0.0.1".parse().unwrap()));
-    assert_eq!(config.bgp.hold_time, 30);
+    assert_eq!((config.bgp.hold_time, config.bgp.long_lived_restart_time), (30, 86_400));
     let [first, second] = config.bgp.peers.as_slice() else { panic!("{:?}", config.bgp.peers) };
     assert_eq!((first.port, first.as_number, first.passive), (179, 64512, false));
     assert_eq!(first.families, [Family::EVPN, Family::VPNV4, Family::VPNV6, Family::ROUTE_TARGET]);

@@ -147,6 +147,7 @@ fn speaker(config: &Config, identity: Identity, restarting: bool) -> SpeakerConf
         local_addresses: vec![identity.local_address, identity.endpoint],
         hold_time: config.bgp.hold_time,
         restart_time: config.bgp.restart_time,
+        long_lived_time: config.bgp.long_lived_restart_time,
         restarting,
         dynamic_clients: reflector
             .into_iter()

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use rustc_hash::FxHashMap;
 
 use super::PeerId;
+use super::long_lived::LLGR_STALE;
 use crate::types::{Asn, RouterId};
 use crate::wire::attribute::AsSegment;
 use crate::wire::{AsPath, Attributes, ExtendedCommunity, Origin};
@@ -19,6 +20,7 @@ pub(super) const DEFAULT_LOCAL_PREF: u32 = 100;
 /// What of the attributes counts, read once when they are interned.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Preference {
+    long_lived_stale: bool,
     sticky: bool,
     sequence: u32,
     local_pref: u32,
@@ -35,6 +37,7 @@ impl Preference {
         // Without the community the sequence number is zero (RFC 7432 §15).
         let mobility = attributes.extended_communities.iter().find_map(ExtendedCommunity::as_mac_mobility);
         Self {
+            long_lived_stale: attributes.communities.contains(&LLGR_STALE),
             sticky: mobility.is_some_and(|mobility| mobility.sticky),
             sequence: mobility.map_or(0, |mobility| mobility.sequence),
             local_pref: attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF),
@@ -89,6 +92,8 @@ pub(super) struct Candidate<'a> {
 pub(super) fn best<'a>(candidates: impl Iterator<Item = Candidate<'a>>, mobile: bool) -> Option<usize> {
     let mut left: Vec<(usize, Candidate<'a>)> = candidates.enumerate().collect();
     keep(&mut left, |path| !matches!(path.origination, Origination::Local));
+    // RFC 9494 §4.3: what has been stale for long is the last resort, whatever else speaks for it.
+    keep(&mut left, |path| path.preference.long_lived_stale);
     if mobile {
         keep(&mut left, |path| Reverse((path.preference.sticky, path.preference.sequence)));
     }

@@ -13,6 +13,7 @@ mod decision;
 mod export;
 mod importer;
 mod key;
+mod long_lived;
 mod peer;
 mod policy;
 mod rt_constraint;
@@ -73,6 +74,8 @@ pub struct RibPeer {
     pub families: Vec<Family>,
     /// What is taken from it, and what it is told.
     pub policy: Policy,
+    /// It knows what LLGR_STALE means (RFC 9494 §4.3).
+    pub long_lived: bool,
     /// How messages to it are encoded.
     pub context: Context,
 }

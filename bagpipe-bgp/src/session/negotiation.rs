@@ -7,7 +7,7 @@ use super::notification::open_error;
 use crate::types::{Asn, Family, RouterId};
 use crate::wire::error::code;
 use crate::wire::message::{Context, MAX_EXTENDED_LENGTH, MAX_LENGTH};
-use crate::wire::{Capability, ExtendedNextHop, MessageError, Open};
+use crate::wire::{Capability, ExtendedNextHop, LongLived, MessageError, Open};
 
 /// The capability code of Multiprotocol Extensions (RFC 4760 §8).
 const MULTIPROTOCOL: u8 = 1;
@@ -29,6 +29,9 @@ pub struct SessionConfig {
     pub restart_time: u16,
     /// We have restarted, and kept forwarding (R bit).
     pub restarting: bool,
+    /// Seconds for which peers are asked to keep our routes after that, and we theirs at most; 0: not at all
+    /// (RFC 9494).
+    pub long_lived_time: u32,
 }
 
 /// What both sides agree on.
@@ -54,6 +57,10 @@ pub struct Negotiated {
     pub extended_next_hop: bool,
     /// Graceful restart, if both sides do it.
     pub graceful_restart: Option<GracefulRestart>,
+    /// How long routes of the peer are kept after its restart time: nothing unless both sides do it.
+    pub long_lived: Vec<LongLived>,
+    /// All that the peer has announced, also what we do not do.
+    pub capabilities: Vec<Capability>,
 }
 
 /// The peer's side of graceful restart (RFC 4724 §3).
@@ -88,6 +95,10 @@ impl SessionConfig {
                 // The data plane outlives the agent: forwarding state is always preserved.
                 families: self.families.iter().map(|&family| (family, true)).collect(),
             });
+        }
+        if self.does_long_lived() {
+            let entry = |&family| LongLived { family, forwarding: true, time: self.long_lived_time };
+            capabilities.push(Capability::LongLived(self.families.iter().map(entry).collect()));
         }
         capabilities.push(Capability::FourOctetAs(self.local_asn));
         Open { asn: self.local_asn, hold_time: self.hold_time, router_id: self.router_id, capabilities }
@@ -125,6 +136,8 @@ impl SessionConfig {
             extended_next_hop: families.contains(&Family::VPNV4) && takes_ipv6_next_hops(open),
             families,
             graceful_restart: self.graceful_restart(open),
+            long_lived: self.long_lived(open),
+            capabilities: open.capabilities.clone(),
         })
     }
 
@@ -168,6 +181,27 @@ impl SessionConfig {
                 _ => None,
             }
         })
+    }
+}
+
+/// RFC 9494
+impl SessionConfig {
+    /// Nobody does it who does not do graceful restart (§3.1).
+    fn does_long_lived(&self) -> bool {
+        self.restart_time > 0 && self.long_lived_time > 0
+    }
+
+    /// The peer says how long, and we for how long at most (§4.2); of several capabilities the last one counts.
+    fn long_lived(&self, open: &Open) -> Vec<LongLived> {
+        if !self.does_long_lived() || self.graceful_restart(open).is_none() {
+            return Vec::new();
+        }
+        let entries = open.capabilities.iter().rev().find_map(|capability| match capability {
+            Capability::LongLived(entries) => Some(entries.as_slice()),
+            _ => None,
+        });
+        let entries = entries.unwrap_or_default().iter();
+        entries.map(|entry| LongLived { time: entry.time.min(self.long_lived_time), ..*entry }).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::notification::{Cease, Described, cease, hard_reset};
 use super::*;
 use crate::wire::update::end_of_rib;
-use crate::wire::{Capability, ExtendedNextHop};
+use crate::wire::{Capability, ExtendedNextHop, LongLived};
 
 const FAMILIES: [Family; 2] = [Family::EVPN, Family::ROUTE_TARGET];
 
@@ -19,6 +19,7 @@ fn config(last: u8) -> SessionConfig {
         hold_time: 90,
         families: FAMILIES.to_vec(),
         restart_time: 120,
+        long_lived_time: 0,
         restarting: false,
     }
 }
@@ -129,6 +130,8 @@ fn two_opens_and_two_keepalives_establish_a_session() {
                 time: 120,
                 families: FAMILIES.map(|family| (family, true)).to_vec(),
             }),
+            long_lived: Vec::new(),
+            capabilities: config(2).open().capabilities,
         }
     );
     let counters = bench.session.counters();
@@ -187,6 +190,28 @@ fn ipv6_next_hops_of_vpnv4_routes_need_the_word_of_both() {
         open.capabilities.retain(|it| *it != Capability::Multiprotocol(Family::VPNV4));
         assert!(!both.negotiate(&open).unwrap().extended_next_hop);
     }
+}
+
+/// RFC 9494 §3.1, §4.2.
+#[test]
+fn long_lived_restart_takes_both_and_lasts_no_longer_than_we_allow() {
+    let ours = SessionConfig { long_lived_time: 3_600, ..config(1) };
+    let offers = |config: &SessionConfig| {
+        config.open().capabilities.iter().any(|it| matches!(it, Capability::LongLived(_)))
+    };
+    assert!(
+        offers(&ours) && !offers(&config(1)) && !offers(&SessionConfig { restart_time: 0, ..ours.clone() })
+    );
+
+    let entry = |family, time| LongLived { family, forwarding: true, time };
+    let entries = [entry(Family::EVPN, 60), entry(Family::ROUTE_TARGET, LongLived::MAX_TIME)];
+    let mut open = config(2).open();
+    open.capabilities.push(Capability::LongLived(entries.to_vec()));
+    let agreed = [entry(Family::EVPN, 60), entry(Family::ROUTE_TARGET, 3_600)];
+    assert_eq!(ours.negotiate(&open).unwrap().long_lived, agreed);
+    assert_eq!(config(1).negotiate(&open).unwrap().long_lived, []);
+    open.capabilities.retain(|it| !matches!(it, Capability::GracefulRestart { .. }));
+    assert_eq!(ours.negotiate(&open).unwrap().long_lived, []);
 }
 
 #[test]

@@ -34,6 +34,8 @@ impl Speaker {
     /// Ends the session with a peer, for it to begin again. Where both can, routes are kept meanwhile.
     pub fn reset_peer(&mut self, peer: PeerId, words: &str, now: Instant) {
         self.end_all(peer, Cease::AdministrativeReset(words), &told("reset", words), now);
+        // An attempt that was still connecting has no session whose end would lead to the next.
+        self.connect_when_due(peer, now);
         self.wake_writers();
     }
 

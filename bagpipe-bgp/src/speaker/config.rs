@@ -23,6 +23,9 @@ pub struct SpeakerConfig {
     pub hold_time: u16,
     /// Seconds for which peers are asked to keep our routes when we restart; 0: no graceful restart (RFC 4724).
     pub restart_time: u16,
+    /// Seconds for which peers are asked to keep our routes after that, and we theirs at most; 0: not at all
+    /// (RFC 9494).
+    pub long_lived_time: u32,
     /// This process came back with its forwarding state kept (RFC 4724 §3, R bit).
     pub restarting: bool,
     /// How long our End-of-RIB is held back at most after a restart, or after any start of a reflector with
@@ -60,6 +63,7 @@ impl SpeakerConfig {
             families: Self::FAMILIES.to_vec(),
             hold_time: Self::HOLD_TIME,
             restart_time: 0,
+            long_lived_time: 0,
             restarting: false,
             deferral: Self::DEFERRAL,
             dynamic_clients: Vec::new(),

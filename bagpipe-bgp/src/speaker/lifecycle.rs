@@ -88,6 +88,9 @@ impl Speaker {
 
     pub(super) fn forget_peer(&mut self, peer: PeerId) {
         let Some(state) = self.peers.remove(&peer) else { return };
+        for &family in &state.long_lived {
+            self.timers.set(Timer::LongLived(peer, family), None);
+        }
         self.addresses.remove(&state.config.address);
         for timer in [Timer::Retry(peer), Timer::Held(peer), Timer::Stale(peer), Timer::Memberships(peer)] {
             self.timers.set(timer, None);

@@ -16,6 +16,7 @@ mod connect;
 mod event;
 mod faults;
 mod lifecycle;
+mod long_lived;
 mod peer;
 mod prefix_limit;
 mod refresh;
@@ -189,7 +190,8 @@ impl Speaker {
                 Timer::Connection(conn) => self.connection_due(conn, now),
                 Timer::Retry(peer) => self.connect_now(peer, now),
                 Timer::Held(peer) => self.release(peer, now),
-                Timer::Stale(peer) => self.drop_stale(peer),
+                Timer::Stale(peer) => self.stale_due(peer, now),
+                Timer::LongLived(peer, family) => self.drop_family(peer, family),
                 Timer::Refresh(peer, family) => self.refresh_ends(peer, family),
                 Timer::Memberships(peer) => self.rib.release_memberships(peer),
                 Timer::Deferral => self.end_deferral(),

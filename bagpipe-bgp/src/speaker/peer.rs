@@ -10,6 +10,7 @@ use super::faults::Faults;
 use crate::rib::{PeerId, RibPeer};
 use crate::session::{Counters, DownReason, Negotiated, Session, SessionConfig, State, notification};
 use crate::types::Family;
+use crate::wire::LongLived;
 
 /// A session that lasted so long is not a failed attempt: the next one comes at once.
 const STABLE: Duration = Duration::from_secs(10);
@@ -31,6 +32,10 @@ pub(super) struct Peer {
     pub(super) held: Option<Held>,
     /// Families whose routes are kept from an earlier session (RFC 4724 §4.2).
     pub(super) stale: Vec<Family>,
+    /// Those of them that have been kept for longer than the restart time (RFC 9494).
+    pub(super) long_lived: Vec<Family>,
+    /// How long they are kept then, as of the last session.
+    pub(super) long_lived_times: Vec<LongLived>,
     /// The peer has once sent all its routes, in a session of ours.
     pub(super) complete: bool,
     /// What ended the last session or attempt.
@@ -77,6 +82,8 @@ impl Peer {
             failures: 0,
             held: None,
             stale: Vec::new(),
+            long_lived: Vec::new(),
+            long_lived_times: Vec::new(),
             complete: false,
             last_error: None,
             faults: Faults::default(),
@@ -92,6 +99,7 @@ impl Peer {
             hold_time: self.config.hold_time,
             families: self.config.families.clone(),
             restart_time: speaker.restart_time,
+            long_lived_time: speaker.long_lived_time,
             restarting,
         }
     }
@@ -110,6 +118,7 @@ impl Peer {
             client: self.config.client,
             families: negotiated.families.clone(),
             policy: self.config.policy,
+            long_lived: !negotiated.long_lived.is_empty(),
             context: session.context().clone(),
         }
     }
@@ -129,7 +138,7 @@ impl Peer {
     /// ends holding back its End-of-RIB: what it has not relearned by then, others drop.
     pub(super) fn retry_limit(&self) -> Duration {
         const WHILE_STALE: Duration = Duration::from_secs(2);
-        if self.stale.is_empty() {
+        if self.stale.len() == self.long_lived.len() {
             self.config.connect_retry
         } else {
             self.config.connect_retry.min(WHILE_STALE)
@@ -149,14 +158,27 @@ impl Up {
             }
         };
         let listed = |family: &Family| graceful.families.iter().any(|(listed, _)| listed == family);
+        let listed = |family: &Family| listed(family) || self.long_lived_time(*family) > 0;
         self.negotiated.families.iter().copied().filter(|family| kept && listed(family)).collect()
     }
 
     /// Whether forwarding state of a family survived the peer's restart (F bit, RFC 4724 §4.2).
     pub(super) fn preserved(&self, family: Family) -> bool {
         let families = self.negotiated.graceful_restart.as_ref().map(|graceful| &graceful.families);
+        let long_lived = self.negotiated.long_lived.iter();
         families.is_some_and(|families| families.contains(&(family, true)))
+            || long_lived.into_iter().any(|entry| entry.family == family && entry.forwarding)
     }
+
+    /// For how many seconds routes of a family are kept after the restart time (RFC 9494 §4.2).
+    pub(super) fn long_lived_time(&self, family: Family) -> u32 {
+        long_lived_time(&self.negotiated.long_lived, family)
+    }
+}
+
+/// The time of a family in the capability of a peer.
+pub(super) fn long_lived_time(entries: &[LongLived], family: Family) -> u32 {
+    entries.iter().find(|entry| entry.family == family).map_or(0, |entry| entry.time)
 }
 
 impl Connection {

@@ -32,7 +32,10 @@ impl Speaker {
         self.timers.set(Timer::Stale(peer), (!kept.is_empty()).then_some(until));
         if let Some(state) = self.peers.get_mut(&peer) {
             state.stale = kept;
+            state.long_lived_times.clone_from(&up.negotiated.long_lived);
         }
+        self.forget_long_lived(peer);
+        self.skip_restart_time(peer, up, now);
     }
 
     /// A peer is back. What it has not kept forwarding for is dropped at once (RFC 4724 §4.2), the rest when its
@@ -46,14 +49,26 @@ impl Speaker {
         for family in lost {
             self.rib.sweep(peer, family);
         }
+        self.forget_long_lived(peer);
     }
 
-    /// The time of stale routes is over.
-    pub(super) fn drop_stale(&mut self, peer: PeerId) {
-        let Some(state) = self.peers.get_mut(&peer) else { return };
-        for family in std::mem::take(&mut state.stale) {
-            self.rib.sweep(peer, family);
+    /// The time of stale routes is over: those of a peer that is away may be kept for longer.
+    pub(super) fn stale_due(&mut self, peer: PeerId, now: Instant) {
+        let Some(state) = self.peers.get(&peer) else { return };
+        let (stale, away) = (state.stale.clone(), state.up.is_none());
+        for family in stale {
+            if !(away && self.keep_long(peer, family, now)) {
+                self.drop_family(peer, family);
+            }
         }
+    }
+
+    /// The stale routes of a family go.
+    pub(super) fn drop_family(&mut self, peer: PeerId, family: Family) {
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        state.stale.retain(|stale| *stale != family);
+        self.forget_long_lived(peer);
+        self.rib.sweep(peer, family);
         self.forget_if_gone(peer);
     }
 
@@ -69,6 +84,7 @@ impl Speaker {
                 self.timers.set(Timer::Stale(peer), None);
             }
             self.rib.sweep(peer, family);
+            self.forget_long_lived(peer);
         }
         if family == Family::ROUTE_TARGET {
             self.timers.set(Timer::Memberships(peer), None);

@@ -59,6 +59,8 @@ pub struct PeerStatus {
     pub negotiated: Option<Negotiated>,
     /// Families whose routes are kept from an earlier session (RFC 4724 §4.2).
     pub stale: Vec<Family>,
+    /// Those of them that have been kept for longer than the restart time (RFC 9494).
+    pub long_lived: Vec<Family>,
     /// Messages, of all connections so far.
     pub counters: Counters,
     /// Routes received and sent per family.
@@ -145,6 +147,7 @@ impl Speaker {
             router_id: negotiated.as_ref().map(|negotiated| negotiated.router_id),
             negotiated,
             stale: state.stale.clone(),
+            long_lived: state.long_lived.clone(),
             counters,
             routes: self.rib.counts(peer),
             last_error: state.last_error.clone(),

@@ -20,6 +20,8 @@ pub(super) enum Timer {
     Held(PeerId),
     /// The end of a peer's stale routes (RFC 4724 §4.2).
     Stale(PeerId),
+    /// The end of a family's stale routes that outlive the restart time (RFC 9494 §4.2).
+    LongLived(PeerId, Family),
     /// The end of the wait for routes that a peer is sending again (RFC 7313 §4).
     Refresh(PeerId, Family),
     /// The end of the wait for a peer's route target memberships (RFC 4684 §6).

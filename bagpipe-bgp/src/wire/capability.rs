@@ -14,6 +14,7 @@ const EXTENDED_MESSAGE: u8 = 6;
 const GRACEFUL_RESTART: u8 = 64;
 const FOUR_OCTET_AS: u8 = 65;
 const ENHANCED_ROUTE_REFRESH: u8 = 70;
+const LONG_LIVED: u8 = 71;
 
 /// Largest restart time: 12 bits (RFC 4724 §3).
 const MAX_RESTART_TIME: u16 = 0x0fff;
@@ -48,6 +49,8 @@ pub enum Capability {
     FourOctetAs(Asn),
     /// Code 70: enhanced route refresh (RFC 7313 §3.1).
     EnhancedRouteRefresh,
+    /// Code 71: long-lived graceful restart (RFC 9494 §3.1).
+    LongLived(Vec<LongLived>),
     /// Any other capability, as it is.
     Unknown {
         /// Capability code.
@@ -56,6 +59,22 @@ pub enum Capability {
         #[serde(serialize_with = "hex")]
         value: Bytes,
     },
+}
+
+/// An entry of the long-lived graceful restart capability (RFC 9494 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct LongLived {
+    /// The family of the routes.
+    pub family: Family,
+    /// Forwarding state was preserved (F bit).
+    pub forwarding: bool,
+    /// Seconds for which routes are to be kept after the restart time, 24 bits.
+    pub time: u32,
+}
+
+impl LongLived {
+    /// The longest time: 24 bits, about 194 days.
+    pub const MAX_TIME: u32 = 0x00ff_ffff;
 }
 
 /// An entry of the extended next hop encoding capability (RFC 8950 §4).
@@ -88,6 +107,7 @@ impl Capability {
             GRACEFUL_RESTART => decode_graceful_restart(&mut value)?,
             FOUR_OCTET_AS => Self::FourOctetAs(value.u32()?),
             ENHANCED_ROUTE_REFRESH => Self::EnhancedRouteRefresh,
+            LONG_LIVED => decode_long_lived(&mut value)?,
             code => {
                 let value = value.take(length.into())?;
                 return Some(Self::Unknown { code, value: Bytes::copy_from_slice(value) });
@@ -126,6 +146,16 @@ impl Capability {
             }
             Self::FourOctetAs(asn) => put(out, FOUR_OCTET_AS, &asn.to_be_bytes()),
             Self::EnhancedRouteRefresh => put(out, ENHANCED_ROUTE_REFRESH, &[]),
+            Self::LongLived(entries) => {
+                let mut value = Vec::new();
+                for LongLived { family, forwarding, time } in entries {
+                    value.put_u16(family.afi);
+                    value.put_slice(&[family.safi, if *forwarding { FORWARDING } else { 0 }]);
+                    let [_, time @ ..] = (*time).min(LongLived::MAX_TIME).to_be_bytes();
+                    value.put_slice(&time);
+                }
+                put(out, LONG_LIVED, &value);
+            }
             Self::Unknown { code, value } => put(out, *code, value),
         }
     }
@@ -157,6 +187,20 @@ fn decode_graceful_restart(value: &mut Reader<'_>) -> Option<Capability> {
         time: flags & MAX_RESTART_TIME,
         families,
     })
+}
+
+fn decode_long_lived(value: &mut Reader<'_>) -> Option<Capability> {
+    let mut entries = Vec::new();
+    while !value.is_empty() {
+        let (afi, safi, flags) = (value.u16()?, value.u8()?, value.u8()?);
+        let [a, b, c] = value.array()?;
+        entries.push(LongLived {
+            family: Family { afi, safi },
+            forwarding: flags & FORWARDING != 0,
+            time: u32::from_be_bytes([0, a, b, c]),
+        });
+    }
+    Some(Capability::LongLived(entries))
 }
 
 /// A value that the one octet of length cannot describe is left out: it cannot be said at all.

@@ -21,7 +21,7 @@ pub mod update;
 pub(crate) mod vpn;
 
 pub use attribute::{AsPath, AsSegment, Attributes, NextHop, Origin, RawAttribute};
-pub use capability::{Capability, ExtendedNextHop};
+pub use capability::{Capability, ExtendedNextHop, LongLived};
 pub use community::ExtendedCommunity;
 pub use error::{Action, MessageError, UpdateError};
 pub use evpn::{EvpnRoute, OverlayIndex};

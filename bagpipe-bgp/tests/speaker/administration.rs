@@ -74,6 +74,20 @@ fn a_peer_that_is_reset_comes_back_at_once() {
     }
 }
 
+/// One that is being connected to is connected to anew.
+#[test]
+fn a_reset_begins_an_attempt_anew() {
+    let mut network = Network::new();
+    network.start(2, speaker_config(2), &[passive(1)]);
+    network.cut.insert((1, 2));
+    network.start(1, speaker_config(1), &[peer_config(2)]);
+    network.cut.clear();
+    network.run_for(SOON);
+    let (peer, now) = (network.peer_id(1, 2), network.now);
+    network.with(1, |speaker| speaker.reset_peer(peer, "", now));
+    network.run_until("up", SOON, |network| network.established(1, 2));
+}
+
 /// One that is shut down while it is not up is kept away as well.
 #[test]
 fn who_is_not_there_can_be_shut_down() {

@@ -84,6 +84,7 @@ impl Bench {
             families: FAMILIES.to_vec(),
             restart_time: self.restart_time,
             restarting: false,
+            long_lived_time: 0,
         };
         self.receive(conn, &Message::Open(config.open()));
     }

@@ -8,6 +8,7 @@ mod collision;
 mod establishment;
 mod histories;
 mod limits;
+mod long_lived;
 mod network;
 mod restart;
 mod routes;

@@ -106,6 +106,7 @@ fn a_peer_that_never_ends_its_memberships_gets_what_it_asked_for_after_a_while()
         families: FAMILIES.to_vec(),
         restart_time: 0,
         restarting: false,
+        long_lived_time: 0,
     };
     for message in [Message::Open(config.open()), Message::Keepalive] {
         let bytes = message.encode(&Context::default());

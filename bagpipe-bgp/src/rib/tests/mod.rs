@@ -2,6 +2,7 @@
 
 mod best_path;
 mod constraint;
+mod long_lived;
 mod model;
 mod policy;
 mod queue;
@@ -54,6 +55,7 @@ fn facts(number: u32, kind: Kind, families: &[Family]) -> RibPeer {
         client: kind == Kind::Client,
         families: families.to_vec(),
         policy: Policy::default(),
+        long_lived: false,
         context: Context { four_octet_as: true, internal, families: families.to_vec(), ..Context::default() },
     }
 }
