@@ -42,11 +42,16 @@ impl Link {
     }
 
     fn agent(&self, opens: Opens, terms: &str) -> Result<Agent, LabError> {
+        self.agent_with("", opens, terms)
+    }
+
+    /// An agent with keys of its own in `[bgp]`, and in `[[bgp.peers]]`.
+    fn agent_with(&self, keys: &str, opens: Opens, terms: &str) -> Result<Agent, LabError> {
         let [ours, theirs] = self.addresses;
         let socket = if ours.contains(':') { format!("[{ours}]:179") } else { format!("{ours}:179") };
         let text = format!(
             "[bgp]\nlocal_address = \"{ours}\"\nrouter_id = \"10.99.0.1\"\nas_number = 64512\n\
-             listen = [\"{socket}\"]\nhold_time = 9\n\
+             listen = [\"{socket}\"]\nhold_time = 9\n{keys}\n\
              [[bgp.peers]]\naddress = \"{theirs}\"\npassive = {}\n{terms}\n\
              [dataplane]\ndriver = \"none\"\n",
             opens == Opens::They
@@ -55,11 +60,16 @@ impl Link {
     }
 
     fn gobgp(&self, opens: Opens, terms: &str) -> Result<Reflector, LabError> {
+        self.gobgp_with(64_512, opens, terms, "")
+    }
+
+    /// GoBGP in an AS, with terms of the peer, and of its family.
+    fn gobgp_with(&self, asn: u32, opens: Opens, terms: &str, family: &str) -> Result<Reflector, LabError> {
         let [ours, theirs] = self.addresses;
         let text = format!(
             r#"
 [global.config]
-as = 64512
+as = {asn}
 router-id = "10.99.0.2"
 local-address-list = ["{theirs}"]
 [[neighbors]]
@@ -75,6 +85,7 @@ connect-retry = 1
 [[neighbors.afi-safis]]
 [neighbors.afi-safis.config]
 afi-safi-name = "l2vpn-evpn"
+{family}
 "#,
             opens == Opens::We
         );
@@ -155,6 +166,116 @@ fn frr_signed_and_near() -> Result<(), LabError> {
         }
     }
     Ok(())
+}
+
+/// Has GoBGP announce a MAC address.
+fn announce(gobgp: &Reflector) -> Result<(), LabError> {
+    let route = ["macadv", "02:00:00:00:00:09", "192.168.10.9", "etag", "0", "label", "10"];
+    let more = ["rd", "10.99.0.2:10", "rt", "64512:10", "encap", "vxlan", "nexthop", "10.99.0.2"];
+    gobgp.gobgp(&[&["global", "rib", "add", "-a", "evpn"][..], &route, &more].concat()).map(drop)
+}
+
+/// RFC 8950: VPN-IPv4 routes over an IPv6 session, with an IPv6 next hop.
+#[test]
+fn gobgp_sends_ipv6_next_hops() -> Result<(), LabError> {
+    let link = Link::new(IPV6)?;
+    let more =
+        "[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = \"l3vpn-ipv4-unicast\"";
+    let gobgp = link.gobgp_with(64_512, Opens::We, "", more)?;
+    let agent = link.agent(Opens::We, "")?;
+    let peer = established(&agent)?;
+    assert_eq!(peer["negotiated"]["extended_next_hop"], true, "{peer}");
+    agent.cli(&ATTACH)?;
+    let add = [
+        "global",
+        "rib",
+        "add",
+        "-a",
+        "vpnv4",
+        "192.0.2.0/24",
+        "label",
+        "100",
+        "rd",
+        "64512:1",
+        "rt",
+        "64512:10",
+    ];
+    gobgp.gobgp(&[&add[..], &["nexthop", "fd99::2"]].concat())?;
+    let route = wait_until(SOON, "the route", || {
+        let routes = agent.json(&["show", "routes"]).ok()?;
+        routes.as_array()?.iter().find(|route| route.to_string().contains("192.0.2.0/24")).cloned()
+    })?;
+    assert_eq!(route["next_hop"], "fd99::2", "{route}");
+    Ok(())
+}
+
+/// Routes cross the border of the AS both ways when the configuration says so, and else they do not (RFC 8212).
+#[test]
+fn gobgp_in_another_as() -> Result<(), LabError> {
+    for (policy, crossing) in [("import = \"all\"\nexport = \"own\"", true), ("", false)] {
+        let link = Link::new(IPV4)?;
+        let gobgp = link.gobgp_with(64_513, Opens::They, "", "")?;
+        let agent = link.agent(Opens::They, &format!("as_number = 64513\n{policy}"))?;
+        established(&agent)?;
+        agent.cli(&ATTACH)?;
+        announce(&gobgp)?;
+        if crossing {
+            wait_until(SOON, "GoBGP has our routes", || (gobgp.evpn_routes() == 3).then_some(()))?;
+            let path = gobgp.gobgp(&["global", "rib", "-a", "evpn"])?;
+            assert!(path.contains("64512"), "{path}");
+            let routes = || agent.json(&["show", "routes"]).unwrap_or_default();
+            let theirs = wait_until(SOON, "we have theirs", || {
+                routes().as_array()?.iter().find(|route| route["source"] != "local").cloned()
+            })?;
+            assert_eq!(theirs["attributes"]["as_path"], "64513", "{theirs}");
+            assert_eq!(theirs["next_hop"], "10.99.0.2", "{theirs}");
+        } else {
+            // What it sends has arrived, and is not taken.
+            let updates =
+                || agent.json(&["show", "peers"]).ok()?.pointer("/0/counters/received/updates")?.as_u64();
+            wait_until(SOON, "UPDATEs of GoBGP", || (updates()? > 0).then_some(()))?;
+            let peer = established(&agent)?;
+            assert_eq!((&peer["received"], &peer["sent"]), (&0.into(), &0.into()), "{peer}");
+            assert_eq!(gobgp.evpn_routes(), 1);
+        }
+    }
+    Ok(())
+}
+
+/// RFC 9494, either side being the one that stays away.
+#[test]
+fn gobgp_and_we_keep_routes_for_long() -> Result<(), LabError> {
+    let link = Link::new(IPV4)?;
+    let restart = "[neighbors.graceful-restart.config]\nenabled = true\nrestart-time = 1\nlong-lived-enabled = true\nnotification-enabled = true";
+    let family = "[neighbors.afi-safis.mp-graceful-restart.config]\nenabled = true\n\
+                  [neighbors.afi-safis.long-lived-graceful-restart.config]\nenabled = true\nrestart-time = 100";
+    let mut gobgp = link.gobgp_with(64_512, Opens::We, restart, family)?;
+    let mut agent = link.agent_with("restart_time = 1\nlong_lived_restart_time = 100", Opens::We, "")?;
+    let peer = established(&agent)?;
+    assert_eq!(peer.pointer("/negotiated/long_lived/0/time"), Some(&100.into()), "{peer}");
+    agent.cli(&ATTACH)?;
+    announce(&gobgp)?;
+    let has_route = || agent.cli(&["show", "routes"]).is_ok_and(|text| text.contains("02:00:00:00:00:09"));
+    wait_until(SOON, "the route", || has_route().then_some(()))?;
+    wait_until(SOON, "GoBGP has ours", || (gobgp.evpn_routes() == 3).then_some(()))?;
+
+    gobgp.kill();
+    let long_lived =
+        || agent.json(&["show", "peers"]).ok()?.pointer("/0/long_lived")?.as_array().map(Vec::len);
+    wait_until(SOON, "the restart time is over", || (long_lived() == Some(1)).then_some(()))?;
+    assert!(has_route());
+    gobgp.resume()?;
+    wait_until(SOON, "what is not announced again is gone", || (!has_route()).then_some(()))?;
+    established(&agent)?;
+    assert_eq!(long_lived(), Some(0));
+
+    wait_until(SOON, "GoBGP has ours again", || (gobgp.evpn_routes() == 2).then_some(()))?;
+    agent.kill();
+    let marked =
+        || gobgp.gobgp(&["global", "rib", "-a", "evpn"]).is_ok_and(|text| text.contains("llgr-stale"));
+    wait_until(SOON, "GoBGP keeps ours as the last resort", || marked().then_some(()))?;
+    agent.resume()?;
+    wait_until(SOON, "as good as ever", || (!marked() && gobgp.evpn_routes() == 2).then_some(()))
 }
 
 /// A refresh that FRR asks for is marked, and FRR keeps what comes between the marks.

@@ -1,6 +1,7 @@
 //! `bagpipe agent`.
 
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -20,12 +21,25 @@ pub(super) struct AgentArgs {
 
 pub(super) fn run(args: &AgentArgs, instance: &str) -> Result<(), Failure> {
     let config = Config::load(&args.config, instance).map_err(|error| Failure::Invalid(error.to_string()))?;
+    let exposed = config.has_password() && is_open_to_others(&args.config);
+    let exposure =
+        format!("{} has a password and can be read by others; chmod 600 {0}", args.config.display());
     if args.check {
-        return print(&format!("{}: valid\n", args.config.display()));
+        let warning = if exposed { format!("warning: {exposure}\n") } else { String::new() };
+        return print(&format!("{warning}{}: valid\n", args.config.display()));
     }
     log::init();
+    if exposed {
+        tracing::warn!("{exposure}");
+    }
     // One thread owns all state; a second would only wait for it.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     runtime.block_on(run::run(config)).map_err(Failure::failed)
+}
+
+/// Whether the mode of a file lets others than its owner and its group read it.
+fn is_open_to_others(path: &Path) -> bool {
+    const READ_BY_OTHERS: u32 = 0o004;
+    path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & READ_BY_OTHERS != 0)
 }

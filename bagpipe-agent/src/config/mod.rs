@@ -208,6 +208,14 @@ impl Config {
         }
     }
 
+    /// Whether there is a password in it.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        let peers = self.bgp.peers.iter().map(|peer| &peer.terms);
+        let clients = self.bgp.reflector.iter().map(|reflector| &reflector.terms);
+        peers.chain(clients).any(|terms| terms.password.is_some())
+    }
+
     /// The BGP identifier, given the local address.
     pub fn router_id(&self, local_address: IpAddr) -> Result<RouterId, AddressError> {
         match (self.bgp.router_id, local_address) {

@@ -1,6 +1,9 @@
 //! Sessions on special terms: signed, near, over IPv6, with another AS, limited, shut down.
 
-use crate::lab::{Agent, Lab, text};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::lab::{Agent, BAGPIPE, Lab, text};
 
 const FIRST: &str = "attach --vpn blue --port tap0 --mac 02:00:00:00:00:01 --rt 64512:1";
 const SECOND: &str = "attach --vpn blue --port tap1 --mac 02:00:00:00:00:02 --rt 64512:1";
@@ -36,6 +39,24 @@ fn sessions_are_signed_and_near() {
     assert_ne!(peer(&unsigned)["state"], "established");
     for agent in [&reflector, &first] {
         assert!(!agent.done("show config -o json").contains("lorem") && !agent.logged().contains("lorem"));
+    }
+}
+
+/// A password that everybody can read protects nothing.
+#[test]
+fn a_password_that_others_can_read_is_warned_of() {
+    let lab = Lab::new();
+    for (terms, mode, warned) in
+        [("password = \"lorem\"", 0o644, true), ("password = \"lorem\"", 0o640, false), ("", 0o644, false)]
+    {
+        let config = lab.config(1, &peer_with(&lab, 2, terms));
+        std::fs::set_permissions(&config, std::fs::Permissions::from_mode(mode)).unwrap();
+        let check = ["agent", "--check", "--config", config.to_str().unwrap()];
+        let output = Command::new(BAGPIPE).args(check).output().unwrap();
+        assert!(output.status.success());
+        let printed = text(&output.stdout);
+        assert_eq!(printed.contains("has a password and can be read by others"), warned, "{printed}");
+        assert!(!printed.contains("lorem"));
     }
 }
 
@@ -85,6 +106,12 @@ fn a_session_over_ipv6_from_near() {
     let negotiated = &peer(&client)["negotiated"];
     assert_eq!(negotiated["families"], serde_json::json!(["evpn", "vpnv4", "vpnv6", "rtc"]));
     assert_eq!(negotiated["extended_next_hop"], true);
+    let announced = negotiated["capabilities"].as_array().unwrap();
+    for capability in
+        [serde_json::json!("enhanced-route-refresh"), serde_json::json!({ "multiprotocol": "vpnv6" })]
+    {
+        assert!(announced.contains(&capability), "{negotiated}");
+    }
 }
 
 /// RFC 8212: routes cross the border when both sides say so.

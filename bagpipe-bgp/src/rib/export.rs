@@ -45,19 +45,11 @@ impl<'a> Exporter<'a> {
         });
         let reflects_own = family == Family::ROUTE_TARGET && peer.facts.client;
         let allowed = reflects_own || self.may_pass(slot, peer, path);
-        let context = &peer.facts.context;
+        let permitted = allowed && !kept_here && permits(peer.facts.policy, family, path);
         let next_hop = self.next_hop(&peer.facts, family, attributes.attributes.next_hop, path.source);
-        let usable = next_hop.is_none_or(|next_hop| context.allows_next_hop(family, next_hop.address));
-        let Policy { import, export, .. } = peer.facts.policy;
-        let announced = match export {
-            // What is asked for is no route to anywhere: it goes to those from whom routes are taken.
-            _ if family == Family::ROUTE_TARGET => import == Import::All,
-            Export::All => true,
-            Export::Own => path.source.is_none(),
-            Export::None => false,
-        };
-        (allowed && announced && usable && !kept_here && peer.wants(family, &attributes.targets))
-            .then_some(path)
+        let usable =
+            next_hop.is_none_or(|next_hop| peer.facts.context.allows_next_hop(family, next_hop.address));
+        (permitted && usable && peer.wants(family, &attributes.targets)).then_some(path)
     }
 
     /// Whether a path may go to a peer (RFC 4271 §9.2, RFC 4456 §6).
@@ -166,6 +158,17 @@ impl<'a> Exporter<'a> {
     fn address_toward(&self, peer: &RibPeer) -> IpAddr {
         let same_version = |address: &&IpAddr| address.is_ipv4() == peer.address.is_ipv4();
         self.config.local_addresses.iter().find(same_version).copied().unwrap_or(self.config.router_id.into())
+    }
+}
+
+/// Whether the operator lets a path go to a peer.
+fn permits(policy: Policy, family: Family, path: &PathRecord) -> bool {
+    match policy.export {
+        // What is asked for is no route to anywhere: it goes to those from whom routes are taken.
+        _ if family == Family::ROUTE_TARGET => policy.import == Import::All,
+        Export::All => true,
+        Export::Own => path.source.is_none(),
+        Export::None => false,
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Negotiated {
     pub graceful_restart: Option<GracefulRestart>,
     /// How long routes of the peer are kept after its restart time: nothing unless both sides do it.
     pub long_lived: Vec<LongLived>,
+    /// All that the peer has announced, also what we do not do.
+    pub capabilities: Vec<Capability>,
 }
 
 /// The peer's side of graceful restart (RFC 4724 §3).
@@ -135,6 +137,7 @@ impl SessionConfig {
             families,
             graceful_restart: self.graceful_restart(open),
             long_lived: self.long_lived(open),
+            capabilities: open.capabilities.clone(),
         })
     }
 

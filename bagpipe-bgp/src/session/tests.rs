@@ -131,6 +131,7 @@ fn two_opens_and_two_keepalives_establish_a_session() {
                 families: FAMILIES.map(|family| (family, true)).to_vec(),
             }),
             long_lived: Vec::new(),
+            capabilities: config(2).open().capabilities,
         }
     );
     let counters = bench.session.counters();

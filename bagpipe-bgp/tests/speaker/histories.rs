@@ -5,12 +5,18 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bagpipe_bgp::speaker::SpeakerConfig;
+use bagpipe_bgp::wire::Message;
+use bagpipe_bgp::wire::message::Context;
 
-use crate::network::{Network, NodeId, peer_config, reflector_config, route, speaker_config, target};
+use crate::network::{
+    FAMILIES, Network, NodeId, peer_config, reflector_config, route, speaker_config, target,
+};
 
 const REFLECTOR: NodeId = 1;
 const CLIENTS: RangeInclusive<NodeId> = 2..=5;
 const SEEDS: u64 = 300;
+/// Less than what a history may take, more than the restart time (RFC 9494).
+const LONG_LIVED: u32 = 200;
 
 /// Xorshift: the same seed gives the same history everywhere.
 struct Chance(u64);
@@ -50,12 +56,14 @@ impl History {
 
     fn start_reflector(&mut self) {
         let restarting = self.chance.below(2) == 0;
-        self.network.start(REFLECTOR, SpeakerConfig { restarting, ..reflector_config(REFLECTOR) }, &[]);
+        let long_lived_time = LONG_LIVED;
+        let config = SpeakerConfig { restarting, long_lived_time, ..reflector_config(REFLECTOR) };
+        self.network.start(REFLECTOR, config, &[]);
     }
 
     fn start_client(&mut self, client: NodeId) {
         let restarting = self.chance.below(2) == 0;
-        let config = SpeakerConfig { restarting, ..speaker_config(client) };
+        let config = SpeakerConfig { restarting, long_lived_time: LONG_LIVED, ..speaker_config(client) };
         self.network.start(client, config, &[peer_config(REFLECTOR)]);
         self.network.with(client, |speaker| speaker.import(target()));
         for (_, number) in self.announced.clone().range((client, 0)..=(client, u8::MAX)) {
@@ -70,7 +78,7 @@ impl History {
     fn step(&mut self) {
         let client = self.chance.client();
         let number = u8::try_from(self.chance.below(6)).unwrap();
-        match self.chance.below(10) {
+        match self.chance.below(13) {
             0..=3 => {
                 self.announced.insert((client, number));
                 if self.is_running(client) {
@@ -87,6 +95,9 @@ impl History {
             6 if self.is_running(client) => self.network.reset_connections(client),
             7 => self.toggle(client),
             8 if number == 0 => self.toggle(REFLECTOR),
+            9 if self.is_running(client) => self.refresh(client, number),
+            10 if self.is_running(client) => self.reset(client, REFLECTOR),
+            11 if self.is_running(REFLECTOR) => self.reset(REFLECTOR, client),
             _ => self.network.piece = [1, 7, 100, usize::MAX][usize::from(number % 4)],
         }
         let pause = match self.chance.below(4) {
@@ -96,6 +107,23 @@ impl History {
             _ => self.chance.below(30_000),
         };
         self.network.run_for(Duration::from_millis(pause));
+    }
+
+    /// One of a client's connections brings a ROUTE-REFRESH; where there is no session yet, it is a mistake that ends it.
+    fn refresh(&mut self, client: NodeId, number: u8) {
+        let family = FAMILIES[usize::from(number) % FAMILIES.len()];
+        let message = Message::RouteRefresh(family, 0).encode(&Context::default());
+        let now = self.network.now;
+        for conn in self.network.node(client).connection_ids() {
+            self.network.with(client, |speaker| speaker.received(conn, &message, now));
+        }
+    }
+
+    fn reset(&mut self, node: NodeId, other: NodeId) {
+        let now = self.network.now;
+        if let Some(peer) = self.network.peer(node, other).map(|status| status.peer) {
+            self.network.with(node, |speaker| speaker.reset_peer(peer, "again", now));
+        }
     }
 
     /// Ends a process in one of three ways, or starts it again.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::rib::long_lived::LLGR_STALE;
 use crate::types::{IpPrefix, Label};
 use crate::wire::ExtendedCommunity;
 use crate::wire::attribute::AsSegment;
@@ -26,6 +27,12 @@ const PEERS: [(Kind, &[Family]); 6] = [
 
 const TARGETS: u8 = 3;
 
+/// Peers with RFC 9494.
+const KNOW_LLGR: [u32; 3] = [1, 3, 5];
+/// A peer that is told routes of this speaker only, and one that is told its next hop.
+const TOLD_OWN_ROUTES: u32 = 4;
+const TOLD_OWN_NEXT_HOP: u32 = 6;
+
 #[derive(Clone, Debug)]
 enum Step {
     Announce(u32, u32, Variant),
@@ -35,6 +42,7 @@ enum Step {
     Down(u32, bool),
     Up(u32),
     Sweep(u32, usize),
+    LongLived(u32, usize),
     Release(u32),
     Refresh(u32, usize, bool),
     Forget(u32),
@@ -121,6 +129,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (peer(), any::<bool>()).prop_map(|(peer, retain)| Step::Down(peer, retain)),
         3 => peer().prop_map(Step::Up),
         3 => (peer(), 0..ALL.len()).prop_map(|(peer, family)| Step::Sweep(peer, family)),
+        2 => (peer(), 0..ALL.len()).prop_map(|(peer, family)| Step::LongLived(peer, family)),
         2 => peer().prop_map(Step::Release),
         2 => (peer(), 0..ALL.len(), any::<bool>())
             .prop_map(|(peer, family, marked)| Step::Refresh(peer, family, marked)),
@@ -178,7 +187,17 @@ impl Model {
                 let local_pref = attributes.local_pref.unwrap_or(100);
                 let router_id = attributes.originator_id.unwrap_or(address(**peer));
                 let external = **peer == 5;
-                (**peer != 0, Reverse(sequence), Reverse(local_pref), length, !external, router_id, **peer)
+                let last_resort = attributes.communities.contains(&LLGR_STALE);
+                (
+                    **peer != 0,
+                    last_resort,
+                    Reverse(sequence),
+                    Reverse(local_pref),
+                    length,
+                    !external,
+                    router_id,
+                    **peer,
+                )
             })
             .map(|(peer, (nlri, attributes, _))| (*peer, nlri, attributes))
     }
@@ -201,7 +220,9 @@ impl Model {
                 true => is_membership || (self.up[&to] && self.wants(to, attributes)),
             };
             let client_membership = is_membership && kind == Kind::Client;
-            if wanted && (client_membership || passes(from, to, attributes)) {
+            let hidden = attributes.communities.contains(&LLGR_STALE) && !KNOW_LLGR.contains(&to);
+            let others = to == TOLD_OWN_ROUTES && from != 0 && !is_membership;
+            if wanted && !hidden && !others && (client_membership || passes(from, to, attributes)) {
                 view.insert(key.clone(), (nlri.clone(), sent(from, to, is_membership, attributes)));
             }
         }
@@ -266,6 +287,9 @@ fn sent(from: u32, to: u32, is_membership: bool, attributes: &Attributes) -> Att
             sent.cluster_list.insert(0, CLUSTER);
         }
     }
+    if to == TOLD_OWN_NEXT_HOP && from != 0 && !is_membership {
+        sent.next_hop = attributes_of_own().next_hop;
+    }
     if is_membership && kind(to) != Kind::NonClient {
         sent.originator_id = (kind(to) == Kind::Client).then_some(OWN);
         sent.next_hop = attributes_of_own().next_hop;
@@ -297,7 +321,21 @@ impl Pair {
 
     fn facts(peer: u32) -> RibPeer {
         let (kind, families) = PEERS[peer as usize - 1];
-        RibPeer { asn: if peer == 5 { 65005 } else { ASN }, ..facts(peer, kind, families) }
+        let policy = Policy {
+            export: if peer == TOLD_OWN_ROUTES { Export::Own } else { Export::All },
+            next_hop: if peer == TOLD_OWN_NEXT_HOP {
+                NextHopPolicy::Ourselves
+            } else {
+                NextHopPolicy::Unchanged
+            },
+            ..Policy::default()
+        };
+        RibPeer {
+            asn: if peer == 5 { 65005 } else { ASN },
+            policy,
+            long_lived: KNOW_LLGR.contains(&peer),
+            ..facts(peer, kind, families)
+        }
     }
 
     /// `Some(released)` if the session is up.
@@ -378,6 +416,18 @@ impl Pair {
                 for paths in self.model.paths.values_mut() {
                     if paths.get(&peer).is_some_and(|(nlri, _, stale)| *stale && nlri.family() == family) {
                         paths.remove(&peer);
+                    }
+                }
+            }
+            Step::LongLived(peer, family) => {
+                let family = ALL[family];
+                self.rib.mark_long_lived(PeerId(peer), family);
+                for paths in self.model.paths.values_mut() {
+                    if let Some((nlri, attributes, true)) = paths.get_mut(&peer)
+                        && nlri.family() == family
+                        && !attributes.communities.contains(&LLGR_STALE)
+                    {
+                        attributes.communities.push(LLGR_STALE);
                     }
                 }
             }
