@@ -141,6 +141,8 @@ pub struct Neighbor {
     pub mac: MacAddr,
     /// Answer with the router flag set (RFC 4861 §4.4).
     pub router: bool,
+    /// The port that it is attached to, if it is one of this node.
+    pub port: Option<PortId>,
 }
 
 /// One piece of forwarding state that is to be there, or to be there no longer (`None`).

@@ -1,7 +1,9 @@
 //! What outlives the agent: its attachments, in one file of the state directory.
 //!
-//! The file is replaced as a whole (written aside, synchronised, renamed), so that a reader sees the old or the
-//! new attachments and never a part of either. The directory is locked: one agent owns it.
+//! The file is replaced as a whole (written aside, renamed), so that whatever ends the agent, the next one finds the
+//! old or the new attachments and never a part of either. Then it is synchronised, which nobody waits for: a disk
+//! takes ten milliseconds and more for that, and what only a power failure can damage is of no use after it, for
+//! then the interfaces are gone too. The directory is locked: one agent owns it.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::future;
@@ -72,7 +74,10 @@ pub enum Loaded<S> {
 pub struct Store {
     directory: PathBuf,
     _lock: File,
-    writing: Option<JoinHandle<Result<(), StoreError>>>,
+    writing: Option<JoinHandle<Result<File, StoreError>>>,
+    synchronizing: Option<JoinHandle<Result<(), StoreError>>>,
+    /// Written while an earlier file was being synchronised.
+    unsynchronized: Option<File>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -104,7 +109,13 @@ impl Store {
             .open(&path)
             .map_err(StoreError::io("open", &path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { directory: directory.to_owned(), _lock: lock, writing: None }),
+            Ok(()) => Ok(Self {
+                directory: directory.to_owned(),
+                _lock: lock,
+                writing: None,
+                synchronizing: None,
+                unsynchronized: None,
+            }),
             Err(TryLockError::WouldBlock) => Err(StoreError::Locked(directory.to_owned())),
             Err(TryLockError::Error(source)) => Err(StoreError::Io { action: "lock", path, source }),
         }
@@ -146,15 +157,46 @@ impl Store {
         self.writing = Some(tokio::task::spawn_blocking(move || write(&directory, &attachments)));
     }
 
-    /// Waits for the end of a write; for ever when idle. May be dropped and called again.
+    /// Waits for the end of a write: the attachments outlive this process. For ever when there is none, unless one
+    /// that had ended can't be synchronised. May be dropped and called again.
     pub async fn saved(&mut self) -> Result<(), StoreError> {
-        let Some(writing) = self.writing.as_mut() else { return future::pending().await };
-        let outcome = writing.await;
-        self.writing = None;
-        outcome.unwrap_or_else(|error| {
-            Err(StoreError::Io { action: "write", path: self.directory.join(FILE), source: error.into() })
-        })
+        loop {
+            tokio::select! {
+                outcome = finish(&mut self.writing, &self.directory) => {
+                    self.unsynchronized = Some(outcome?);
+                    self.synchronize();
+                    return Ok(());
+                }
+                outcome = finish(&mut self.synchronizing, &self.directory) => {
+                    self.synchronize();
+                    outcome?;
+                }
+            }
+        }
     }
+
+    /// Synchronises the last file, unless an earlier one is still being synchronised.
+    fn synchronize(&mut self) {
+        if self.synchronizing.is_none()
+            && let Some(file) = self.unsynchronized.take()
+        {
+            let directory = self.directory.clone();
+            self.synchronizing = Some(tokio::task::spawn_blocking(move || synchronize(&directory, &file)));
+        }
+    }
+}
+
+/// Waits for a task and forgets it; for ever when there is none.
+async fn finish<T>(
+    task: &mut Option<JoinHandle<Result<T, StoreError>>>,
+    directory: &Path,
+) -> Result<T, StoreError> {
+    let Some(running) = task.as_mut() else { return future::pending().await };
+    let outcome = running.await;
+    *task = None;
+    outcome.unwrap_or_else(|error| {
+        Err(StoreError::Io { action: "write", path: directory.join(FILE), source: error.into() })
+    })
 }
 
 fn decode<S: DeserializeOwned>(text: &[u8]) -> Result<S, String> {
@@ -166,7 +208,7 @@ fn decode<S: DeserializeOwned>(text: &[u8]) -> Result<S, String> {
     Ok(envelope.attachments)
 }
 
-fn write<S: Serialize>(directory: &Path, attachments: &S) -> Result<(), StoreError> {
+fn write<S: Serialize>(directory: &Path, attachments: &S) -> Result<File, StoreError> {
     let text = serde_json::to_vec(&Envelope { version: VERSION, attachments }).map_err(StoreError::Encode)?;
     let path = directory.join(FILE);
     let aside = directory.join(format!("{FILE}.new"));
@@ -177,8 +219,13 @@ fn write<S: Serialize>(directory: &Path, attachments: &S) -> Result<(), StoreErr
         .mode(0o600)
         .open(&aside)
         .map_err(StoreError::io("create", &aside))?;
-    file.write_all(&text).and_then(|()| file.sync_all()).map_err(StoreError::io("write", &aside))?;
+    file.write_all(&text).map_err(StoreError::io("write", &aside))?;
     std::fs::rename(&aside, &path).map_err(StoreError::io("rename", &aside))?;
+    Ok(file)
+}
+
+fn synchronize(directory: &Path, file: &File) -> Result<(), StoreError> {
+    file.sync_all().map_err(StoreError::io("synchronise", &directory.join(FILE)))?;
     // The new name is on disk once its directory is.
     File::open(directory)
         .and_then(|directory| directory.sync_all())

@@ -395,3 +395,44 @@ fn a_taken_port_is_named_with_the_remedy() {
     );
     drop(reflector);
 }
+
+#[test]
+fn what_was_answered_outlives_a_kill() {
+    let lab = Lab::new();
+    let mut agent = lab.reflector(1);
+    for last in 1..=20 {
+        agent.done(&attach(&format!("10.0.0.{last}")));
+        agent.kill();
+        agent.resume();
+        let ports = agent.json("show ports");
+        assert_eq!(ports[0]["macs"][0]["ips"].as_array().map(Vec::len), Some(last), "{ports}");
+    }
+    agent.done(&format!("detach --vpn blue --port tap0 --mac {MAC}"));
+    agent.kill();
+    agent.resume();
+    assert_eq!(agent.json("show ports"), serde_json::json!([]));
+    assert!(agent.logged().contains(&format!("attach vpn=blue port=tap0 mac={MAC} ips=10.0.0.1")));
+}
+
+#[test]
+fn a_detach_of_several_addresses_is_all_or_nothing() {
+    let lab = Lab::new();
+    let agent = lab.reflector(1);
+    agent.done(&attach("10.0.0.1,10.0.0.2,10.0.0.3"));
+    let before = agent.json("show ports");
+    let detach = |ips: &str| format!("detach --vpn blue --port tap0 --mac {MAC} --ip {ips}");
+    let refused = agent.cli(&detach("10.0.0.1,10.0.0.9"));
+    assert!(text(&refused.stderr).contains("10.0.0.9"), "{}", text(&refused.stderr));
+    assert!(agent.logged().contains("refused"), "{}", agent.logged());
+    assert_eq!(agent.json("show ports"), before);
+    agent.done(&detach("10.0.0.1,10.0.0.1/24,10.0.0.2"));
+    assert_eq!(agent.json("show ports")[0]["macs"][0]["ips"], serde_json::json!(["10.0.0.3"]));
+}
+
+#[test]
+fn why_a_peer_is_not_reached_is_shown() {
+    let lab = Lab::new();
+    let agent = lab.client(1, 9);
+    let shown = |words: &str| agent.done("show peers").contains(words);
+    agent.wait("the cause", || shown("port 1790: refused; start the BGP speaker there"));
+}

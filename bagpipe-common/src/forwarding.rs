@@ -80,7 +80,13 @@ pub struct Neighbor {
 /// Bits of [`Neighbor::flags`].
 pub mod neighbor_flags {
     /// Set the R flag in neighbour advertisements (RFC 4861 §4.4).
-    pub const ROUTER: u16 = 1;
+    pub const ROUTER: u16 = 1 << 15;
+    /// The address is attached to a port of this node, whose number is in the bits of [`PORT`].
+    pub const LOCAL: u16 = 1 << 14;
+    /// The number of a port.
+    pub const PORT: u16 = LOCAL - 1;
+
+    const _: () = assert!(crate::limits::PORTS <= 1 << PORT.trailing_ones());
 }
 
 #[cfg(test)]

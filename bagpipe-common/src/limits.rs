@@ -29,8 +29,6 @@ pub const NEXTHOPS: u32 = 16_384;
 /// Slots for ready-made outer headers: two for each next hop, so that a changed one is written beside the one
 /// in use.
 pub const ENCAPS: u32 = 2 * NEXTHOPS;
-/// Local tunnel addresses.
-pub const LOCALS: u32 = 64;
 /// Copies of one broadcast, unknown unicast or multicast frame, at most, in each [`FloodScope`].
 ///
 /// [`FloodScope`]: crate::FloodScope

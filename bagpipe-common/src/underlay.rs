@@ -55,6 +55,10 @@ pub struct Settings {
     pub vxlan_port: u16,
     /// See [`settings_flags`].
     pub flags: u16,
+    /// The local tunnel endpoint over IPv4; unspecified if there is none.
+    pub local_ipv4: [u8; 4],
+    /// The local tunnel endpoint over IPv6; unspecified if there is none.
+    pub local_ipv6: Address,
     /// MAC address of the gateway: the same on every node (RFC 9135 §4.1).
     pub gateway_mac: [u8; 6],
     /// MAC address of this node as a router toward other routers (RFC 9135 §5.1).
@@ -75,6 +79,6 @@ mod tests {
     fn values_have_no_padding() {
         assert_eq!(size_of::<Tunnel>(), 4);
         assert_eq!(size_of::<Encap>(), 3 * 16 + 4 + 4 + 6 + 6 + 2 + 1 + 1);
-        assert_eq!(size_of::<Settings>(), 2 + 2 + 6 + 6);
+        assert_eq!(size_of::<Settings>(), 2 + 2 + 4 + 16 + 6 + 6);
     }
 }

@@ -23,14 +23,23 @@ impl Bytes {
     /// The header at `offset`, if all of it is there. The type consists of bytes.
     #[inline(always)]
     pub(crate) fn at<T>(self, offset: usize) -> Option<&'static T> {
-        const { assert!(align_of::<T>() <= 2) };
-        let header = self.start + offset;
-        if header + size_of::<T>() > self.end {
-            return None;
-        }
         // SAFETY: inside the packet, which the verifier checks again; any alignment and any bytes will do. The
         // reference is dropped before the packet is changed: the verifier forgets packet pointers then.
-        Some(unsafe { &*(header as *const T) })
+        self.address::<T>(offset).map(|header| unsafe { &*(header as *const T) })
+    }
+
+    /// The header at `offset`, to be written, if there is room for all of it. The type consists of bytes.
+    #[inline(always)]
+    pub(crate) fn at_mut<T>(self, offset: usize) -> Option<&'static mut T> {
+        // SAFETY: as in `at`; at the TC hook the kernel has made sure that no other packet shares these bytes.
+        self.address::<T>(offset).map(|header| unsafe { &mut *(header as *mut T) })
+    }
+
+    #[inline(always)]
+    fn address<T>(self, offset: usize) -> Option<usize> {
+        const { assert!(align_of::<T>() <= 2) };
+        let header = self.start + offset;
+        (header + size_of::<T>() <= self.end).then_some(header)
     }
 }
 

@@ -9,10 +9,10 @@ use bagpipe_common::{DropReason, Encap, encap_flags};
 use bagpipe_packet::header::{self, ETHERNET, Ethernet, Ipv4, Ipv6, Tag, ethertype};
 use bagpipe_packet::outer::{Inner, OVER_IPV4, OVER_IPV6, OverIpv4, OverIpv6};
 
-use crate::maps::{self, vxlan_port};
+use crate::maps;
 use crate::skb::{Action, Skb, redirect, redirect_neighbor};
 use crate::source::Sender;
-use crate::{stage, too_big};
+use crate::stage;
 
 /// Kept for every packet: the segment size, because segments are of the inner packet; and what the NIC said of
 /// checksums, because the inner ones stay as they are.
@@ -47,23 +47,16 @@ pub(crate) struct Wrapping {
     zero: u8,
 }
 
-/// What stands before an untagged frame's payload.
-#[repr(C, align(2))]
-struct Headers<T> {
-    outer: T,
-    inner: Ethernet,
-}
-
 impl Wrapping {
     /// Takes a frame's link header apart.
     #[inline(always)]
-    pub(crate) fn new(skb: Skb) -> Result<Self, DropReason> {
+    pub(crate) fn new(skb: Skb, largest: u32) -> Result<Self, DropReason> {
         let mut wrapping = Self {
             hash: skb.flow_hash(),
-            largest: too_big::largest_frame(skb),
+            largest,
             outer: 0,
             length: 0,
-            port: vxlan_port(),
+            port: maps::settings().map_or(0, |settings| settings.vxlan_port),
             tag_count: 0,
             tags: [[0; 4]; 2],
             ethernet: Ethernet { destination: [0; 6], source: [0; 6], ethertype: [0; 2] },
@@ -109,16 +102,12 @@ impl Wrapping {
             vni,
             port: self.port,
         };
-        // An untagged frame's own link header is written with the outer ones: each write costs a call.
-        let whole = first && self.tag_count == 0;
-        let length = if whole { outer + ETHERNET as u32 } else { outer };
         if outer == OVER_IPV4 as u32 {
-            let headers = Headers { outer: OverIpv4::new(encap, inner), inner: self.ethernet };
-            skb.store_start(0, &headers, length)
+            skb.write(0, OverIpv4::new(encap, inner))?;
         } else {
-            let headers = Headers { outer: OverIpv6::new(encap, inner), inner: self.ethernet };
-            skb.store_start(0, &headers, length)
+            skb.write(0, OverIpv6::new(encap, inner))?;
         }
+        if first && self.tag_count == 0 { skb.write(outer as usize, self.ethernet) } else { Ok(()) }
     }
 
     #[inline(always)]
@@ -204,31 +193,37 @@ fn begin_again(skb: Skb, room: i32, protocol: u16) -> Result<(), DropReason> {
 /// Puts the outer headers for one endpoint before a frame. Returns zero, or one more than the number of the reason
 /// why not.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn wrap(skb: *mut __sk_buff, wrapping: *mut Wrapping, next_hop: u32, vni: u32) -> u32 {
-    // SAFETY: the caller passes its own; the verifier wants to see that it is not null.
-    let Some(wrapping) = (unsafe { wrapping.as_mut() }) else { return 1 };
+pub(crate) extern "C" fn wrap(
+    skb: *mut __sk_buff,
+    wrapping: *mut Wrapping,
+    encap: *const Encap,
+    vni: u32,
+) -> u32 {
+    // SAFETY: the caller passes its own; the verifier wants to see that they are not null.
+    let (Some(wrapping), Some(encap)) = (unsafe { (wrapping.as_mut(), encap.as_ref()) }) else { return 1 };
     let [_, vni @ ..] = vni.to_be_bytes();
-    let result = maps::encap(next_hop)
-        .ok_or(DropReason::NoNextHop)
-        .and_then(|encap| wrapping.write(Skb::from_raw(skb), encap, vni));
-    match result {
+    match wrapping.write(Skb::from_raw(skb), encap, vni) {
         Ok(()) => 0,
         Err(reason) => reason as u32 + 1,
     }
 }
 
-/// Sends a frame from a port to one remote endpoint, or tells the sender that it is too big.
+/// Sends a frame from a port to one remote endpoint. `largest` is the length of the frame, or of the largest that it
+/// is cut into.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn send_remote(
     skb: *mut __sk_buff,
     sender: *const Sender,
-    next_hop: u32,
+    encap: *const Encap,
     vni: u32,
+    largest: u32,
 ) -> Action {
     stage::run(skb, sender, |skb, _| {
-        let mut wrapping = Wrapping::new(skb)?;
-        stage::wrapped(wrap(skb.as_raw(), &raw mut wrapping, next_hop, vni))?;
-        Ok(Some(send(maps::encap(next_hop).ok_or(DropReason::NoNextHop)?)))
+        // SAFETY: the caller passes a value of the map; the verifier wants to see that it is not null.
+        let encap = unsafe { encap.as_ref() }.ok_or(DropReason::NoNextHop)?;
+        let [_, vni @ ..] = vni.to_be_bytes();
+        Wrapping::new(skb, largest)?.write(skb, encap, vni)?;
+        Ok(Some(send(encap)))
     })
 }
 

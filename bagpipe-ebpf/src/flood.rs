@@ -4,13 +4,13 @@ use core::ffi::c_void;
 
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT};
 use aya_ebpf::helpers::generated::bpf_loop;
-use bagpipe_common::{DropReason, FloodKey, FloodScope, Target, encap_flags, limits};
+use bagpipe_common::{DropReason, Encap, FloodKey, FloodScope, Target, encap_flags, limits};
 
 use crate::encap::{self, Wrapping};
 use crate::maps::{self, FLOODS, VPNS};
 use crate::skb::{Action, Skb};
 use crate::source::Sender;
-use crate::{counters, stage, switch};
+use crate::{counters, stage, switch, too_big};
 
 /// Floods a frame from a port: to the other ports of its instance, and to the remote endpoints.
 #[unsafe(no_mangle)]
@@ -88,13 +88,14 @@ struct ToRemotes {
 fn to_remotes(skb: Skb, vpn: u16) -> Result<Option<Action>, DropReason> {
     let members = VPNS.get(vpn.into()).ok_or(DropReason::Unattached)?.remote_endpoints;
     let Some(last) = members.checked_sub(1) else { return Ok(None) };
-    let mut state = ToRemotes { skb, vpn, wrapping: Wrapping::new(skb)? };
+    let mut state = ToRemotes { skb, vpn, wrapping: Wrapping::new(skb, too_big::largest_frame(skb))? };
     repeat(last, copy_to_remote as *mut c_void, (&raw mut state).cast());
     let Some(target) = member(vpn, FloodScope::Remote, last.into()) else {
         return Ok(Some(TC_ACT_SHOT as Action));
     };
-    wrap_for(skb, &mut state.wrapping, target)?;
-    Ok(Some(encap::send(maps::encap(target.id).ok_or(DropReason::NoNextHop)?)))
+    let encap = maps::encap(target.id).ok_or(DropReason::NoNextHop)?;
+    wrap_for(skb, &mut state.wrapping, encap, target)?;
+    Ok(Some(encap::send(encap)))
 }
 
 extern "C" fn copy_to_remote(index: u32, state: *mut ToRemotes) -> i64 {
@@ -109,18 +110,17 @@ extern "C" fn copy_to_remote(index: u32, state: *mut ToRemotes) -> i64 {
 
 #[inline(always)]
 fn copy(skb: Skb, wrapping: &mut Wrapping, target: Target) -> Result<(), DropReason> {
-    wrap_for(skb, wrapping, target)?;
+    let encap = maps::encap(target.id).ok_or(DropReason::NoNextHop)?;
+    wrap_for(skb, wrapping, encap, target)?;
     // The kernel resolves a gateway only for the packet itself, not for a copy.
-    let encap = maps::encap(target.id)
-        .filter(|encap| encap.flags & encap_flags::RESOLVED != 0)
-        .ok_or(DropReason::NoNextHop)?;
-    if skb.clone_to(encap.ifindex) { Ok(()) } else { Err(DropReason::NoNextHop) }
+    let resolved = encap.flags & encap_flags::RESOLVED != 0;
+    if resolved && skb.clone_to(encap.ifindex) { Ok(()) } else { Err(DropReason::NoNextHop) }
 }
 
 #[inline(always)]
-fn wrap_for(skb: Skb, wrapping: &mut Wrapping, target: Target) -> Result<(), DropReason> {
+fn wrap_for(skb: Skb, wrapping: &mut Wrapping, encap: &Encap, target: Target) -> Result<(), DropReason> {
     let [a, b, c] = target.vni;
-    stage::wrapped(encap::wrap(skb.as_raw(), wrapping, target.id, u32::from_be_bytes([0, a, b, c])))
+    stage::wrapped(encap::wrap(skb.as_raw(), wrapping, encap, u32::from_be_bytes([0, a, b, c])))
 }
 
 /// One member of a flood list; `None` while the agent is changing the list.

@@ -33,8 +33,6 @@ pub(crate) static TUNNELS: HashMap<TunnelKey, Tunnel, { limits::TUNNELS as usize
 #[btf_map]
 pub(crate) static VNIS: HashMap<u32, u32, { limits::VPNS as usize }, ON_DEMAND> = HashMap::new();
 #[btf_map]
-pub(crate) static LOCALS: HashMap<Address, u32, { limits::LOCALS as usize }> = HashMap::new();
-#[btf_map]
 pub(crate) static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]
 pub(crate) static PORT_STATS: PerCpuArray<Counters, { limits::PORTS as usize }> = PerCpuArray::new();
@@ -46,10 +44,10 @@ pub(crate) static DROPS: PerCpuArray<Drop, { DropReason::ALL.len() }> = PerCpuAr
 #[btf_map]
 pub(crate) static SCRATCH: PerCpuArray<[u8; crate::too_big::QUOTE_IPV6], 1> = PerCpuArray::new();
 
-/// The UDP destination port of VXLAN.
+/// What the agent was configured with.
 #[inline(always)]
-pub(crate) fn vxlan_port() -> u16 {
-    SETTINGS.get(0).map_or(0, |settings| settings.vxlan_port)
+pub(crate) fn settings() -> Option<&'static Settings> {
+    SETTINGS.get(0)
 }
 
 /// Where a MAC address of an instance is.

@@ -1,7 +1,7 @@
 //! From a port.
 
 use aya_ebpf::bindings::__sk_buff;
-use bagpipe_common::{DropReason, Target, TargetKind, mapped};
+use bagpipe_common::{Address, DropReason, Target, TargetKind, mapped};
 use bagpipe_packet::header::{ETHERNET, Ethernet, Ipv4, Ipv6, Mac, ethertype, protocol};
 
 use crate::maps::{self, PORT_OF_INTERFACE, PORTS};
@@ -39,50 +39,58 @@ extern "C" fn check(skb: *mut __sk_buff, sender: *mut Sender) -> Action {
     // SAFETY: the caller passes its own; the verifier wants to see that it is not null.
     let Some(sender) = (unsafe { sender.as_mut() }) else { return stage::CONTINUE };
     let given = *sender;
-    stage::run(skb, &raw const given, |skb, _| {
-        *sender = Sender::new(given.port, given.vpn, skb.header::<Ethernet>(0)?.source)?;
-        if source::is_in_vlan(skb)? {
-            return Ok(None);
-        }
-        match skb.protocol() {
-            ethertype::IPV4 => check_ipv4(skb, sender).map(|()| None),
-            ethertype::ARP => Ok(Some(stage::ARP)),
-            ethertype::IPV6 if check_ipv6(skb, sender)? => Ok(Some(stage::ND)),
-            _ => Ok(None),
-        }
+    stage::run(skb, &raw const given, |skb, Sender { port, vpn, .. }| {
+        let (port, vpn, mac) = (*port, *vpn, skb.header::<Ethernet>(0)?.source);
+        let kind = if source::is_in_vlan(skb)? { 0 } else { skb.protocol() };
+        let next = match kind {
+            ethertype::IPV4 => {
+                *sender = Sender::of_packet(port, vpn, mac, ipv4_source(skb)?)?;
+                None
+            }
+            ethertype::IPV6 => {
+                let (address, other) = ipv6_source(skb)?;
+                *sender = Sender::of_packet(port, vpn, mac, address)?;
+                if other { None } else { Some(stage::ND) }
+            }
+            _ => {
+                *sender = Sender::new(port, vpn, mac)?;
+                (kind == ethertype::ARP).then_some(stage::ARP)
+            }
+        };
+        Ok(next)
     })
 }
 
 #[inline(always)]
-fn check_ipv4(skb: Skb, sender: &Sender) -> Result<(), DropReason> {
+fn ipv4_source(skb: Skb) -> Result<Address, DropReason> {
     let ip = skb.header::<Ipv4>(ETHERNET)?;
     if ip.version_length >> 4 != 4 || ip.version_length & 0x0f < 5 {
         return Err(DropReason::Malformed);
     }
-    sender.check_address(mapped(ip.source))
+    Ok(mapped(ip.source))
 }
 
-/// Says whether there may be neighbour discovery in the packet.
+/// The source address, and whether there can't be neighbour discovery in the packet.
 #[inline(always)]
-fn check_ipv6(skb: Skb, sender: &Sender) -> Result<bool, DropReason> {
+fn ipv6_source(skb: Skb) -> Result<(Address, bool), DropReason> {
     let ip = skb.header::<Ipv6>(ETHERNET)?;
     if ip.version_class_flow[0] >> 4 != 6 {
         return Err(DropReason::Malformed);
     }
-    let other = matches!(ip.next_header, protocol::TCP | protocol::UDP);
-    sender.check_address(ip.source)?;
-    Ok(!other)
+    Ok((ip.source, matches!(ip.next_header, protocol::TCP | protocol::UDP)))
 }
 
 #[inline(always)]
 fn forward(skb: Skb, sender: &Sender, target: Target) -> Result<Action, DropReason> {
     if target.kind == TargetKind::Vxlan as u8 {
-        let limit = encap::limit(maps::encap(target.id).ok_or(DropReason::NoNextHop)?);
-        if too_big::largest_frame(skb) > limit {
+        let encap = maps::encap(target.id).ok_or(DropReason::NoNextHop)?;
+        let (largest, limit) = (too_big::largest_frame(skb), encap::limit(encap));
+        if largest > limit {
             return Ok(too_big::answer_too_big(skb.as_raw(), sender, limit));
         }
         let [a, b, c] = target.vni;
-        return Ok(encap::send_remote(skb.as_raw(), sender, target.id, u32::from_be_bytes([0, a, b, c])));
+        let vni = u32::from_be_bytes([0, a, b, c]);
+        return Ok(encap::send_remote(skb.as_raw(), sender, encap, vni, largest));
     }
     if switch::is_port(target) {
         if target.id == sender.port {

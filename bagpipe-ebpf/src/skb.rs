@@ -133,10 +133,16 @@ impl Skb {
         self.store_with(offset, header, size_of::<T>() as u32, 0)
     }
 
-    /// Writes the first `length` bytes of headers (made of bytes), as [`Skb::store`] does.
+    /// Writes a header (made of bytes) as [`Skb::store`] does, without a call if it can be written directly.
     #[inline(always)]
-    pub(crate) fn store_start<T>(self, offset: u32, headers: &T, length: u32) -> Result<(), DropReason> {
-        self.store_with(offset, headers, length.min(size_of::<T>() as u32), 0)
+    pub(crate) fn write<T: Copy + 'static>(self, offset: usize, header: T) -> Result<(), DropReason> {
+        match self.bytes().at_mut(offset) {
+            Some(place) => {
+                *place = header;
+                Ok(())
+            }
+            None => self.store(offset as u32, &header),
+        }
     }
 
     /// Writes a header (made of bytes) and updates the checksum of the whole packet that the NIC gave.

@@ -1,6 +1,6 @@
 //! Who may send what: a port speaks only for the addresses that are attached to it.
 
-use bagpipe_common::{Address, DropReason, TargetKind};
+use bagpipe_common::{Address, DropReason, TargetKind, neighbor_flags};
 use bagpipe_packet::header::{ETHERNET, Mac, is_group, is_tag, is_unspecified};
 
 use crate::maps;
@@ -39,14 +39,35 @@ impl Sender {
         if mac == self.mac { Ok(*self) } else { Self::new(self.port, self.vpn, mac) }
     }
 
-    /// Checks that the sender may use an IP address. The unspecified address is everyone's.
+    /// The sender of an IP packet, if it may use both addresses.
+    #[inline(always)]
+    pub(crate) fn of_packet(port: u32, vpn: u16, mac: Mac, address: Address) -> Result<Self, DropReason> {
+        // What the port's own entry says of the IP address, it says of the MAC address, too.
+        let local = neighbor_flags::LOCAL | port as u16 & neighbor_flags::PORT;
+        match maps::neighbor(vpn, address) {
+            Some(owner) if owner.mac == mac && owner.flags & !neighbor_flags::ROUTER == local => {
+                Ok(Self { port, vpn, mac, any_ip: 0 })
+            }
+            owner => {
+                let sender = Self::new(port, vpn, mac)?;
+                sender.check_owner(address, owner.map(|owner| owner.mac))?;
+                Ok(sender)
+            }
+        }
+    }
+
+    /// Checks that the sender may use an IP address.
     #[inline(always)]
     pub(crate) fn check_address(&self, address: Address) -> Result<(), DropReason> {
-        if is_unspecified(&address) {
-            return Ok(());
-        }
-        let allowed = match maps::neighbor(self.vpn, address) {
-            Some(owner) => owner.mac == self.mac,
+        self.check_owner(address, maps::neighbor(self.vpn, address).map(|owner| owner.mac))
+    }
+
+    /// Checks that the sender may use an IP address with this owner. The unspecified address is everyone's.
+    #[inline(always)]
+    fn check_owner(&self, address: Address, owner: Option<Mac>) -> Result<(), DropReason> {
+        let allowed = match owner {
+            _ if is_unspecified(&address) => true,
+            Some(owner) => owner == self.mac,
             None => self.any_ip != 0 || is_link_local(address),
         };
         if allowed { Ok(()) } else { Err(DropReason::SourceIp) }

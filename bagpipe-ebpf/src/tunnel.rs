@@ -1,6 +1,6 @@
 //! Reading a tunnel header, the same at both hooks: what is for us, and from whom.
 
-use bagpipe_common::{Address, DropReason, TunnelKey, mapped};
+use bagpipe_common::{Address, DropReason, Settings, TunnelKey, mapped};
 use bagpipe_packet::checksum;
 use bagpipe_packet::ecn;
 use bagpipe_packet::header::{
@@ -9,8 +9,11 @@ use bagpipe_packet::header::{
 use bagpipe_packet::outer::{OVER_IPV4, OVER_IPV6};
 
 use crate::bytes::Bytes;
-use crate::maps::{LOCALS, TUNNELS, VNIS, vxlan_port};
+use crate::maps::{TUNNELS, VNIS, settings};
 
+/// Bytes that must be readable for an untagged IPv4 packet over IPv4, and for the outer headers of any packet. What
+/// more is read for others may have to be copied first, from where the kernel keeps the payload of a segment.
+pub(crate) const READ_MOSTLY: usize = OVER_IPV4 + ETHERNET + size_of::<Ipv4>();
 /// Bytes that must be readable for all that is read here.
 pub(crate) const READ: usize = OVER_IPV6 + ETHERNET + 2 * size_of::<Tag>() + size_of::<Ipv6>();
 
@@ -25,19 +28,30 @@ pub(crate) struct Arrival {
     pub(crate) traffic_class: u8,
 }
 
+impl Arrival {
+    /// Whether nothing more is read than [`READ_MOSTLY`].
+    #[inline(always)]
+    pub(crate) fn is_read(&self, packet: Bytes) -> bool {
+        self.outer == OVER_IPV4
+            && packet
+                .at::<Ethernet>(OVER_IPV4)
+                .is_some_and(|inner| u16::from_be_bytes(inner.ethertype) == ethertype::IPV4)
+    }
+}
+
 /// Reads the outer headers. `None`: the packet is none of ours.
 #[inline(always)]
 pub(crate) fn arrival(packet: Bytes, length: u32) -> Result<Option<Arrival>, DropReason> {
-    let Some(ethernet) = packet.at::<Ethernet>(0) else { return Ok(None) };
+    let (Some(ethernet), Some(settings)) = (packet.at::<Ethernet>(0), settings()) else { return Ok(None) };
     match u16::from_be_bytes(ethernet.ethertype) {
-        ethertype::IPV4 => over_ipv4(packet, length),
-        ethertype::IPV6 => over_ipv6(packet, length),
+        ethertype::IPV4 => over_ipv4(packet, length, settings),
+        ethertype::IPV6 => over_ipv6(packet, length, settings),
         _ => Ok(None),
     }
 }
 
 #[inline(always)]
-fn over_ipv4(packet: Bytes, length: u32) -> Result<Option<Arrival>, DropReason> {
+fn over_ipv4(packet: Bytes, length: u32, settings: &Settings) -> Result<Option<Arrival>, DropReason> {
     let Some(ip) = packet.at::<Ipv4>(ETHERNET) else { return Ok(None) };
     let fragment = u16::from_be_bytes(ip.fragment);
     // Only a first fragment has the port; the others follow it into the kernel, and expire without it.
@@ -45,7 +59,7 @@ fn over_ipv4(packet: Bytes, length: u32) -> Result<Option<Arrival>, DropReason> 
         return Ok(None);
     }
     let udp_at = ETHERNET + size_of::<Ipv4>();
-    if !is_ours(packet, udp_at, mapped(ip.destination)) {
+    if ip.destination != settings.local_ipv4 || !is_vxlan(packet, udp_at, settings) {
         return Ok(None);
     }
     if fragment & fragment::MF != 0 {
@@ -62,16 +76,16 @@ fn over_ipv4(packet: Bytes, length: u32) -> Result<Option<Arrival>, DropReason> 
 }
 
 #[inline(always)]
-fn over_ipv6(packet: Bytes, length: u32) -> Result<Option<Arrival>, DropReason> {
+fn over_ipv6(packet: Bytes, length: u32, settings: &Settings) -> Result<Option<Arrival>, DropReason> {
     let Some(ip) = packet.at::<Ipv6>(ETHERNET) else { return Ok(None) };
     let next = ETHERNET + size_of::<Ipv6>();
-    if ip.version_class_flow[0] >> 4 != 6 {
+    if ip.version_class_flow[0] >> 4 != 6 || ip.destination != settings.local_ipv6 {
         return Ok(None);
     }
     if ip.next_header == protocol::FRAGMENT {
-        return fragment_over_ipv6(packet, next, ip.destination);
+        return fragment_over_ipv6(packet, next, settings);
     }
-    if ip.next_header != protocol::UDP || !is_ours(packet, next, ip.destination) {
+    if ip.next_header != protocol::UDP || !is_vxlan(packet, next, settings) {
         return Ok(None);
     }
     if (next as u32) + u32::from(u16::from_be_bytes(ip.payload_length)) > length {
@@ -84,21 +98,19 @@ fn over_ipv6(packet: Bytes, length: u32) -> Result<Option<Arrival>, DropReason> 
 
 /// A fragment header (RFC 8200 §4.5): next header, reserved, offset and flags, identification.
 #[inline(always)]
-fn fragment_over_ipv6(packet: Bytes, at: usize, destination: Address) -> Result<Option<Arrival>, DropReason> {
+fn fragment_over_ipv6(packet: Bytes, at: usize, settings: &Settings) -> Result<Option<Arrival>, DropReason> {
     let Some(header) = packet.at::<[u8; 8]>(at) else { return Ok(None) };
     let offset = u16::from_be_bytes([header[2], header[3]]) >> 3;
-    if header[0] == protocol::UDP && offset == 0 && is_ours(packet, at + size_of::<[u8; 8]>(), destination) {
+    if header[0] == protocol::UDP && offset == 0 && is_vxlan(packet, at + size_of::<[u8; 8]>(), settings) {
         return Err(DropReason::OuterFragment);
     }
     Ok(None)
 }
 
-/// Whether a UDP packet is VXLAN for one of our tunnel addresses.
+/// Whether a UDP packet is VXLAN.
 #[inline(always)]
-fn is_ours(packet: Bytes, udp_at: usize, destination: Address) -> bool {
-    let Some(udp) = packet.at::<Udp>(udp_at) else { return false };
-    // SAFETY: only whether the key is there counts.
-    u16::from_be_bytes(udp.destination) == vxlan_port() && unsafe { LOCALS.get(destination) }.is_some()
+fn is_vxlan(packet: Bytes, udp_at: usize, settings: &Settings) -> bool {
+    packet.at::<Udp>(udp_at).is_some_and(|udp| u16::from_be_bytes(udp.destination) == settings.vxlan_port)
 }
 
 /// The instance that a VXLAN packet belongs to. Its UDP checksum may be left unchecked (RFC 7348 §5).

@@ -21,12 +21,11 @@ pub(crate) fn ingress(skb: Skb) -> Result<Action, DropReason> {
     if skb.tag().is_some() || !matches!(skb.protocol(), ethertype::IPV4 | ethertype::IPV6) {
         return Ok(NEXT);
     }
-    // A small packet is shorter than what may be read, and nothing is gained by pulling all of it.
-    let needed = (tunnel::READ as u32).min(skb.length());
-    if !skb.bytes().has(needed as usize) {
-        skb.pull(needed);
-    }
+    make_readable(skb, tunnel::READ_MOSTLY);
     let Some(arrival) = tunnel::arrival(skb.bytes(), skb.length())? else { return Ok(NEXT) };
+    if !arrival.is_read(skb.bytes()) {
+        make_readable(skb, tunnel::READ);
+    }
     let inner = Inner::read(skb.bytes(), arrival.outer)?;
     let target = switch::target_from_tunnel(arrival.vpn, inner.ethernet.destination)?;
     let typed = decap::remove(skb, &arrival, &inner)?;
@@ -38,4 +37,13 @@ pub(crate) fn ingress(skb: Skb) -> Result<Action, DropReason> {
 fn verdict(skb: Skb) -> Option<(u16, Target)> {
     let verdict = skb.metadata().at::<xdp::Verdict>(0)?;
     verdict.read()
+}
+
+/// Makes the first `length` bytes readable, or all of a shorter packet.
+#[inline(always)]
+fn make_readable(skb: Skb, length: usize) {
+    let needed = (length as u32).min(skb.length());
+    if !skb.bytes().has(needed as usize) {
+        skb.pull(needed);
+    }
 }

@@ -10,6 +10,7 @@ pub mod isolated;
 pub mod kernel;
 pub mod packet;
 pub mod programs;
+pub mod speaker;
 pub mod traffic;
 pub mod tshark;
 

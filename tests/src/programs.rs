@@ -1,6 +1,7 @@
 //! The programs by themselves: a copy of the object without pins, its maps filled by hand.
 
 use std::fs;
+use std::net::Ipv6Addr;
 
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
@@ -28,6 +29,7 @@ pub const XDP_PASS: i32 = 2;
 #[derive(Debug)]
 pub struct Copy {
     object: Ebpf,
+    settings: Settings,
 }
 
 impl Copy {
@@ -66,8 +68,9 @@ impl Copy {
             };
             result.unwrap_or_else(|error| panic!("{name}: {error}"));
         }
-        let mut copy = Self { object };
-        copy.element("SETTINGS", 0, Settings { vxlan_port: 4789, ..Settings::default() });
+        let settings = Settings { vxlan_port: 4789, ..Settings::default() };
+        let mut copy = Self { object, settings };
+        copy.element("SETTINGS", 0, settings);
         copy
     }
 
@@ -185,7 +188,11 @@ impl Copy {
 
     /// A local tunnel address.
     pub fn local(&mut self, address: Address) {
-        self.insert("LOCALS", address, 1u32);
+        match Ipv6Addr::from(address).to_ipv4_mapped() {
+            Some(address) => self.settings.local_ipv4 = address.octets(),
+            None => self.settings.local_ipv6 = address,
+        }
+        self.element("SETTINGS", 0, self.settings);
     }
 
     fn element<V: Pod>(&mut self, map: &str, index: u32, value: V) {

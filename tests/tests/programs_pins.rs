@@ -15,7 +15,14 @@ use nix::sched::{CloneFlags, setns};
 use serde_json::Value;
 
 const INSTANCE: &str = "bptest";
-const SETTINGS: Settings = Settings { vxlan_port: 4789, ..Settings::default() };
+const SETTINGS: Settings = Settings {
+    vxlan_port: 4789,
+    flags: 0,
+    local_ipv4: [0; 4],
+    local_ipv6: [0; 16],
+    gateway_mac: [0; 6],
+    router_mac: [0; 6],
+};
 
 /// A directory for pins, removed with the pins when this is dropped.
 struct Pins(PathBuf);

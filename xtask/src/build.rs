@@ -25,14 +25,14 @@ fn executable() -> Result<String, TaskError> {
 }
 
 /// Builds the release executable, and runs the benchmarks with it as root.
-pub(crate) fn bench() -> Result<(), TaskError> {
+pub(crate) fn bench(name: Option<&str>) -> Result<(), TaskError> {
     let executable = fs::canonicalize(executable()?).map_err(|error| TaskError::Failed {
         command: "cargo build --release".to_owned(),
         status: error.to_string(),
     })?;
     let mut command = cargo();
     command.args(["bench", "--package", "bagpipe-tests"]).env("BAGPIPE_BINARY", executable);
-    run(with_root(&mut command)?)
+    run(with_root(&mut command)?.arg("--").args(name))
 }
 
 /// Builds, and becomes `bagpipe`.

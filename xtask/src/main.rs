@@ -51,8 +51,11 @@ enum Task {
         /// Part of a test's name
         filter: Option<String>,
     },
-    /// Set up, build the release executable, and run the benchmarks, as root
-    Bench,
+    /// Set up, build the release executable, and run the benchmarks, as root: all, or one of udp, tcp and agent
+    Bench {
+        /// Name of a benchmark
+        name: Option<String>,
+    },
     /// What the continuous integration runs: formatting, lints, documentation, dependencies, then all tests
     Ci,
 }
@@ -88,9 +91,9 @@ fn run(task: Task) -> Result<(), TaskError> {
             build::run_bagpipe(&[vec!["demo".to_owned()], arguments].concat(), Telling::Counters)
         }
         Task::Test { filter } => test(filter.as_deref()),
-        Task::Bench => {
+        Task::Bench { name } => {
             setup::ensure(&[Purpose::Build, Purpose::Demo, Purpose::Test])?;
-            build::bench()
+            build::bench(name.as_deref())
         }
         Task::Ci => {
             setup::ensure(&[Purpose::Build, Purpose::Demo, Purpose::Test, Purpose::Check])?;

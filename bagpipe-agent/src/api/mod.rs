@@ -31,8 +31,8 @@ pub struct Request {
 pub enum Call {
     /// Attach a port: all of these or none.
     Attach(Vec<AttachRequest>),
-    /// Detach a port.
-    Detach(DetachRequest),
+    /// Detach a port: all of these or none.
+    Detach(Vec<DetachRequest>),
     /// Show something.
     View(View),
 }

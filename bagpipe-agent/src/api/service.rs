@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::failure::Failure;
 use super::server::Limits;
 use super::{Call, Request, Requests, View};
-use crate::vpn::request::AttachPost;
+use crate::vpn::request::{AttachPost, DetachPost};
 
 /// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,8 +72,8 @@ impl Service {
                 self.ask(Call::Attach(post.requests())).await.map(|body| success(JSON, body))
             }
             "/detach_localport" => {
-                let request = posted(head, body, limits).await?;
-                self.ask(Call::Detach(request)).await.map(|body| success(JSON, body))
+                let post: DetachPost = posted(head, body, limits).await?;
+                self.ask(Call::Detach(post.requests())).await.map(|body| success(JSON, body))
             }
             path => match path.strip_prefix("/v1/").and_then(View::named) {
                 Some(view) => {

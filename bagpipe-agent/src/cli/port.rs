@@ -62,14 +62,10 @@ enum VpnType {
 }
 
 impl AttachArgs {
-    /// One request for all IP addresses, so that all of them are attached or none.
     pub(super) fn request(&self) -> Value {
         let both = |own: &[String]| [self.rt.as_slice(), own].concat();
         let mut request = self.port.request();
         if let Some(request) = request.as_object_mut() {
-            if !self.port.ip.is_empty() {
-                request.insert("ip_addresses".into(), self.port.ip.clone().into());
-            }
             request.insert("import_rt".into(), both(&self.import_rt).into());
             request.insert("export_rt".into(), both(&self.export_rt).into());
             for (key, value) in [
@@ -87,7 +83,7 @@ impl AttachArgs {
 }
 
 impl PortArgs {
-    /// What attach and detach have in common.
+    /// What attach and detach have in common: one request for all IP addresses, all of them or none.
     fn request(&self) -> Value {
         let vpn_type = match self.vpn_type {
             VpnType::Evpn => "evpn",
@@ -97,6 +93,7 @@ impl PortArgs {
             "vpn_type": vpn_type,
             "vpn_instance_id": self.vpn,
             "mac_address": self.mac,
+            "ip_addresses": self.ip,
             "local_port": { "linuxif": self.port },
         })
     }
@@ -108,20 +105,6 @@ pub(super) fn attach(args: &AttachArgs, client: &Client) -> Result<(), Failure> 
 }
 
 pub(super) fn detach(args: &DetachArgs, client: &Client) -> Result<(), Failure> {
-    let mut request = args.port.request();
-    if args.port.ip.is_empty() {
-        client.post("/detach_localport", &request)?;
-    }
-    for (position, address) in args.port.ip.iter().enumerate() {
-        if let Some(request) = request.as_object_mut() {
-            request.insert("ip_address".into(), address.clone().into());
-        }
-        client.post("/detach_localport", &request).map_err(|error| match Failure::from(error) {
-            Failure::Failed(text) if position > 0 => {
-                Failure::Failed(format!("{text} (the addresses before {address} are detached)"))
-            }
-            failure => failure,
-        })?;
-    }
+    client.post("/detach_localport", &args.port.request())?;
     print(&format!("detached {} from {}\n", args.port.port, args.port.vpn))
 }

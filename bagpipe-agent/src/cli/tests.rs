@@ -79,6 +79,7 @@ fn an_attach_is_one_request_whatever_the_number_of_addresses() {
         "vpn_type": "evpn",
         "vpn_instance_id": "v",
         "mac_address": "02:00:00:00:00:01",
+        "ip_addresses": [],
         "local_port": { "linuxif": "tap0" },
         "import_rt": ["64512:1", "64512:2", "64512:3"],
         "export_rt": ["64512:1"],

@@ -121,7 +121,9 @@ impl<'a> Found<'a> {
                 }
                 (Key::Neighbor(key), Value::Neighbor(neighbor)) if known.contains(&key.vpn) => {
                     let router = neighbor.flags & neighbor_flags::ROUTER != 0;
-                    let neighbor = Neighbor { mac: MacAddr(neighbor.mac), router };
+                    let port = (neighbor.flags & neighbor_flags::LOCAL != 0)
+                        .then_some(u32::from(neighbor.flags & neighbor_flags::PORT));
+                    let neighbor = Neighbor { mac: MacAddr(neighbor.mac), router, port };
                     fib.neighbors.insert((key.vpn, ip_of(&key.address)), neighbor);
                 }
                 (Key::Tunnel(key), Value::Tunnel(tunnel)) if known.contains(&tunnel.vpn) => {

@@ -11,7 +11,9 @@ use serde::Serialize;
 
 use super::counters::{CounterMaps, Dropped, Traffic};
 use super::entry::ip_of;
+use super::headroom::Headroom;
 use super::host::{self, Host};
+use super::kernel::Kernel as _;
 use super::maps::Maps;
 use super::netlink::decode::Event;
 use super::netlink::events::Events;
@@ -20,7 +22,9 @@ use super::programs::UnderlayMode;
 use super::tables::Tables;
 use super::underlay::{State, Underlay};
 use super::verify::Divergence;
-use super::{Config, DataplaneError, InterfaceError, InterfaceInfo, pins_of, vxlan_device_of};
+use super::{
+    Config, DataplaneError, InterfaceError, InterfaceInfo, headroom_bridge_of, pins_of, vxlan_device_of,
+};
 use crate::fib::{Change, Fib, PortId, VpnId};
 
 /// What the programs have counted.
@@ -60,6 +64,7 @@ pub struct Ebpf {
     config: Config,
     tables: Tables,
     host: Host,
+    headroom: Headroom,
     events: Events,
     counters: CounterMaps,
     adopted: bool,
@@ -93,7 +98,8 @@ impl Ebpf {
         let underlay = Underlay::new(config.local_addresses.clone(), config.underlay.clone());
         let mut driver = Self {
             tables: Tables::new(underlay),
-            host: Host { maps: Maps::open(&directory)?, programs, netlink: requests },
+            host: Host { maps: Maps::open(&directory)?, programs, netlink: requests, changed: Vec::new() },
+            headroom: Headroom::new(headroom_bridge_of(&config.instance), vxlan_device_of(&config.instance)),
             events,
             counters: CounterMaps::open(&directory)?,
             adopted: false,
@@ -137,7 +143,8 @@ impl Ebpf {
         if self.config.underlay.contains(name) {
             return Err(InterfaceError::Underlay(name.to_owned()));
         }
-        if name == vxlan_device_of(&self.config.instance) {
+        let instance = &self.config.instance;
+        if name == vxlan_device_of(instance) || name == headroom_bridge_of(instance) {
             return Err(InterfaceError::Own(name.to_owned()));
         }
         if link.mac.is_none() {
@@ -166,6 +173,7 @@ impl Ebpf {
         if std::mem::take(&mut self.new) {
             self.detach_leftovers();
         }
+        self.follow_headroom();
         Ok(committed?)
     }
 
@@ -303,6 +311,7 @@ impl Ebpf {
         }
         self.follow_underlay();
         self.follow_vxlan_device();
+        self.follow_headroom();
     }
 
     fn take_event(&mut self, event: Event) {
@@ -364,7 +373,7 @@ impl Ebpf {
         for link in self.tables.links().iter() {
             let port = match self.tables.attached.contains(&link.index) {
                 true => Ok(()),
-                false => self.host.programs.detach_port(link.index),
+                false => self.host.detach_port(link.index),
             };
             let underlay = match self.config.underlay.contains(&link.name) {
                 true => Ok(()),
@@ -374,6 +383,11 @@ impl Ebpf {
                 tracing::warn!(interface = link.name, %error, "can't take a program off an interface");
             }
         }
+    }
+
+    fn follow_headroom(&mut self) {
+        let changed = std::mem::take(&mut self.host.changed);
+        self.headroom.follow(&mut self.host.netlink, &mut self.tables, changed);
     }
 
     /// Makes the VXLAN device anew when somebody has deleted it.

@@ -14,8 +14,6 @@ use super::sys;
 /// The maps that the agent fills, in writing order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Map {
-    /// Local tunnel addresses.
-    Locals,
     /// Ready-made outer headers.
     Encaps,
     /// Next hops.
@@ -40,8 +38,7 @@ pub enum Map {
 
 impl Map {
     /// All maps, in writing order.
-    pub const ALL: [Self; 11] = [
-        Self::Locals,
+    pub const ALL: [Self; 10] = [
         Self::Encaps,
         Self::Nexthops,
         Self::Ports,
@@ -58,7 +55,6 @@ impl Map {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Locals => "LOCALS",
             Self::Encaps => "ENCAPS",
             Self::Nexthops => "NEXTHOPS",
             Self::Ports => "PORTS",
@@ -88,7 +84,6 @@ impl Map {
     #[must_use]
     pub const fn key_size(self) -> usize {
         match self {
-            Self::Locals => size_of::<Address>(),
             Self::Neighbors => size_of::<NeighborKey>(),
             Self::Fdb => size_of::<FdbKey>(),
             Self::Floods => size_of::<FloodKey>(),
@@ -109,7 +104,7 @@ impl Map {
             Self::Fdb | Self::Floods => size_of::<abi::Target>(),
             Self::Vpns => size_of::<abi::Vpn>(),
             Self::Tunnels => size_of::<abi::Tunnel>(),
-            Self::Locals | Self::Nexthops | Self::Vnis | Self::PortOfInterface => size_of::<u32>(),
+            Self::Nexthops | Self::Vnis | Self::PortOfInterface => size_of::<u32>(),
         }
     }
 
@@ -117,7 +112,6 @@ impl Map {
     #[must_use]
     pub const fn default_capacity(self) -> u32 {
         match self {
-            Self::Locals => limits::LOCALS,
             Self::Encaps => limits::ENCAPS,
             Self::Nexthops => limits::NEXTHOPS,
             Self::Ports | Self::PortOfInterface => limits::PORTS,
@@ -139,8 +133,6 @@ impl fmt::Display for Map {
 /// The key of an entry, with the map that it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Key {
-    /// A local tunnel address.
-    Local(Address),
     /// A slot.
     Encap(u32),
     /// A next-hop number.
@@ -168,7 +160,6 @@ impl Key {
     #[must_use]
     pub(crate) const fn map(&self) -> Map {
         match self {
-            Self::Local(_) => Map::Locals,
             Self::Encap(_) => Map::Encaps,
             Self::Nexthop(_) => Map::Nexthops,
             Self::Port(_) => Map::Ports,
@@ -186,7 +177,6 @@ impl Key {
     #[must_use]
     pub(crate) fn bytes(&self) -> Vec<u8> {
         match self {
-            Self::Local(address) => address.to_vec(),
             Self::Encap(number)
             | Self::Nexthop(number)
             | Self::Port(number)
@@ -205,7 +195,6 @@ impl Key {
     pub(crate) fn from_bytes(map: Map, bytes: &[u8]) -> Option<Self> {
         let number = || sys::read::<u32>(bytes);
         Some(match map {
-            Map::Locals => Self::Local(sys::read(bytes)?),
             Map::Encaps => Self::Encap(number()?),
             Map::Nexthops => Self::Nexthop(number()?),
             Map::Ports => Self::Port(number()?),
@@ -223,7 +212,6 @@ impl Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Local(address) => write!(f, "{}", ip_of(address)),
             Self::Encap(number) | Self::Nexthop(number) | Self::Port(number) => write!(f, "{number}"),
             Self::PortOfInterface(ifindex) => write!(f, "ifindex {ifindex}"),
             Self::Vpn(vpn) => write!(f, "{vpn}"),
@@ -286,7 +274,7 @@ impl Value {
             Map::Fdb | Map::Floods => Self::Target(sys::read(bytes)?),
             Map::Vpns => Self::Vpn(sys::read(bytes)?),
             Map::Tunnels => Self::Tunnel(sys::read(bytes)?),
-            Map::Locals | Map::Nexthops | Map::Vnis | Map::PortOfInterface => Self::Number(sys::read(bytes)?),
+            Map::Nexthops | Map::Vnis | Map::PortOfInterface => Self::Number(sys::read(bytes)?),
         })
     }
 }
@@ -350,7 +338,6 @@ mod tests {
         let address = address_of("192.0.2.1".parse().unwrap());
         let target = || Value::Target(abi::Target { kind: 3, vni: [0, 0, 100], id: 7 });
         let entries = [
-            (Key::Local(address), Value::Number(1)),
             (Key::Encap(3), Value::Encap(Box::new(abi::Encap { ttl: 64, ..Default::default() }))),
             (Key::Nexthop(1), Value::Number(3)),
             (Key::Port(9), Value::Port(abi::Port { ifindex: 4, vpn: 1, flags: 0 })),

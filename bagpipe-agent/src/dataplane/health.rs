@@ -38,8 +38,7 @@ fn vpn_of(key: &Key) -> Option<u16> {
         Key::Fdb(key) => Some(key.vpn),
         Key::Flood(key) => Some(key.vpn),
         Key::Vpn(vpn) => Some(*vpn),
-        Key::Local(_)
-        | Key::Encap(_)
+        Key::Encap(_)
         | Key::Nexthop(_)
         | Key::Port(_)
         | Key::Vni(_)

@@ -64,7 +64,13 @@ pub(crate) trait Hooks {
 /// # Errors
 /// When they can't be loaded.
 pub(crate) fn load(config: &Config) -> Result<Box<dyn Hooks>, DataplaneError> {
-    let settings = Settings { vxlan_port: config.vxlan_port, ..Settings::default() };
+    let mut settings = Settings { vxlan_port: config.vxlan_port, ..Settings::default() };
+    for address in &config.local_addresses {
+        match address {
+            IpAddr::V4(address) => settings.local_ipv4 = address.octets(),
+            IpAddr::V6(address) => settings.local_ipv6 = address.octets(),
+        }
+    }
     Ok(Box::new(Programs::load(&pins_of(&config.instance), &config.instance, settings)?))
 }
 
@@ -108,6 +114,8 @@ pub(crate) struct Host {
     pub programs: Box<dyn Hooks>,
     /// Netlink.
     pub netlink: Requests,
+    /// Interfaces that the port program was put on, or taken off, since this was last emptied.
+    pub changed: Vec<u32>,
 }
 
 impl Kernel for Host {
@@ -128,10 +136,12 @@ impl Kernel for Host {
     }
 
     fn attach_port(&mut self, ifindex: u32) -> io::Result<()> {
+        self.changed.push(ifindex);
         self.programs.attach_port(ifindex)
     }
 
     fn detach_port(&mut self, ifindex: u32) -> io::Result<()> {
+        self.changed.push(ifindex);
         self.programs.detach_port(ifindex)
     }
 }

@@ -21,7 +21,7 @@ use super::map_cli;
 use super::netlink::events::Events;
 use super::programs::UnderlayMode;
 use super::underlay::State;
-use super::{Config, InterfaceError, PINS, pins_of, vxlan_device_of};
+use super::{Config, InterfaceError, PINS, headroom_bridge_of, pins_of, vxlan_device_of};
 use crate::fib::{Change, Mac, Neighbor, Port, Target};
 
 /// Set in the process that runs in the new network namespace.
@@ -84,6 +84,9 @@ async fn scenario() {
     driver.commit().unwrap();
     assert_eq!(driver.verify().unwrap(), []);
     assert_eq!(attached.borrow().ports, BTreeSet::from([index_of("tap1")]));
+    let bridge = headroom_bridge_of(&instance);
+    assert_eq!(driver.interface(&bridge), Err(InterfaceError::Own(bridge.clone())));
+    assert_eq!(members_of(&bridge), BTreeSet::from([vxlan_device_of(&instance), "tap1".to_owned()]));
     let taken = std::mem::take(&mut *attached.borrow_mut());
     let missing: Vec<_> = driver.verify().unwrap().iter().map(|found| found.map).collect();
     assert_eq!(missing, ["port_ingress", "underlay_ingress"], "somebody has taken them off");
@@ -137,6 +140,13 @@ async fn scenario() {
     ip(&format!("link del {device}"));
     until(&mut driver, |_| attached.borrow().stray.iter().any(|index| *index > old)).await;
 
+    // And the bridge that gives headroom; or sets it up, which would have it forward.
+    ip(&format!("link del {bridge}"));
+    until(&mut driver, |_| members_of(&bridge).contains("tap1")).await;
+    let old = index_of(&bridge);
+    ip(&format!("link set {bridge} up"));
+    until(&mut driver, |_| members_of(&bridge).contains("tap1") && index_of(&bridge) > old).await;
+
     // The agent is gone; the maps stay, and agree with each other.
     drop(driver);
     assert_eq!(map_cli::verify_offline(&instance).unwrap(), []);
@@ -152,12 +162,14 @@ async fn scenario() {
     // It comes back, and only a part is confirmed. Programs of an earlier configuration are taken off.
     attached.borrow_mut().ports.insert(index_of("host1"));
     attached.borrow_mut().underlay.insert(index_of("u2"));
+    ip(&format!("link set host1 master {bridge}"));
     let mut driver = start(&[1]);
     assert!(driver.adopted());
     driver.commit().unwrap();
     assert_eq!(driver.verify().unwrap(), []);
     assert_eq!(attached.borrow().ports, BTreeSet::from([index_of("tap1")]));
     assert_eq!(attached.borrow().underlay, BTreeSet::from([index_of("u1")]));
+    assert_eq!(members_of(&bridge), BTreeSet::from([vxlan_device_of(&instance), "tap1".to_owned()]));
     assert_eq!(driver.fib().macs.len(), 2);
     for change in
         changes().iter().filter(|change| !matches!(change, Change::Mac(_, _, Some(mac)) if !mac.any_ip))
@@ -171,7 +183,9 @@ async fn scenario() {
     drop(driver);
 
     let removed = map_cli::cleanup(&instance).unwrap();
-    assert!(removed.contains(&format!("interface {}", vxlan_device_of(&instance))), "{removed:?}");
+    for device in [vxlan_device_of(&instance), bridge] {
+        assert!(removed.contains(&format!("interface {device}")), "{removed:?}");
+    }
     assert!(!Path::new(PINS).join(&instance).exists());
     drop(pins);
 }
@@ -186,11 +200,18 @@ fn changes() -> Vec<Change> {
         Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 1 })),
         Change::Mac(1, local, Some(Mac { target: Target::Port(1), any_ip: true })),
         Change::Mac(1, remote, Some(Mac { target: far, any_ip: false })),
-        Change::Neighbor(1, address, Some(Neighbor { mac: remote, router: false })),
+        Change::Neighbor(1, address, Some(Neighbor { mac: remote, router: false, port: None })),
         Change::Flood(1, Target::Port(1), true),
         Change::Flood(1, far, true),
         Change::Endpoint(1, endpoint, true),
     ]
+}
+
+/// Interfaces in a bridge; none when it is not there.
+fn members_of(bridge: &str) -> BTreeSet<String> {
+    let members = output(&format!("-o link show master {bridge}"));
+    let name = |line: &str| line.split(": ").nth(1)?.split('@').next().map(str::to_owned);
+    members.lines().filter_map(name).collect()
 }
 
 fn nexthop_of(driver: &Ebpf) -> super::NexthopView {
@@ -261,7 +282,6 @@ impl Pins {
         std::fs::create_dir_all(&directory).unwrap();
         let pins = Self(instance.to_owned());
         let pin = |name: &str| directory.join(name);
-        HashMap::<_, abi::Address, u32>::create(8, 0).unwrap().pin(pin("LOCALS")).unwrap();
         array::<abi::Encap>(&pin("ENCAPS"));
         array::<u32>(&pin("NEXTHOPS"));
         array::<abi::Port>(&pin("PORTS"));

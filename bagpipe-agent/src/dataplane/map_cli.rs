@@ -14,7 +14,7 @@ use super::maps::{Maps, MapsError};
 use super::netlink::request::Requests;
 use super::programs::PortFilters;
 use super::verify::{Divergence, check_consistency};
-use super::{PINS, pins_of, vxlan_device_of};
+use super::{PINS, headroom_bridge_of, pins_of, vxlan_device_of};
 
 /// A pinned map and how full it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -93,8 +93,8 @@ pub fn verify_offline(instance: &str) -> Result<Vec<Divergence>, MapCommandError
     Ok(check_consistency(&Maps::open(&pins_of(instance).join("maps"))?.read_all()?))
 }
 
-/// Removes everything of an agent instance from the kernel: program attachments, maps, the VXLAN device. Filters on
-/// ports and the device are those of this network namespace. Traffic stops. What was removed, in words; nothing if there was nothing.
+/// Removes everything of an agent instance from the kernel: program attachments, maps, the VXLAN device and
+/// the bridge. Filters on ports and devices are those of this network namespace. Traffic stops. What was removed, in words; nothing if there was nothing.
 ///
 /// # Errors
 /// The first thing that could not be removed.
@@ -110,11 +110,12 @@ pub fn cleanup(instance: &str) -> io::Result<Vec<String>> {
     }
     let directory = Path::new(PINS).join(instance);
     remove_pins(&directory, &mut removed).map_err(|error| context(&directory.display(), &error))?;
-    let name = vxlan_device_of(instance);
-    let device = links.into_iter().find(|link| link.name == name);
-    if let Some(link) = device.filter(|link| link.kind.as_deref() == Some("vxlan")) {
-        netlink.delete_link(link.index).map_err(|error| context(&name, &error))?;
-        removed.push(format!("interface {name}"));
+    for (name, kind) in [(vxlan_device_of(instance), "vxlan"), (headroom_bridge_of(instance), "bridge")] {
+        let device = links.iter().find(|link| link.name == name && link.kind.as_deref() == Some(kind));
+        if let Some(link) = device {
+            netlink.delete_link(link.index).map_err(|error| context(&name, &error))?;
+            removed.push(format!("interface {name}"));
+        }
     }
     Ok(removed)
 }
@@ -146,7 +147,6 @@ fn context(what: &impl std::fmt::Display, error: &io::Error) -> io::Error {
 
 fn key_json(key: &Key) -> Json {
     match key {
-        Key::Local(address) => json!({ "address": ip_of(address) }),
         Key::Encap(slot) => json!({ "slot": slot }),
         Key::Nexthop(number) => json!({ "nexthop": number }),
         Key::Port(port) => json!({ "port": port }),
@@ -178,6 +178,7 @@ fn value_json(key: &Key, value: &Value) -> Json {
         Value::Neighbor(neighbor) => json!({
             "mac": MacAddr(neighbor.mac),
             "router": neighbor.flags & neighbor_flags::ROUTER != 0,
+            "port": (neighbor.flags & neighbor_flags::LOCAL != 0).then_some(neighbor.flags & neighbor_flags::PORT),
         }),
         Value::Target(target) => target_json(target),
         Value::Vpn(vpn) => json!({

@@ -11,6 +11,7 @@ mod counters;
 mod driver;
 mod entry;
 mod floods;
+mod headroom;
 mod health;
 mod host;
 mod kernel;
@@ -60,6 +61,12 @@ pub fn pins_of(instance: &str) -> PathBuf {
 #[must_use]
 pub fn vxlan_device_of(instance: &str) -> String {
     format!("bp-{instance}").chars().take(15).collect()
+}
+
+/// Name of the bridge that an agent instance's ports get their headroom by.
+#[must_use]
+pub fn headroom_bridge_of(instance: &str) -> String {
+    format!("bph-{instance}").chars().take(15).collect()
 }
 
 /// The first address of an interface that reaches beyond its link, if it has one.

@@ -18,7 +18,7 @@ use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader};
 use bagpipe_common::{
-    Address, Counters, Drop, Encap, FdbKey, FloodKey, Neighbor, NeighborKey, Port, Settings, Target, Tunnel,
+    Counters, Drop, Encap, FdbKey, FloodKey, Neighbor, NeighborKey, Port, Settings, Target, Tunnel,
     TunnelKey, Vpn,
 };
 
@@ -42,7 +42,6 @@ pub const MAPS: &[(&str, MapType, usize, usize)] = &[
     ("ENCAPS", MapType::Array, size_of::<u32>(), size_of::<Encap>()),
     ("TUNNELS", MapType::Hash, size_of::<TunnelKey>(), size_of::<Tunnel>()),
     ("VNIS", MapType::Hash, size_of::<u32>(), size_of::<u32>()),
-    ("LOCALS", MapType::Hash, size_of::<Address>(), size_of::<u32>()),
     ("SETTINGS", MapType::Array, size_of::<u32>(), size_of::<Settings>()),
     ("PORT_STATS", MapType::PerCpuArray, size_of::<u32>(), size_of::<Counters>()),
     ("VPN_STATS", MapType::PerCpuArray, size_of::<u32>(), size_of::<Counters>()),

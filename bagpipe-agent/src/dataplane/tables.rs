@@ -150,8 +150,7 @@ impl Tables {
     /// Empty tables over this underlay.
     #[must_use]
     pub(crate) fn new(underlay: Underlay) -> Self {
-        let dirty = underlay.locals().iter().map(|local| Key::Local(address_of(*local))).collect();
-        Self { underlay, dirty, ..Self::default() }
+        Self { underlay, ..Self::default() }
     }
 
     /// The desired state.
@@ -239,7 +238,6 @@ impl Tables {
     /// Why there can't be one although there should.
     pub(crate) fn desired(&self, key: &Key) -> Result<Option<Value>, Failure> {
         Ok(match key {
-            Key::Local(local) => self.underlay.locals().contains(&ip_of(local)).then_some(Value::Number(1)),
             Key::Encap(slot) => self.nexthops.encap(*slot),
             Key::Nexthop(number) => self.nexthops.nexthop(*number),
             Key::Port(port) => self.port(*port).map(Value::Port),
@@ -266,7 +264,6 @@ impl Tables {
 
     /// The keys of all entries that there should be.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
-        let locals = self.underlay.locals().iter().map(|local| Key::Local(address_of(*local)));
         let ports = self.fib.ports.keys().map(|port| Key::Port(*port));
         let neighbors = self
             .fib
@@ -281,8 +278,8 @@ impl Tables {
                 self.fib.vpns.get(vpn).map(|vni| tunnel_key(*endpoint, vni.get()))
             });
         let interfaces = self.fib.ports.values().filter_map(|port| self.links.of_name(&port.interface));
-        locals
-            .chain(self.nexthops.keys())
+        self.nexthops
+            .keys()
             .chain(ports)
             .chain(neighbors)
             .chain(macs)
@@ -306,9 +303,11 @@ impl Tables {
 
     fn neighbor(&self, key: &NeighborKey) -> Option<abi::Neighbor> {
         let neighbor = self.fib.neighbors.get(&(key.vpn, ip_of(&key.address)))?;
+        let router = if neighbor.router { neighbor_flags::ROUTER } else { 0 };
+        let port = neighbor.port.and_then(|port| u16::try_from(port).ok());
         Some(abi::Neighbor {
             mac: neighbor.mac.0,
-            flags: if neighbor.router { neighbor_flags::ROUTER } else { 0 },
+            flags: router | port.map_or(0, |port| neighbor_flags::LOCAL | port & neighbor_flags::PORT),
         })
     }
 

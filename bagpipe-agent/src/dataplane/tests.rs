@@ -313,7 +313,7 @@ fn change() -> impl Strategy<Value = Change> {
             Change::Mac(vpn, mac, value.map(|(target, any_ip)| Mac { target, any_ip }))
         }),
         (vpn(), 0..4_u8, prop::option::of((mac(), any::<bool>()))).prop_map(|(vpn, ip, value)| {
-            Change::Neighbor(vpn, remote(ip), value.map(|(mac, router)| Neighbor { mac, router }))
+            Change::Neighbor(vpn, remote(ip), value.map(|(mac, router)| Neighbor { mac, router, port: None }))
         }),
         (vpn(), target(), any::<bool>()).prop_map(|(vpn, target, wanted)| Change::Flood(vpn, target, wanted)),
         (vpn(), 1..5_u8, any::<bool>())
@@ -411,7 +411,7 @@ proptest! {
         node.check();
         node.now += GRACE;
         node.check();
-        let left = node.kernel.maps.keys().filter(|key| !matches!(key, Key::Local(_) | Key::Encap(_)));
+        let left = node.kernel.maps.keys().filter(|key| !matches!(key, Key::Encap(_)));
         prop_assert_eq!(left.count(), 0, "removing everything leaves nothing");
     }
 }

@@ -75,12 +75,6 @@ impl Underlay {
         Self { locals, interfaces, ..Self::default() }
     }
 
-    /// Local tunnel addresses.
-    #[must_use]
-    pub(crate) fn locals(&self) -> &[IpAddr] {
-        &self.locals
-    }
-
     /// Whether an interface is configured as underlay.
     #[must_use]
     pub(crate) fn has_interface(&self, name: &str) -> bool {

@@ -122,6 +122,14 @@ impl Engine {
         self.vpns.check(&request.validate()?)
     }
 
+    /// Checks a detach without carrying it out.
+    ///
+    /// # Errors
+    /// Those of [`Self::detach`].
+    pub fn check_detach(&self, request: &DetachRequest) -> Result<(), DetachError> {
+        self.vpns.check_detach(&request.validate()?).map(drop)
+    }
+
     /// Detaches, or changes nothing.
     ///
     /// # Errors
@@ -172,9 +180,9 @@ impl Engine {
         self.settle(now);
     }
 
-    /// A connection that was asked for could not be made.
-    pub fn connect_failed(&mut self, conn: ConnId, now: Instant) {
-        self.speaker.connect_failed(conn, now);
+    /// A connection that was asked for could not be made, for this reason.
+    pub fn connect_failed(&mut self, conn: ConnId, reason: &str, now: Instant) {
+        self.speaker.connect_failed(conn, reason, now);
         self.settle(now);
     }
 

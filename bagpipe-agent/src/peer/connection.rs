@@ -1,9 +1,11 @@
 //! One TCP connection: a reader and a writer in one task.
 
 use std::io;
+use std::time::Duration;
 
 use bagpipe_bgp::speaker::ConnId;
 use bytes::{Bytes, BytesMut};
+use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -18,11 +20,15 @@ const READ: usize = 128 * 1024;
 pub(super) async fn run(
     conn: ConnId,
     stream: TcpStream,
+    unacknowledged: Option<Duration>,
     events: &mpsc::Sender<Event>,
     mut batches: mpsc::UnboundedReceiver<Bytes>,
 ) {
     // Messages are packed by the speaker: waiting for more would only delay them (RFC 896).
     drop(stream.set_nodelay(true));
+    // The hold timer does not see a peer whose bytes arrive while ours do not (RFC 5482). No TCP keep-alives: BGP
+    // sends its own, so there is always something to be acknowledged within the hold time.
+    drop(SockRef::from(&stream).set_tcp_user_timeout(unacknowledged));
     let (reader, mut writer) = stream.into_split();
     let outcome = tokio::select! {
         outcome = read(conn, &reader, events) => Some(outcome),

@@ -4,6 +4,7 @@
 //! sends faster than we think is held back by TCP. What it writes is pulled: the owner hands over the next
 //! batch only when the previous one is in the kernel, so that a peer that does not read holds back only itself.
 
+mod connect;
 mod connection;
 mod listener;
 
@@ -14,17 +15,15 @@ use std::time::Duration;
 use bagpipe_bgp::speaker::ConnId;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+pub use connect::ConnectError;
 pub use listener::ListenError;
 
 /// Events in the queue before readers wait.
 const QUEUE: usize = 64;
-
-/// How long the kernel may try to connect; the speaker's retry timer does the rest.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long last words may take to leave.
 const LAST_WORDS_LIMIT: Duration = Duration::from_secs(2);
@@ -37,7 +36,7 @@ pub enum Event {
     /// A connection that was asked for is there.
     Connected(ConnId),
     /// A connection that was asked for is not to be had.
-    ConnectFailed(ConnId, io::Error),
+    ConnectFailed(ConnId, ConnectError),
     /// Bytes came in.
     Received(ConnId, Bytes),
     /// The last batch is in the kernel: the next may be written.
@@ -50,6 +49,7 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Sockets {
     local_address: IpAddr,
+    unacknowledged: Option<Duration>,
     connections: FxHashMap<u64, Connection>,
     listeners: Vec<AbortHandle>,
     events: mpsc::Sender<Event>,
@@ -67,11 +67,19 @@ struct Connection {
 }
 
 impl Sockets {
-    /// No sockets yet. Connections are made from the local address.
+    /// No sockets yet. Connections are made from the local address, and end when the peer's system acknowledges
+    /// nothing for as long as given.
     #[must_use]
-    pub fn new(local_address: IpAddr) -> Self {
+    pub fn new(local_address: IpAddr, unacknowledged: Option<Duration>) -> Self {
         let (events, inbox) = mpsc::channel(QUEUE);
-        Self { local_address, connections: FxHashMap::default(), listeners: Vec::new(), events, inbox }
+        Self {
+            local_address,
+            unacknowledged,
+            connections: FxHashMap::default(),
+            listeners: Vec::new(),
+            events,
+            inbox,
+        }
     }
 
     /// Accepts connections on an address; gives the address with the port that it got.
@@ -83,14 +91,13 @@ impl Sockets {
 
     /// Starts to connect.
     pub fn connect(&mut self, conn: ConnId, remote: SocketAddr) {
-        let (local, events) = (self.local_address, self.events.clone());
+        let (local, limit, events) = (self.local_address, self.unacknowledged, self.events.clone());
         let (outgoing, batches) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
-            let attempt = tokio::time::timeout(CONNECT_LIMIT, open(local, remote));
-            match attempt.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            match connect::open(local, remote).await {
                 Ok(stream) => {
                     if events.send(Event::Connected(conn)).await.is_ok() {
-                        connection::run(conn, stream, &events, batches).await;
+                        connection::run(conn, stream, limit, &events, batches).await;
                     }
                 }
                 Err(error) => drop(events.send(Event::ConnectFailed(conn, error)).await),
@@ -102,9 +109,9 @@ impl Sockets {
 
     /// Takes an accepted connection into service.
     pub fn adopt(&mut self, conn: ConnId, stream: TcpStream) {
-        let events = self.events.clone();
+        let (limit, events) = (self.unacknowledged, self.events.clone());
         let (outgoing, batches) = mpsc::unbounded_channel();
-        let task = tokio::spawn(async move { connection::run(conn, stream, &events, batches).await });
+        let task = tokio::spawn(async move { connection::run(conn, stream, limit, &events, batches).await });
         let task = task.abort_handle();
         self.connections.insert(conn.0, Connection { task, outgoing, established: true, writable: true });
     }
@@ -177,18 +184,6 @@ impl Sockets {
         connection.writable = true;
         true
     }
-}
-
-async fn open(local: IpAddr, remote: SocketAddr) -> io::Result<TcpStream> {
-    let socket = match remote {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    // A peer of the other address family is reached from whatever address the kernel picks.
-    if local.is_ipv4() == remote.is_ipv4() {
-        socket.bind(SocketAddr::new(local, 0))?;
-    }
-    socket.connect(remote).await
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ async fn next(sockets: &mut Sockets) -> Event {
 
 /// A connection from our sockets to a plain listener.
 async fn connected() -> (Sockets, TcpStream) {
-    let mut sockets = Sockets::new(LOCAL);
+    let mut sockets = Sockets::new(LOCAL, None);
     let listener = TcpListener::bind((LOCAL, 0)).await.unwrap();
     sockets.connect(ConnId(7), listener.local_addr().unwrap());
     let (stream, _) = listener.accept().await.unwrap();
@@ -84,7 +84,7 @@ async fn a_peer_that_does_not_read_holds_back_only_itself() {
 
 #[tokio::test]
 async fn a_refused_connection_is_told() {
-    let mut sockets = Sockets::new(LOCAL);
+    let mut sockets = Sockets::new(LOCAL, None);
     let listener = TcpListener::bind((LOCAL, 0)).await.unwrap();
     let gone = listener.local_addr().unwrap();
     drop(listener);
@@ -94,11 +94,27 @@ async fn a_refused_connection_is_told() {
 
 #[tokio::test]
 async fn a_taken_port_is_an_error_with_a_remedy() {
-    let mut sockets = Sockets::new(LOCAL);
+    let mut sockets = Sockets::new(LOCAL, None);
     let bound = sockets.listen(SocketAddr::new(LOCAL, 0)).unwrap();
     let text = sockets.listen(bound).unwrap_err().to_string();
     assert!(text.contains(&bound.to_string()) && text.contains("ss -ltnp"), "{text}");
     let elsewhere: SocketAddr = "192.0.2.1:1179".parse().unwrap();
     let text = sockets.listen(elsewhere).unwrap_err().to_string();
     assert!(text.contains("give an interface of this node that address"), "{text}");
+}
+
+#[tokio::test]
+async fn connections_do_not_delay_and_do_not_wait_for_ever() {
+    let limit = Duration::from_secs(9);
+    let mut sockets = Sockets::new(LOCAL, Some(limit));
+    let bound = sockets.listen(SocketAddr::new(LOCAL, 0)).unwrap();
+    let _client = TcpStream::connect(bound).await.unwrap();
+    let Event::Accepted(stream, _) = next(&mut sockets).await else { panic!("not accepted") };
+    let stream = stream.into_std().unwrap();
+    let same = stream.try_clone().unwrap();
+    sockets.adopt(ConnId(1), TcpStream::from_std(stream).unwrap());
+    sockets.write(ConnId(1), Bytes::from_static(b"open"));
+    assert!(matches!(next(&mut sockets).await, Event::Written(ConnId(1))));
+    assert!(same.nodelay().unwrap());
+    assert_eq!(socket2::SockRef::from(&same).tcp_user_timeout().unwrap(), Some(limit));
 }

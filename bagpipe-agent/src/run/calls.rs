@@ -1,27 +1,59 @@
 //! Calls of the API: attach, detach, and the answers to both.
 
+use std::fmt;
 use std::time::Instant;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use super::Agent;
 use crate::api::{Answer, Call, Refused, Request};
-use crate::vpn::request::{AttachRequest, DetachRequest};
+use crate::vpn::request::{AttachRequest, Detach, DetachRequest, LocalPort};
 
 impl Agent {
-    /// Answers a call. A client that has gone meanwhile does not change what was done.
+    /// Answers a call, at once or when what it changed is stored. A client that has gone meanwhile does not change
+    /// what was done.
     pub(super) fn call(&mut self, request: Request) {
         let answer = match request.call {
-            Call::Attach(attach) => self.attach(&attach),
-            Call::Detach(detach) => self.detach(&detach),
-            Call::View(view) => self.view(view),
+            Call::View(view) => return drop(request.reply.send(self.view(view))),
+            Call::Attach(attach) => {
+                let outcome = self.attach(&attach);
+                log("attach", attach.iter().map(Endpoint::from), &outcome);
+                outcome
+            }
+            Call::Detach(detach) => {
+                let outcome = self.detach(&detach);
+                log("detach", detach.iter().map(Endpoint::from), &outcome);
+                outcome
+            }
         };
-        drop(request.reply.send(answer));
+        match answer {
+            Ok(_) => self.answer_when_stored(request.reply),
+            Err(refused) => drop(request.reply.send(Err(refused))),
+        }
+    }
+
+    /// Answers when all that was changed so far outlives this process; at once when the store is out of order.
+    fn answer_when_stored(&mut self, reply: oneshot::Sender<Answer>) {
+        if self.saving.needed && self.saving.not_before.is_none() {
+            self.saving.queued.push(reply);
+        } else if self.store.is_idle() {
+            drop(reply.send(Ok(NULL)));
+        } else {
+            self.saving.waiting.push(reply);
+        }
+    }
+
+    /// Answers who waited for a write.
+    pub(super) fn answer_waiting(&mut self) {
+        for reply in self.saving.waiting.drain(..) {
+            drop(reply.send(Ok(NULL)));
+        }
     }
 
     /// Attaches all or nothing, once the requests and the interface are found to be right. What has been answered
-    /// forwards.
-    fn attach(&mut self, requests: &[AttachRequest]) -> Answer {
+    /// forwards. Tells whether anything changed.
+    fn attach(&mut self, requests: &[AttachRequest]) -> Result<bool, Refused> {
         for request in requests {
             self.engine.check(request).map_err(refused)?;
             let interface = request.validate().map_err(refused)?.interface;
@@ -35,7 +67,7 @@ impl Agent {
             }
             drop(self.settle());
         }
-        outcome.map(|()| NULL)
+        outcome
     }
 
     /// Attaches one after the other, and says which of them were not attached before.
@@ -43,7 +75,7 @@ impl Agent {
         &mut self,
         requests: &'a [AttachRequest],
         added: &mut Vec<&'a AttachRequest>,
-    ) -> Result<(), Refused> {
+    ) -> Result<bool, Refused> {
         let mut changed = false;
         for request in requests {
             let attached = self.engine.attach(request, Instant::now()).map_err(refused)?;
@@ -52,15 +84,30 @@ impl Agent {
         }
         match self.settle() {
             Err(error) if changed => Err(refused(error)),
-            _ => Ok(()),
+            _ => Ok(changed),
         }
     }
 
-    fn detach(&mut self, request: &DetachRequest) -> Answer {
-        self.engine.detach(request, Instant::now()).map_err(refused)?;
+    /// Detaches all or nothing. Tells whether anything changed.
+    fn detach(&mut self, requests: &[DetachRequest]) -> Result<bool, Refused> {
+        let mut detached: Vec<Detach> = Vec::new();
+        let mut distinct = Vec::new();
+        for request in requests {
+            self.engine.check_detach(request).map_err(refused)?;
+            let detach = request.validate().map_err(refused)?;
+            // An address may be written in more than one way; the second would not be found any more.
+            if !detached.contains(&detach) {
+                detached.push(detach);
+                distinct.push(request);
+            }
+        }
+        let mut changed = false;
+        for request in distinct {
+            changed |= self.engine.detach(request, Instant::now()).map_err(refused)?.changed;
+        }
         // What cannot be removed now is removed later; there is nothing that the client could do.
         drop(self.settle());
-        Ok(NULL)
+        Ok(changed)
     }
 
     /// Undoes an attach that cannot forward: who was told that it failed will not detach it.
@@ -81,6 +128,55 @@ impl Agent {
 /// What bagpipe-bgp answers.
 const NULL: Bytes = Bytes::from_static(b"null");
 
-fn refused(error: impl std::fmt::Display) -> Refused {
+fn refused(error: impl fmt::Display) -> Refused {
     Refused(error.to_string())
+}
+
+/// What a call is about, as the client named it.
+#[derive(Default)]
+struct Endpoint<'a> {
+    vpn: Option<&'a str>,
+    port: Option<&'a str>,
+    mac: Option<&'a str>,
+    ip: Option<&'a str>,
+}
+
+impl<'a> From<&'a AttachRequest> for Endpoint<'a> {
+    fn from(request: &'a AttachRequest) -> Self {
+        Self {
+            vpn: request.vpn_instance_id.as_deref(),
+            port: request.local_port.as_ref().and_then(LocalPort::interface),
+            mac: request.mac_address.as_deref(),
+            ip: request.ip_address.as_deref(),
+        }
+    }
+}
+
+impl<'a> From<&'a DetachRequest> for Endpoint<'a> {
+    fn from(request: &'a DetachRequest) -> Self {
+        Self {
+            vpn: request.vpn_instance_id.as_deref(),
+            port: request.local_port.as_ref().and_then(LocalPort::interface),
+            mac: request.mac_address.as_deref(),
+            ip: request.ip_address.as_deref(),
+        }
+    }
+}
+
+/// One line per call: a refused one as a warning, one that changed nothing for the curious only.
+fn log<'a>(
+    verb: &str,
+    endpoints: impl ExactSizeIterator<Item = Endpoint<'a>> + Clone,
+    outcome: &Result<bool, Refused>,
+) {
+    let Endpoint { vpn, port, mac, .. } = endpoints.clone().next().unwrap_or_default();
+    let [vpn, port, mac] = [vpn, port, mac].map(|text| text.unwrap_or("-").escape_debug());
+    let ips = endpoints.filter_map(|endpoint| endpoint.ip).collect::<Vec<_>>().join(",");
+    let ips = if ips.is_empty() { "any" } else { &ips }.escape_debug();
+    let what = format_args!("vpn={vpn} port={port} mac={mac} ips={ips}");
+    match outcome {
+        Ok(true) => tracing::info!("{verb} {what}"),
+        Ok(false) => tracing::debug!("{verb} {what}: nothing to change"),
+        Err(refused) => tracing::warn!("{verb} {what} refused: {refused}"),
+    }
 }

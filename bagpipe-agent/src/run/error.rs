@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::capabilities::CapabilityError;
 use super::claim::ClaimError;
 use crate::api::BindError;
 use crate::config::AddressError;
@@ -16,6 +17,9 @@ pub enum RunError {
     /// The local address.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// Capabilities.
+    #[error(transparent)]
+    Capability(#[from] CapabilityError),
     /// The pinned maps.
     #[error(transparent)]
     Claim(#[from] ClaimError),

@@ -2,9 +2,10 @@
 //! the other.
 //!
 //! Order is what it guarantees. Forwarding state is written before the routes that draw traffic to it are sent,
-//! an attach is answered after both, and what is answered is on its way to the disk.
+//! an attach is answered after both and when it is stored, so that it outlives whatever ends the agent.
 
 mod calls;
+mod capabilities;
 mod claim;
 mod error;
 mod metrics;
@@ -18,12 +19,12 @@ use std::time::{Duration, Instant};
 use bagpipe_bgp::speaker::{Action, ConnId, SpeakerEvent};
 use bytes::{Bytes, BytesMut};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 pub use claim::{Claim, ClaimError};
 pub use error::RunError;
 
-use crate::api::Request;
+use crate::api::{Answer, Request};
 use crate::config::Config;
 use crate::dataplane::{Dataplane, DataplaneError};
 use crate::engine::{Engine, EngineEvent};
@@ -106,6 +107,10 @@ struct Saving {
     not_before: Option<Instant>,
     /// Why the last write failed.
     error: Option<StoreError>,
+    /// Who waits for the write that is going on.
+    waiting: Vec<oneshot::Sender<Answer>>,
+    /// Who waits for the one after it: a burst of calls is a few writes.
+    queued: Vec<oneshot::Sender<Answer>>,
 }
 
 impl Agent {
@@ -139,7 +144,7 @@ impl Agent {
             }
             Event::ConnectFailed(conn, error) => {
                 tracing::debug!("connection {}: {error}", conn.0);
-                self.engine.connect_failed(conn, now);
+                self.engine.connect_failed(conn, &error.to_string(), now);
             }
             Event::Received(conn, bytes) => self.engine.received(conn, &bytes, now),
             Event::Written(conn) => self.write(conn),
@@ -267,6 +272,7 @@ impl Agent {
     fn save(&mut self) {
         if self.saving.needed && self.saving.not_before.is_none() && self.store.is_idle() {
             self.saving.needed = false;
+            self.saving.waiting.append(&mut self.saving.queued);
             self.store.save(self.engine.snapshot());
         }
     }
@@ -283,7 +289,13 @@ impl Agent {
                 self.saving.needed = true;
                 self.saving.not_before = Some(Instant::now() + SAVE_RETRY);
                 self.saving.error = Some(error);
+                // What they asked for is done, and the log and the status say that it is not kept.
+                self.saving.waiting.append(&mut self.saving.queued);
             }
+        }
+        // What can't be synchronised ends here too, perhaps while the next is being written.
+        if self.store.is_idle() {
+            self.answer_waiting();
         }
     }
 
@@ -306,6 +318,8 @@ impl Agent {
         if tokio::time::timeout(LAST_SAVE, saved).await.is_err() || self.saving.error.is_some() {
             tracing::error!("the last attachments are not written");
         }
+        self.saving.waiting.append(&mut self.saving.queued);
+        self.answer_waiting();
         drop(std::fs::remove_file(&self.config.api.socket));
         self.sockets.finish().await;
         self.dataplane.stop();

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bagpipe_bgp::speaker::{PeerConfig, SpeakerConfig};
 use bagpipe_bgp::types::{Family, RouterId};
 use tokio::sync::mpsc;
 
-use super::{Agent, Claim, Health, RunError, Saving};
+use super::{Agent, Claim, Health, RunError, Saving, capabilities};
 use crate::api::{Limits, Listener, Request, Role, Service};
 use crate::config::{AddressError, Config, Driver, LocalAddress};
 use crate::dataplane::{self, Dataplane};
@@ -99,6 +99,7 @@ fn dataplane(config: &Config, identity: Identity, known: &BTreeSet<VpnId>) -> Re
     if config.dataplane.driver == Driver::None {
         return Ok(Dataplane::none());
     }
+    capabilities::check()?;
     let dataplane = dataplane::Config {
         instance: config.instance.clone(),
         underlay: config.dataplane.underlay.iter().cloned().collect(),
@@ -186,7 +187,9 @@ fn is_client(config: &Config, address: IpAddr) -> bool {
 }
 
 fn sockets(config: &Config, local_address: IpAddr) -> Result<Sockets, RunError> {
-    let mut sockets = Sockets::new(local_address);
+    // A hold time of zero lets a session live however long nothing is heard (RFC 4271 §4.2).
+    let hold_time = Duration::from_secs(config.bgp.hold_time.into());
+    let mut sockets = Sockets::new(local_address, Some(hold_time).filter(|time| !time.is_zero()));
     for address in config.bgp_listen(local_address) {
         let bound = sockets.listen(address)?;
         tracing::info!("BGP sessions are accepted on {bound}");

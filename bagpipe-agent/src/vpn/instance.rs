@@ -293,11 +293,14 @@ impl Instance {
     /// The MAC address of an IP address. For a MAC address that is attached here, only the attachment says
     /// which IP addresses it has: else a route could allow a port an address that it was not given.
     fn neighbor(&self, ip: IpAddr) -> Option<Neighbor> {
-        let mac = self.local.owner(&ip).or_else(|| {
-            let mut candidates = self.remote.of_ip(&ip).map(Candidate::mac);
-            candidates.find(|mac| !self.local.macs.contains_key(mac))
-        })?;
-        Some(Neighbor { mac, router: self.gateway == Some(ip) })
+        let router = self.gateway == Some(ip);
+        if let Some(mac) = self.local.owner(&ip) {
+            let port = self.local.macs.get(&mac).map(|entry| entry.port);
+            return Some(Neighbor { mac, router, port });
+        }
+        let mut candidates = self.remote.of_ip(&ip).map(Candidate::mac);
+        let mac = candidates.find(|mac| !self.local.macs.contains_key(mac))?;
+        Some(Neighbor { mac, router, port: None })
     }
 
     fn floods_to(&self, target: Target) -> bool {

@@ -91,6 +91,30 @@ pub struct DetachRequest {
     pub local_port: Option<LocalPort>,
 }
 
+/// A detach as a client posts it: with more than one IP address it is several, all or none of them.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(expecting = "a detachment must be a JSON object")]
+pub struct DetachPost {
+    /// More IP addresses of the MAC address.
+    #[serde(default)]
+    pub ip_addresses: Option<Vec<String>>,
+    /// All else, and the first IP address.
+    #[serde(flatten)]
+    pub request: DetachRequest,
+}
+
+impl DetachPost {
+    /// One request per IP address.
+    #[must_use]
+    pub fn requests(self) -> Vec<DetachRequest> {
+        let Self { ip_addresses, request } = self;
+        let more = ip_addresses.unwrap_or_default();
+        let first = (request.ip_address.is_some() || more.is_empty()).then(|| request.clone());
+        let with = |address| DetachRequest { ip_address: Some(address), ..request.clone() };
+        first.into_iter().chain(more.into_iter().map(with)).collect()
+    }
+}
+
 /// An interface, as a string or an object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "local_port must be an interface name, or an object with 'linuxif'")]
@@ -103,6 +127,17 @@ pub enum LocalPort {
         #[serde(default)]
         linuxif: Option<String>,
     },
+}
+
+impl LocalPort {
+    /// The name of the interface, as it was given.
+    #[must_use]
+    pub fn interface(&self) -> Option<&str> {
+        match self {
+            Self::Name(name) => Some(name),
+            Self::Object { linuxif } => linuxif.as_deref(),
+        }
+    }
 }
 
 /// A list of texts, or one text with commas.

@@ -236,20 +236,10 @@ impl Vpns {
     /// What is not attached. A MAC address without an IP address that is not attached is no error: there is
     /// nothing left to do.
     pub fn detach(&mut self, detach: &Detach) -> Result<Detached, DetachError> {
-        let instance = self
-            .names
-            .get(&detach.vpn)
-            .and_then(|id| self.instances.get_mut(id))
-            .ok_or_else(|| DetachError::NoSuchVpn { vpn: detach.vpn.clone() })?;
-        let vpn = instance.id;
-        let changed = match (instance.local_mac(&detach.mac), detach.ip) {
-            (Some(entry), Some(ip)) if entry.ips.contains(&ip) => true,
-            (Some(_), None) => true,
-            (None, None) => false,
-            (_, Some(ip)) => {
-                return Err(DetachError::NoSuchEndpoint { vpn: detach.vpn.clone(), mac: detach.mac, ip });
-            }
-        };
+        let changed = self.check_detach(detach)?;
+        let no_such = || DetachError::NoSuchVpn { vpn: detach.vpn.clone() };
+        let vpn = *self.names.get(&detach.vpn).ok_or_else(no_such)?;
+        let instance = self.instances.get_mut(&vpn).ok_or_else(no_such)?;
         if let Some((port, interface)) = instance.detach(detach.mac, detach.ip) {
             self.ports.release(port);
             self.interfaces.remove(&interface);
@@ -260,6 +250,26 @@ impl Vpns {
             self.remove(vpn);
         }
         Ok(Detached { vpn, removed, changed })
+    }
+
+    /// Checks a detach without carrying it out; tells whether it would change anything.
+    ///
+    /// # Errors
+    /// Those of [`Self::detach`].
+    pub fn check_detach(&self, detach: &Detach) -> Result<bool, DetachError> {
+        let instance = self
+            .names
+            .get(&detach.vpn)
+            .and_then(|id| self.instances.get(id))
+            .ok_or_else(|| DetachError::NoSuchVpn { vpn: detach.vpn.clone() })?;
+        match (instance.local_mac(&detach.mac), detach.ip) {
+            (Some(entry), Some(ip)) if entry.ips.contains(&ip) => Ok(true),
+            (Some(_), None) => Ok(true),
+            (None, None) => Ok(false),
+            (_, Some(ip)) => {
+                Err(DetachError::NoSuchEndpoint { vpn: detach.vpn.clone(), mac: detach.mac, ip })
+            }
+        }
     }
 
     fn remove(&mut self, vpn: VpnId) {

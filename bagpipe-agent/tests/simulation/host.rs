@@ -132,7 +132,7 @@ impl Host {
     pass! {
         accepted(remote: SocketAddr, now: Instant) -> Result<ConnId, Refused>;
         connected(conn: ConnId, now: Instant);
-        connect_failed(conn: ConnId, now: Instant);
+        connect_failed(conn: ConnId, reason: &str, now: Instant);
         received(conn: ConnId, bytes: &[u8], now: Instant);
         closed(conn: ConnId, now: Instant);
         timeout(now: Instant);

@@ -124,7 +124,7 @@ impl Model {
                 fib.floods.insert((own.vpn, Target::Port(port)));
                 let target = Mac { target: Target::Port(port), any_ip: ips.is_empty() };
                 fib.macs.insert((own.vpn, *mac), target);
-                add_neighbors(&mut fib, own.vpn, *mac, ips);
+                add_neighbors(&mut fib, own.vpn, *mac, Some(port), ips);
             }
             let heard = |other: usize, name: &String| {
                 let remote = self.0.get(&(other, name.clone()));
@@ -146,7 +146,7 @@ impl Model {
                     let Some(remote) = heard(other, &name) else { continue };
                     let best = Mac { target: target(&network[&(other, name.clone())]), any_ip: false };
                     fib.macs.entry((own.vpn, mac)).or_insert(best);
-                    add_neighbors(&mut fib, own.vpn, mac, &remote.macs[&mac].1);
+                    add_neighbors(&mut fib, own.vpn, mac, None, &remote.macs[&mac].1);
                 }
             }
         }
@@ -163,8 +163,8 @@ impl Model {
     }
 }
 
-fn add_neighbors(fib: &mut Fib, vpn: VpnId, mac: MacAddr, ips: &BTreeSet<IpAddr>) {
-    fib.neighbors.extend(ips.iter().map(|ip| ((vpn, *ip), Neighbor { mac, router: false })));
+fn add_neighbors(fib: &mut Fib, vpn: VpnId, mac: MacAddr, port: Option<PortId>, ips: &BTreeSet<IpAddr>) {
+    fib.neighbors.extend(ips.iter().map(|ip| ((vpn, *ip), Neighbor { mac, router: false, port })));
 }
 
 /// The identifiers that a node has given to an instance.

@@ -188,7 +188,7 @@ impl Network {
                     self.tell(end, |host| host.connected(end.conn, now));
                 }
             }
-            Event::Failed(end) => self.tell(end, |host| host.connect_failed(end.conn, now)),
+            Event::Failed(end) => self.tell(end, |host| host.connect_failed(end.conn, "refused", now)),
             Event::Deliver(end, bytes) => {
                 if self.pipes.contains_key(&end) {
                     self.tell(end, |host| host.received(end.conn, &bytes, now));

@@ -45,9 +45,9 @@ impl Speaker {
         }
     }
 
-    /// An attempt to connect has failed.
-    pub fn connect_failed(&mut self, conn: ConnId, now: Instant) {
-        self.attempt_failed(conn, "cannot connect", false, now);
+    /// An attempt to connect has failed, for a reason that is shown as the peer's last error.
+    pub fn connect_failed(&mut self, conn: ConnId, reason: &str, now: Instant) {
+        self.attempt_failed(conn, reason, false, now);
     }
 
     /// Connects at once, or after the time that failures so far ask for; unless there is no need to.
@@ -146,7 +146,7 @@ impl Speaker {
     pub fn closed(&mut self, conn: ConnId, now: Instant) {
         self.farewells.remove(&conn);
         if self.connections.get(&conn).is_some_and(|connection| connection.session.is_none()) {
-            return self.connect_failed(conn, now);
+            return self.attempt_failed(conn, &DownReason::Disconnected.to_string(), false, now);
         }
         self.end_connection(conn, &DownReason::Disconnected, false, now);
         self.wake_writers();

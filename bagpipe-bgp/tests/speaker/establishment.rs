@@ -111,7 +111,7 @@ fn attempts_back_off_up_to_the_limit() {
         assert!(*pause >= full * 3 / 4 && *pause <= full + SOON, "{pauses:?}");
     }
     assert_eq!(network.peer(1, 2).unwrap().state, PeerState::Idle);
-    assert_eq!(network.last_error(1, 2), "cannot connect");
+    assert_eq!(network.last_error(1, 2), "connection refused");
     assert_eq!(network.downs(1).len(), 1, "told once");
     network.start(2, speaker_config(2), &[passive(1)]);
     network.run_until("established", Duration::from_secs(31), |network| network.established(1, 2));

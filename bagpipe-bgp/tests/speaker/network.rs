@@ -329,7 +329,7 @@ impl Network {
             }
             Item::Refused { at, conn } => {
                 if self.node(at).sockets.remove(&conn).is_some() {
-                    self.with(at, |speaker| speaker.connect_failed(conn, now));
+                    self.with(at, |speaker| speaker.connect_failed(conn, "connection refused", now));
                 }
             }
             Item::Bytes { at, conn, bytes } => {

@@ -14,11 +14,18 @@ use bagpipe_agent::lab::LabError;
 const ROUNDS: usize = 7;
 
 fn main() -> Result<(), LabError> {
+    // Cargo adds an argument of its own.
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     println!("medians of {ROUNDS} rounds, each round measuring both; ratio = bagpipe / kernel");
     println!();
-    udp::compare()?;
-    tcp::compare()?;
-    agent::report()
+    for (name, measure) in
+        [("udp", udp::compare as fn() -> _), ("tcp", tcp::compare), ("agent", agent::report)]
+    {
+        if only.as_deref().is_none_or(|only| only == name) {
+            measure()?;
+        }
+    }
+    Ok(())
 }
 
 /// The median, the middle one of an odd number.

@@ -116,6 +116,8 @@ impl Flow {
             if load.destination.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse().expect("address");
         let sender = UdpSocket::bind(any).expect("bind");
         sender.connect(destination).expect("connect");
+        // The sender's address is that of the route to the receiver. A connected receiver is found with its route.
+        receiver.connect(sender.local_addr().expect("an address")).expect("connect");
         let segment = i32::try_from(load.payload).expect("a small payload");
         setsockopt(&sender, sockopt::UdpGsoSegment, &segment).expect("UDP_SEGMENT");
         Self { sender, receiver }

@@ -14,6 +14,8 @@ use crate::dataplane::underlay::{Neighbor, NeighborId, Route};
 /// Larger than any datagram that the kernel makes of a dump.
 pub(super) const DATAGRAM: usize = 1 << 16;
 
+const IFLA_INFO_KIND: u16 = 1;
+
 /// A socket for requests.
 #[derive(Debug)]
 pub(crate) struct Requests {
@@ -105,7 +107,6 @@ impl Requests {
     /// # Errors
     /// When the kernel refuses: `EEXIST` when the name or the port is taken.
     pub(crate) fn create_vxlan(&mut self, name: &str, port: u16) -> io::Result<()> {
-        const IFLA_INFO_KIND: u16 = 1;
         const IFLA_INFO_DATA: u16 = 2;
         const IFLA_VXLAN_LEARNING: u16 = 7;
         const IFLA_VXLAN_PORT: u16 = 15;
@@ -127,6 +128,33 @@ impl Requests {
                         .attribute(IFLA_VXLAN_UDP_ZERO_CSUM6_RX, &[1])
                 })
             });
+        self.exchange(request, |_| None::<()>).map(drop)
+    }
+
+    /// Creates a bridge, which is down.
+    ///
+    /// # Errors
+    /// When the kernel refuses: `EEXIST` when the name is taken, `EOPNOTSUPP` when it has no bridges.
+    pub(crate) fn create_bridge(&mut self, name: &str) -> io::Result<()> {
+        let request = self
+            .request(libc::RTM_NEWLINK, libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL)
+            .fixed(&[0; 16])
+            .attribute(libc::IFLA_IFNAME, &[name.as_bytes(), &[0]].concat())
+            .nested(libc::IFLA_LINKINFO, |info| info.attribute(IFLA_INFO_KIND, b"bridge"));
+        self.exchange(request, |_| None::<()>).map(drop)
+    }
+
+    /// Puts an interface into a bridge, or takes it out of the one that it is in.
+    ///
+    /// # Errors
+    /// When the kernel refuses: `EXFULL` when the bridge has as many ports as it can have.
+    pub(crate) fn set_master(&mut self, ifindex: u32, master: Option<u32>) -> io::Result<()> {
+        let mut fixed = [0; 16];
+        fixed[4..8].copy_from_slice(&ifindex.to_ne_bytes());
+        let request = self
+            .request(libc::RTM_SETLINK, libc::NLM_F_ACK)
+            .fixed(&fixed)
+            .attribute(libc::IFLA_MASTER, &master.unwrap_or(0).to_ne_bytes());
         self.exchange(request, |_| None::<()>).map(drop)
     }
 

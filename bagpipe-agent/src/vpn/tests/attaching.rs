@@ -10,7 +10,7 @@ fn the_first_attach_creates_an_instance_and_the_last_detach_leaves_nothing() {
     assert_eq!(node.fib.vpns, [(1, attached.vni)].into());
     assert_eq!(node.fib.ports[&1].interface, "tap0");
     assert_eq!(node.fib.macs[&(1, mac(1))], Mac { target: Target::Port(1), any_ip: false });
-    assert_eq!(node.neighbor(1, "10.0.0.1"), Some(Neighbor { mac: mac(1), router: false }));
+    assert_eq!(node.neighbor(1, "10.0.0.1"), Some(Neighbor { mac: mac(1), router: false, port: Some(1) }));
     assert_eq!(node.fib.floods, [(1, Target::Port(1))].into());
 
     assert_eq!(node.detach(1, Some("10.0.0.1")), Detached { vpn: 1, removed: true, changed: true });

@@ -7,7 +7,7 @@ fn routes_are_followed_with_the_vni_that_the_remote_advertises() {
     let route = remote(LOWER, 2, Some("10.0.0.2"));
     node.announce(&route);
     assert_eq!(node.target(1, 2), Some(vxlan(LOWER, 700)));
-    assert_eq!(node.neighbor(1, "10.0.0.2"), Some(Neighbor { mac: mac(2), router: false }));
+    assert_eq!(node.neighbor(1, "10.0.0.2"), Some(Neighbor { mac: mac(2), router: false, port: None }));
     assert_eq!(node.fib.endpoints, [(1, ip(LOWER))].into());
 
     node.announce(&multicast(LOWER));
