@@ -3,8 +3,8 @@
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
 use aya_ebpf::macros::btf_map;
 use bagpipe_common::{
-    Address, Counters, Drop, DropReason, Encap, FdbKey, FloodKey, Neighbor, NeighborKey, Port, Settings,
-    Target, Tunnel, TunnelKey, Vpn, limits,
+    Address, Adjacency, Counters, Drop, DropReason, Encap, EndpointKey, FdbKey, FloodKey, Label, Neighbor,
+    NeighborKey, Port, Settings, Target, Tunnel, TunnelKey, Vpn, limits,
 };
 
 /// `BPF_F_NO_PREALLOC`: memory for what is there, not for what could be.
@@ -32,6 +32,15 @@ pub(crate) static TUNNELS: HashMap<TunnelKey, Tunnel, { limits::TUNNELS as usize
     HashMap::new();
 #[btf_map]
 pub(crate) static VNIS: HashMap<u32, u32, { limits::VPNS as usize }, ON_DEMAND> = HashMap::new();
+#[btf_map]
+pub(crate) static LABELS: HashMap<u32, Label, { limits::LABELS as usize }, ON_DEMAND> = HashMap::new();
+#[btf_map]
+pub(crate) static ENDPOINTS: HashMap<EndpointKey, u32, { limits::ENDPOINTS as usize }, ON_DEMAND> =
+    HashMap::new();
+#[btf_map]
+pub(crate) static ADJACENCIES: Array<Adjacency, { limits::ADJACENCIES as usize }> = Array::new();
+#[btf_map]
+pub(crate) static HOSTS: HashMap<NeighborKey, Target, { limits::HOSTS as usize }, ON_DEMAND> = HashMap::new();
 #[btf_map]
 pub(crate) static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]
