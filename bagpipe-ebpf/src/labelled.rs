@@ -279,6 +279,7 @@ fn packet(skb: Skb, carrier: &Carrier, content: &Content) -> Result<(), DropReas
     let ethertype = match first >> 4 {
         4 => {
             let ip = skb.header::<Ipv4>(content.at).map_err(|_| DropReason::BadLabelStack)?;
+            check_length(skb, content.at, u16::from_be_bytes(ip.total_length).into())?;
             if uniform && ip.ttl > content.ttl {
                 let from = u16::from_be_bytes([ip.ttl, ip.protocol]);
                 let to = u16::from_be_bytes([content.ttl, ip.protocol]);
@@ -291,6 +292,8 @@ fn packet(skb: Skb, carrier: &Carrier, content: &Content) -> Result<(), DropReas
         }
         6 => {
             let ip = skb.header::<Ipv6>(content.at).map_err(|_| DropReason::BadLabelStack)?;
+            let length = size_of::<Ipv6>() as u32 + u32::from(u16::from_be_bytes(ip.payload_length));
+            check_length(skb, content.at, length)?;
             if uniform && ip.hop_limit > content.ttl {
                 let at = content.at + core::mem::offset_of!(Ipv6, next_header);
                 skb.store_summed(at as u32, &[ip.next_header, content.ttl])?;
@@ -304,6 +307,13 @@ fn packet(skb: Skb, carrier: &Carrier, content: &Content) -> Result<(), DropReas
     let inner = Inner { ethernet: addresses, tags: [none; 2], tag_count: 0, ethertype };
     take_out(skb, carrier, content.at - ETHERNET, content.label.vpn, &inner, ethertype)?;
     Ok(())
+}
+
+/// Checks that an IP packet is as long as it says. One that is yet to be cut into segments is still the sender's.
+#[inline(always)]
+fn check_length(skb: Skb, at: usize, length: u32) -> Result<(), DropReason> {
+    let is_whole = at as u32 + length <= skb.length() || skb.gso_size() != 0;
+    if is_whole { Ok(()) } else { Err(DropReason::Malformed) }
 }
 
 /// Removes what is before the frame, or before the packet but an Ethernet header's length.

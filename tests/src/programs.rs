@@ -9,7 +9,8 @@ use aya::{Ebpf, EbpfLoader, Pod};
 use bagpipe_agent::dataplane::programs::OBJECT;
 use bagpipe_common::{
     Address, Adjacency, Counters, Drop, DropReason, Encap, EndpointKey, FdbKey, FloodKey, FloodScope, Label,
-    LabelKind, Neighbor, NeighborKey, Port, Settings, Target, TargetKind, Tunnel, TunnelKey, Vpn, encap_flags, mapped,
+    LabelKind, Neighbor, NeighborKey, Port, Settings, Target, TargetKind, Tunnel, TunnelKey, Vpn,
+    encap_flags, mapped,
 };
 
 use crate::packet::Mac;
