@@ -30,7 +30,6 @@ pub(crate) fn remove(skb: Skb, arrival: &Arrival, inner: &Inner) -> Result<bool,
     }
     let flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET | kind;
     skb.adjust_room(-((network - ETHERNET) as i32), flags.into()).map_err(|_| DropReason::Encapsulation)?;
-    skb.outer_checksum_done();
     skb.write(0, Ethernet { ethertype: inner.ethertype.to_be_bytes(), ..inner.ethernet })?;
     restore_tags(skb, inner)?;
     Ok(known)

@@ -1,18 +1,20 @@
-//! Adding the outer headers: a frame becomes a VXLAN packet to one or, one after the other, to several endpoints.
+//! Adding the outer headers: a frame becomes a packet of VXLAN or MPLS to one or, one after the other, to several endpoints.
 
 use aya_ebpf::bindings::{
-    __sk_buff, BPF_ADJ_ROOM_ENCAP_L2_SHIFT, BPF_F_ADJ_ROOM_DECAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L2_ETH,
-    BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6, BPF_F_ADJ_ROOM_ENCAP_L4_UDP,
-    BPF_F_ADJ_ROOM_FIXED_GSO, BPF_F_ADJ_ROOM_NO_CSUM_RESET, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1,
+    __sk_buff, BPF_ADJ_ROOM_ENCAP_L2_SHIFT, BPF_F_ADJ_ROOM_DECAP_L3_IPV4, BPF_F_ADJ_ROOM_DECAP_L3_IPV6,
+    BPF_F_ADJ_ROOM_ENCAP_L2_ETH, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6,
+    BPF_F_ADJ_ROOM_ENCAP_L4_GRE, BPF_F_ADJ_ROOM_ENCAP_L4_UDP, BPF_F_ADJ_ROOM_FIXED_GSO,
+    BPF_F_ADJ_ROOM_NO_CSUM_RESET, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1,
 };
-use bagpipe_common::{DropReason, Encap, encap_flags};
+use bagpipe_common::{DropReason, Encap, Target, TargetKind, encap_flags};
 use bagpipe_packet::header::{self, ETHERNET, Ethernet, Ipv4, Ipv6, Tag, ethertype};
+use bagpipe_packet::mpls::{ENTRY, Payload, overhead, reserved};
 use bagpipe_packet::outer::{Inner, OVER_IPV4, OVER_IPV6, OverIpv4, OverIpv6};
 
 use crate::maps;
 use crate::skb::{Action, Skb, redirect, redirect_neighbor};
 use crate::source::Sender;
-use crate::stage;
+use crate::{mpls, stage};
 
 /// Kept for every packet: the segment size, because segments are of the inner packet; and what the NIC said of
 /// checksums, because the inner ones stay as they are.
@@ -30,7 +32,7 @@ pub(crate) struct Wrapping {
     hash: u32,
     /// The frame that the underlay must take: the whole one, or its largest segment.
     largest: u32,
-    /// Bytes of outer header that are there: none, those over IPv4 or those over IPv6.
+    /// Bytes of outer header that are there, none at first.
     outer: u32,
     /// Length of the frame, with its tags.
     length: u16,
@@ -81,20 +83,28 @@ impl Wrapping {
 
     /// Puts the outer headers for an endpoint before the frame, in place of those for another one.
     #[inline(always)]
-    fn write(&mut self, skb: Skb, encap: &Encap, vni: u32) -> Result<(), DropReason> {
-        let outer = length_over(encap);
+    fn write(&mut self, skb: Skb, encap: &Encap, target: Target) -> Result<(), DropReason> {
+        let outer = length_over(encap, target.kind);
         if self.largest + outer - ETHERNET as u32 > encap.mtu {
             return Err(DropReason::TooBig);
         }
         let first = self.outer == 0;
         if first {
-            self.begin(skb, outer)?;
-        } else if self.outer > outer {
-            Self::shrink(skb)?;
-        } else if self.outer < outer {
-            Self::grow(skb)?;
+            self.begin(skb, encap, target.kind, outer)?;
+        } else if self.outer != outer {
+            Self::resize(skb, encap, target.kind, self.outer, outer)?;
         }
         self.outer = outer;
+        if mpls::is_labelled(target) {
+            self.write_labelled(skb, encap, target, outer)?;
+        } else {
+            self.write_vxlan(skb, encap, target.vni)?;
+        }
+        if first && self.tag_count == 0 { skb.write(outer as usize, self.ethernet) } else { Ok(()) }
+    }
+
+    #[inline(always)]
+    fn write_vxlan(&self, skb: Skb, encap: &Encap, vni: [u8; 3]) -> Result<(), DropReason> {
         let inner = Inner {
             length: self.length,
             hash: self.hash,
@@ -102,12 +112,31 @@ impl Wrapping {
             vni,
             port: self.port,
         };
-        if outer == OVER_IPV4 as u32 {
-            skb.write(0, OverIpv4::new(encap, inner))?;
+        if is_ipv6(encap) {
+            skb.write(0, OverIpv6::new(encap, inner))
         } else {
-            skb.write(0, OverIpv6::new(encap, inner))?;
+            skb.write(0, OverIpv4::new(encap, inner))
         }
-        if first && self.tag_count == 0 { skb.write(outer as usize, self.ethernet) } else { Ok(()) }
+    }
+
+    #[inline(always)]
+    fn write_labelled(&self, skb: Skb, encap: &Encap, target: Target, outer: u32) -> Result<(), DropReason> {
+        let label = mpls::label(target);
+        // What is not labelled is no frame of any instance.
+        if label == reserved::IMPLICIT_NULL {
+            return Err(DropReason::NoNextHop);
+        }
+        // A frame has no time to live that could go over into the label.
+        skb.write(outer as usize - ENTRY, mpls::entry(label, u8::MAX, self.traffic_class))?;
+        if target.kind == TargetKind::Mpls as u8 {
+            return mpls::write_link(skb, encap, ethertype::MPLS);
+        }
+        let payload = Payload {
+            length: self.length + (outer - ETHERNET as u32) as u16,
+            hash: self.hash,
+            traffic_class: self.traffic_class,
+        };
+        mpls::write_carrier(skb, encap, target.kind, payload, ethertype::MPLS)
     }
 
     #[inline(always)]
@@ -132,20 +161,19 @@ impl Wrapping {
 
     /// Makes room for the first outer header, and writes the frame's own link header behind it if there are tags.
     #[inline(always)]
-    fn begin(&self, skb: Skb, outer: u32) -> Result<(), DropReason> {
-        let link = ETHERNET as u32 + self.tags_length();
-        let (family, protocol) = if outer == OVER_IPV4 as u32 {
-            (BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, ethertype::IPV4)
+    fn begin(&self, skb: Skb, encap: &Encap, kind: u8, outer: u32) -> Result<(), DropReason> {
+        let room = outer + self.tags_length();
+        if kind == TargetKind::Mpls as u8 {
+            self.begin_on_ethernet(skb, room)?;
         } else {
-            (BPF_F_ADJ_ROOM_ENCAP_L3_IPV6, ethertype::IPV6)
-        };
-        let room = (outer + self.tags_length()) as i32;
-        let tunnel = family | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
-        let flags = u64::from(ALWAYS | tunnel) | u64::from(link) << BPF_ADJ_ROOM_ENCAP_L2_SHIFT;
-        match skb.adjust_room(room, flags) {
-            Ok(()) => {}
-            Err(EALREADY) => begin_again(skb, room, protocol)?,
-            Err(_) => return Err(DropReason::Encapsulation),
+            make_room(
+                skb,
+                encap,
+                kind,
+                room,
+                BPF_F_ADJ_ROOM_ENCAP_L2_ETH,
+                ETHERNET as u32 + self.tags_length(),
+            )?;
         }
         if self.tag_count == 0 {
             return Ok(());
@@ -160,20 +188,71 @@ impl Wrapping {
         skb.store(at + self.tags_length(), &self.ethernet.ethertype)
     }
 
-    /// From IPv6 outside to IPv4 outside.
+    /// Makes room for a label and a link header. What is to be segmented gets it before its own link header: see
+    /// [`crate::mpls`]. Anything else gets it as for other endpoints, whose copies may follow.
     #[inline(always)]
-    fn shrink(skb: Skb) -> Result<(), DropReason> {
-        let flags = ALWAYS | BPF_F_ADJ_ROOM_DECAP_L3_IPV4;
-        let difference = -((OVER_IPV6 - OVER_IPV4) as i32);
-        skb.adjust_room(difference, flags.into()).map_err(|_| DropReason::Encapsulation)
+    fn begin_on_ethernet(&self, skb: Skb, room: u32) -> Result<(), DropReason> {
+        if skb.gso_size() != 0 {
+            return skb.lengthen_link(room);
+        }
+        skb.adjust_room(room as i32, ALWAYS.into()).map_err(|_| DropReason::Encapsulation)
     }
 
-    /// From IPv4 outside to IPv6 outside.
+    /// From the outer headers for one endpoint to those for another.
     #[inline(always)]
-    fn grow(skb: Skb) -> Result<(), DropReason> {
-        let difference = (OVER_IPV6 - OVER_IPV4) as i32;
-        skb.adjust_room(difference, ALWAYS.into()).map_err(|_| DropReason::Encapsulation)?;
-        skb.set_protocol(ethertype::IPV6)
+    fn resize(skb: Skb, encap: &Encap, kind: u8, from: u32, to: u32) -> Result<(), DropReason> {
+        // Segments on Ethernet have no network header that others could take the place of.
+        let is_bare = kind == TargetKind::Mpls as u8 || from == ON_ETHERNET;
+        if is_bare && skb.gso_size() != 0 {
+            return Err(DropReason::TunnelInTunnel);
+        }
+        let (protocol, family) = family_of(encap);
+        let family = if to < from { family } else { 0 };
+        let difference = to as i32 - from as i32;
+        skb.adjust_room(difference, (ALWAYS | family).into()).map_err(|_| DropReason::Encapsulation)?;
+        if skb.protocol() == protocol { Ok(()) } else { skb.set_protocol(protocol) }
+    }
+}
+
+/// Bytes before a frame under a label on Ethernet.
+const ON_ETHERNET: u32 = (ETHERNET + ENTRY) as u32;
+
+/// The EtherType of the outer header, and the flag that says so when headers are removed.
+#[inline(always)]
+const fn family_of(encap: &Encap) -> (u16, u32) {
+    if is_ipv6(encap) {
+        (ethertype::IPV6, BPF_F_ADJ_ROOM_DECAP_L3_IPV6)
+    } else {
+        (ethertype::IPV4, BPF_F_ADJ_ROOM_DECAP_L3_IPV4)
+    }
+}
+
+/// Makes room for outer headers behind the Ethernet header, and notes for segmentation where the inner packet begins,
+/// whose link header has `link` bytes.
+#[inline(always)]
+pub(crate) fn make_room(
+    skb: Skb,
+    encap: &Encap,
+    kind: u8,
+    room: u32,
+    inner: u32,
+    link: u32,
+) -> Result<(), DropReason> {
+    let (family, protocol) = if is_ipv6(encap) {
+        (BPF_F_ADJ_ROOM_ENCAP_L3_IPV6, ethertype::IPV6)
+    } else {
+        (BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, ethertype::IPV4)
+    };
+    let carrier = if kind == TargetKind::MplsGre as u8 {
+        BPF_F_ADJ_ROOM_ENCAP_L4_GRE
+    } else {
+        BPF_F_ADJ_ROOM_ENCAP_L4_UDP
+    };
+    let flags = u64::from(ALWAYS | family | carrier | inner) | u64::from(link) << BPF_ADJ_ROOM_ENCAP_L2_SHIFT;
+    match skb.adjust_room(room as i32, flags) {
+        Ok(()) => Ok(()),
+        Err(EALREADY) => begin_again(skb, room as i32, protocol),
+        Err(_) => Err(DropReason::Encapsulation),
     }
 }
 
@@ -197,11 +276,11 @@ pub(crate) extern "C" fn wrap(
     skb: *mut __sk_buff,
     wrapping: *mut Wrapping,
     encap: *const Encap,
-    vni: u32,
+    target: u32,
 ) -> u32 {
     // SAFETY: the caller passes its own; the verifier wants to see that they are not null.
     let (Some(wrapping), Some(encap)) = (unsafe { (wrapping.as_mut(), encap.as_ref()) }) else { return 1 };
-    match wrapping.write(Skb::from_raw(skb), encap, vni) {
+    match wrapping.write(Skb::from_raw(skb), encap, unpacked(target)) {
         Ok(()) => 0,
         Err(reason) => reason as u32 + 1,
     }
@@ -214,21 +293,45 @@ pub(crate) extern "C" fn send_remote(
     skb: *mut __sk_buff,
     sender: *const Sender,
     encap: *const Encap,
-    vni: u32,
+    target: u32,
     largest: u32,
 ) -> Action {
     stage::run(skb, sender, |skb, _| {
         // SAFETY: the caller passes a value of the map; the verifier wants to see that it is not null.
         let encap = unsafe { encap.as_ref() }.ok_or(DropReason::NoNextHop)?;
-        Wrapping::new(skb, largest)?.write(skb, encap, vni)?;
+        let target = unpacked(target);
+        Wrapping::new(skb, largest)?.write(skb, encap, target)?;
+        check_resolved(encap, target)?;
         Ok(Some(send(encap)))
     })
 }
 
+/// Kind and VNI or label of a target, for a stage.
+#[inline(always)]
+pub(crate) const fn packed(target: Target) -> u32 {
+    let [a, b, c] = target.vni;
+    u32::from_be_bytes([target.kind, a, b, c])
+}
+
+#[inline(always)]
+const fn unpacked(target: u32) -> Target {
+    let [kind, vni @ ..] = target.to_be_bytes();
+    Target { kind, vni, id: 0 }
+}
+
+/// The kernel resolves a gateway for IP packets only.
+#[inline(always)]
+pub(crate) fn check_resolved(encap: &Encap, target: Target) -> Result<(), DropReason> {
+    if target.kind == TargetKind::Mpls as u8 && encap.flags & encap_flags::RESOLVED == 0 {
+        return Err(DropReason::NoNextHop);
+    }
+    Ok(())
+}
+
 /// The largest frame that the way to an endpoint takes.
 #[inline(always)]
-pub(crate) fn limit(encap: &Encap) -> u32 {
-    encap.mtu.saturating_sub(length_over(encap) - ETHERNET as u32)
+pub(crate) fn limit(encap: &Encap, target: Target) -> u32 {
+    encap.mtu.saturating_sub(length_over(encap, target.kind) - ETHERNET as u32)
 }
 
 /// Sends a wrapped packet.
@@ -249,8 +352,17 @@ pub(crate) fn send(encap: &Encap) -> Action {
 
 /// Bytes of outer header before a frame.
 #[inline(always)]
-const fn length_over(encap: &Encap) -> u32 {
-    if encap.flags & encap_flags::IPV6 != 0 { OVER_IPV6 as u32 } else { OVER_IPV4 as u32 }
+const fn length_over(encap: &Encap, kind: u8) -> u32 {
+    if kind != TargetKind::Vxlan as u8 {
+        return ETHERNET as u32 + overhead(kind, is_ipv6(encap), true);
+    }
+    if is_ipv6(encap) { OVER_IPV6 as u32 } else { OVER_IPV4 as u32 }
+}
+
+/// Whether the outer header is IPv6.
+#[inline(always)]
+pub(crate) const fn is_ipv6(encap: &Encap) -> bool {
+    encap.flags & encap_flags::IPV6 != 0
 }
 
 /// DSCP and ECN of an untagged IP packet, which the outer header copies; zero for other frames.

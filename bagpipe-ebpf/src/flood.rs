@@ -95,6 +95,7 @@ fn to_remotes(skb: Skb, vpn: u16) -> Result<Option<Action>, DropReason> {
     };
     let encap = maps::encap(target.id).ok_or(DropReason::NoNextHop)?;
     wrap_for(skb, &mut state.wrapping, encap, target)?;
+    encap::check_resolved(encap, target)?;
     Ok(Some(encap::send(encap)))
 }
 
@@ -119,8 +120,7 @@ fn copy(skb: Skb, wrapping: &mut Wrapping, target: Target) -> Result<(), DropRea
 
 #[inline(always)]
 fn wrap_for(skb: Skb, wrapping: &mut Wrapping, encap: &Encap, target: Target) -> Result<(), DropReason> {
-    let [a, b, c] = target.vni;
-    stage::wrapped(encap::wrap(skb.as_raw(), wrapping, encap, u32::from_be_bytes([0, a, b, c])))
+    stage::wrapped(encap::wrap(skb.as_raw(), wrapping, encap, encap::packed(target)))
 }
 
 /// One member of a flood list; `None` while the agent is changing the list.

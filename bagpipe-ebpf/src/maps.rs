@@ -1,10 +1,10 @@
 //! The maps. Their types, and the rules for reading them while the agent writes, are in `bagpipe-common`.
 
-use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
+use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, PerCpuArray};
 use aya_ebpf::macros::btf_map;
 use bagpipe_common::{
-    Address, Counters, Drop, DropReason, Encap, FdbKey, FloodKey, Neighbor, NeighborKey, Port, Settings,
-    Target, Tunnel, TunnelKey, Vpn, limits,
+    Address, Adjacency, Counters, Drop, DropReason, Encap, EndpointKey, FdbKey, FloodKey, GROUP_BUCKETS, Label,
+    Neighbor, NeighborKey, Port, RoutePrefix, Router, Settings, Target, Tunnel, TunnelKey, Vpn, limits,
 };
 use bagpipe_packet::header;
 
@@ -33,6 +33,21 @@ pub(crate) static TUNNELS: HashMap<TunnelKey, Tunnel, { limits::TUNNELS as usize
     HashMap::new();
 #[btf_map]
 pub(crate) static VNIS: HashMap<u32, u32, { limits::VPNS as usize }, ON_DEMAND> = HashMap::new();
+#[btf_map]
+pub(crate) static LABELS: HashMap<u32, Label, { limits::LABELS as usize }, ON_DEMAND> = HashMap::new();
+#[btf_map]
+pub(crate) static ENDPOINTS: HashMap<EndpointKey, u32, { limits::ENDPOINTS as usize }, ON_DEMAND> =
+    HashMap::new();
+#[btf_map]
+pub(crate) static ADJACENCIES: Array<Adjacency, { limits::ADJACENCIES as usize }> = Array::new();
+#[btf_map]
+pub(crate) static HOSTS: HashMap<NeighborKey, Target, { limits::HOSTS as usize }, ON_DEMAND> = HashMap::new();
+#[btf_map]
+pub(crate) static ROUTES: LpmTrie<RoutePrefix, Target, { limits::ROUTES as usize }> = LpmTrie::new();
+#[btf_map]
+pub(crate) static GROUPS: Array<Target, { (limits::GROUPS * GROUP_BUCKETS) as usize }> = Array::new();
+#[btf_map]
+pub(crate) static ROUTERS: Array<Router, { limits::VPNS as usize }> = Array::new();
 #[btf_map]
 pub(crate) static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]

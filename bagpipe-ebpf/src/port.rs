@@ -7,7 +7,7 @@ use bagpipe_packet::header::{ETHERNET, Ethernet, Ipv4, Ipv6, Mac, ethertype, pro
 use crate::maps::{self, PORT_OF_INTERFACE, PORTS};
 use crate::skb::{Action, Skb};
 use crate::source::{self, Sender};
-use crate::{arp, counters, encap, flood, nd, stage, switch, too_big};
+use crate::{arp, counters, encap, flood, nd, route, stage, switch, too_big};
 
 /// See [`crate::programs::port_ingress`].
 #[inline(always)]
@@ -82,15 +82,16 @@ fn ipv6_source(skb: Skb) -> Result<(Address, bool), DropReason> {
 
 #[inline(always)]
 fn forward(skb: Skb, sender: &Sender, target: Target) -> Result<Action, DropReason> {
-    if target.kind == TargetKind::Vxlan as u8 {
+    if switch::is_remote(target) {
         let encap = maps::encap(target.id).ok_or(DropReason::NoNextHop)?;
-        let (largest, limit) = (too_big::largest_frame(skb), encap::limit(encap));
+        let (largest, limit) = (too_big::largest_frame(skb), encap::limit(encap, target));
         if largest > limit {
             return Ok(too_big::answer_too_big(skb.as_raw(), sender, limit));
         }
-        let [a, b, c] = target.vni;
-        let vni = u32::from_be_bytes([0, a, b, c]);
-        return Ok(encap::send_remote(skb.as_raw(), sender, encap, vni, largest));
+        return Ok(encap::send_remote(skb.as_raw(), sender, encap, encap::packed(target), largest));
+    }
+    if target.kind == TargetKind::Router as u8 {
+        return Ok(route::route(skb.as_raw(), sender, target.id));
     }
     if switch::is_port(target) {
         if target.id == sender.port {

@@ -13,6 +13,9 @@ use bagpipe_packet::header::{ETHERNET, Tag, ethertype};
 
 use crate::bytes::{self, Bytes};
 
+/// The kernel's number for a packet to the interface's own address.
+const PACKET_HOST: u32 = 0;
+
 /// What a program answers: `TCX_NEXT`, `TC_ACT_SHOT` or what a redirect helper returned.
 pub(crate) type Action = i32;
 
@@ -54,6 +57,12 @@ impl Skb {
     #[inline(always)]
     pub(crate) fn interface(self) -> u32 {
         self.raw().ifindex
+    }
+
+    /// Whether the destination of the Ethernet header is the interface's own address.
+    #[inline(always)]
+    pub(crate) fn is_for_us(self) -> bool {
+        self.raw().pkt_type == PACKET_HOST
     }
 
     /// Payload bytes in each segment of a packet to be segmented, else zero.
@@ -163,6 +172,14 @@ impl Skb {
         // SAFETY: the context of this program run.
         let result = unsafe { helper::bpf_skb_adjust_room(self.0, difference, BPF_ADJ_ROOM_MAC, flags) };
         if result == 0 { Ok(()) } else { Err(result as i32) }
+    }
+
+    /// Makes room before the Ethernet header. What was before the network header is then one longer link header.
+    #[inline(always)]
+    pub(crate) fn lengthen_link(self, length: u32) -> Result<(), DropReason> {
+        // SAFETY: the context of this program run.
+        let result = unsafe { helper::bpf_skb_change_head(self.0, length, 0) };
+        if result == 0 { Ok(()) } else { Err(DropReason::Encapsulation) }
     }
 
     /// Cuts or zero-fills the packet to a length, dropping segmentation.

@@ -30,9 +30,18 @@ pub(crate) fn run(
 ) -> Action {
     // SAFETY: the caller passes a sender of its own; the verifier wants to see that it is not null.
     let Some(sender) = (unsafe { sender.as_ref() }) else { return TC_ACT_SHOT as Action };
+    run_alone(skb, |skb| stage(skb, sender))
+}
+
+/// Runs a stage for a packet from the underlay, or for one that has been routed. Drops are counted here.
+#[inline(always)]
+pub(crate) fn run_alone(
+    skb: *mut __sk_buff,
+    stage: impl FnOnce(Skb) -> Result<Option<Action>, DropReason>,
+) -> Action {
     let skb = Skb::from_raw(skb);
     let length = skb.length();
-    match stage(skb, sender) {
+    match stage(skb) {
         Ok(Some(action)) => action,
         Ok(None) => CONTINUE,
         Err(reason) => {

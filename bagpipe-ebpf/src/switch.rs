@@ -16,6 +16,12 @@ pub(crate) fn is_port(target: Target) -> bool {
     target.kind == TargetKind::Port as u8 || target.kind == TargetKind::PortAnyIp as u8
 }
 
+/// Whether a target is a remote endpoint.
+#[inline(always)]
+pub(crate) fn is_remote(target: Target) -> bool {
+    (TargetKind::Vxlan as u8..=TargetKind::MplsUdp as u8).contains(&target.kind)
+}
+
 /// Where frames for a MAC address go.
 #[inline(always)]
 pub(crate) fn target(vpn: u16, destination: Mac) -> Result<Target, DropReason> {
@@ -32,7 +38,7 @@ pub(crate) fn target(vpn: u16, destination: Mac) -> Result<Target, DropReason> {
 #[inline(always)]
 pub(crate) fn target_from_tunnel(vpn: u16, destination: Mac) -> Result<Target, DropReason> {
     let target = target(vpn, destination)?;
-    if target.kind == TargetKind::Vxlan as u8 {
+    if is_remote(target) {
         return Err(DropReason::SplitHorizon);
     }
     Ok(target)

@@ -6,10 +6,10 @@ use bagpipe_packet::header::ethertype;
 use crate::skb::{Action, Skb};
 use crate::switch;
 use crate::tunnel::{self, Inner};
-use crate::{decap, xdp};
+use crate::{decap, labelled, xdp};
 
 /// `TCX_NEXT`: what is not ours goes on to the next program, and to the kernel.
-const NEXT: Action = -1;
+pub(crate) const NEXT: Action = -1;
 
 /// See [`crate::programs::underlay_ingress`].
 #[inline(always)]
@@ -17,18 +17,24 @@ pub(crate) fn ingress(skb: Skb) -> Result<Action, DropReason> {
     if let Some((vpn, target)) = verdict(skb) {
         return switch::from_tunnel(skb, vpn, target, true);
     }
+    if skb.protocol() == ethertype::MPLS && is_untagged(skb)? {
+        return labelled::ingress(skb);
+    }
     // A tag means another network on the same wire: its packets come again on the VLAN's own interface.
     if skb.tag().is_some() || !matches!(skb.protocol(), ethertype::IPV4 | ethertype::IPV6) {
         return Ok(NEXT);
     }
     make_readable(skb, tunnel::READ_MOSTLY);
-    let Some(arrival) = tunnel::arrival(skb.bytes(), skb.length())? else { return Ok(NEXT) };
+    let Some(arrival) = tunnel::arrival(skb.bytes(), skb.length())? else {
+        return labelled::ingress(skb);
+    };
     if !arrival.is_read(skb.bytes()) {
         make_readable(skb, tunnel::READ);
     }
     let inner = Inner::read(skb.bytes(), arrival.outer)?;
     let target = switch::target_from_tunnel(arrival.vpn, inner.ethernet.destination)?;
     let typed = decap::remove(skb, &arrival, &inner)?;
+    skb.outer_checksum_done();
     switch::from_tunnel(skb, arrival.vpn, target, typed)
 }
 
@@ -36,6 +42,17 @@ pub(crate) fn ingress(skb: Skb) -> Result<Action, DropReason> {
 #[inline(always)]
 fn verdict(skb: Skb) -> Option<(u16, Target)> {
     skb.metadata().at_mut::<xdp::Verdict>(0)?.take()
+}
+
+/// Whether there is no tag, or only one that tells nothing but a priority, which ends here.
+#[inline(always)]
+fn is_untagged(skb: Skb) -> Result<bool, DropReason> {
+    const VID: u16 = 0x0fff;
+    match skb.tag() {
+        None => Ok(true),
+        Some((_, control)) if control & VID == 0 => skb.pop_tag().map(|()| true),
+        Some(_) => Ok(false),
+    }
 }
 
 /// Makes the first `length` bytes readable, or all of a shorter packet.

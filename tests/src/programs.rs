@@ -8,8 +8,9 @@ use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use bagpipe_agent::dataplane::programs::OBJECT;
 use bagpipe_common::{
-    Address, Counters, Drop, DropReason, Encap, FdbKey, FloodKey, FloodScope, Neighbor, NeighborKey, Port,
-    Settings, Target, TargetKind, Tunnel, TunnelKey, Vpn, encap_flags, mapped,
+    Address, Adjacency, Counters, Drop, DropReason, Encap, EndpointKey, FdbKey, FloodKey, FloodScope, Label,
+    LabelKind, Neighbor, NeighborKey, Port, Settings, Target, TargetKind, Tunnel, TunnelKey, Vpn,
+    encap_flags, mapped,
 };
 
 use crate::packet::Mac;
@@ -56,7 +57,7 @@ impl Copy {
 
     fn of(object: &[u8]) -> Self {
         let mut loader = EbpfLoader::new();
-        for map in ["FDB", "NEIGHBORS", "FLOODS", "TUNNELS"] {
+        for map in ["FDB", "NEIGHBORS", "FLOODS", "TUNNELS", "HOSTS", "LABELS", "ENDPOINTS"] {
             loader.map_max_entries(map, 4096);
         }
         let mut object = loader.load(object).expect("the object loads");
@@ -195,6 +196,32 @@ impl Copy {
         self.element("SETTINGS", 0, self.settings);
     }
 
+    /// Where packets for an address are routed.
+    pub fn host(&mut self, vpn: u16, address: Address, target: Target) {
+        self.insert("HOSTS", NeighborKey { address, vpn, zero: 0 }, target);
+    }
+
+    /// What a routed packet gets for an Ethernet header, and where it goes then.
+    pub fn adjacency(&mut self, slot: u32, adjacency: Adjacency) {
+        self.element("ADJACENCIES", slot, adjacency);
+    }
+
+    /// What a label means.
+    pub fn label(&mut self, label: u32, kind: LabelKind, vpn: u16, id: u32) {
+        self.insert("LABELS", label, Label { kind: kind as u8, zero: 0, vpn, id });
+    }
+
+    /// A remote endpoint that may send with the labels of an instance.
+    pub fn endpoint(&mut self, remote: Address, vpn: u16) {
+        self.insert("ENDPOINTS", EndpointKey { remote, vpn, zero: 0 }, 1u32);
+    }
+
+    /// Changes what the agent was configured with.
+    pub fn set(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings);
+        self.element("SETTINGS", 0, self.settings);
+    }
+
     fn element<V: Pod>(&mut self, map: &str, index: u32, value: V) {
         let map: &mut Map = self.object.map_mut(map).expect("the map");
         Array::<&mut MapData, V>::try_from(map).expect("an array").set(index, value, 0).expect("the element");
@@ -230,6 +257,12 @@ pub fn port_any_ip(id: u32) -> Target {
 pub fn remote(id: u32, vni: u32) -> Target {
     let [_, vni @ ..] = vni.to_be_bytes();
     Target { kind: TargetKind::Vxlan as u8, vni, id }
+}
+
+/// The target of a remote endpoint over MPLS.
+#[must_use]
+pub fn labelled(kind: TargetKind, id: u32, label: u32) -> Target {
+    Target { kind: kind as u8, ..remote(id, label) }
 }
 
 /// A resolved next hop over IPv4.

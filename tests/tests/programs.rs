@@ -126,6 +126,10 @@ fn provoke(reason: DropReason) {
         }
         DropReason::StrayTunnel => ("stray_ingress", hello),
         DropReason::SamePort => ("port_ingress", frame(A2, A, IP_A, 100)),
+        // Provoked in `programs_mpls.rs`.
+        DropReason::UnknownLabel | DropReason::BadLabelStack | DropReason::BadGreHeader => return,
+        // Of routed packets.
+        DropReason::NoRoute | DropReason::TtlExceeded | DropReason::NotRoutable => return,
     };
     assert_drops(&mut node, reason, program, &packet);
     if program == "underlay_ingress" {

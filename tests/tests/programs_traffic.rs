@@ -2,13 +2,12 @@
 //! VXLAN device. Maps are filled by hand.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-use std::{fs, thread};
+use std::process::{Command, Stdio};
 
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, TcAttachType, XdpMode};
 use bagpipe_common::{DropReason, FloodScope, Port, Vpn, encap_flags, mapped, port_flags};
+use bagpipe_tests::cable::{Server, assert_fast, ifindex, ping, report, tcp, text, underlay};
 use bagpipe_tests::isolated::{Namespace, ip, isolated};
 use bagpipe_tests::packet::{Ipv4, Mac, ethernet, tagged, udp};
 use bagpipe_tests::programs::{Copy, encap, port_any_ip, remote};
@@ -21,15 +20,6 @@ const B: Mac = [2, 0, 0, 0, 0, 0xb];
 const UNDERLAY_1: [u8; 4] = [10, 9, 0, 1];
 const UNDERLAY_2: [u8; 4] = [10, 9, 0, 2];
 
-fn text(mac: Mac) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
-}
-
-fn ifindex(name: &str) -> u32 {
-    let text = fs::read_to_string(format!("/sys/class/net/{name}/ifindex")).expect("the interface");
-    text.trim().parse().expect("an index")
-}
-
 /// A host in a namespace of its own, at the other end of a port of this one.
 fn host(port: &str, mac: Mac, number: u8, mtu: &str) -> Namespace {
     let host = Namespace::new();
@@ -40,27 +30,6 @@ fn host(port: &str, mac: Mac, number: u8, mtu: &str) -> Namespace {
     host.ip(&["addr", "add", &format!("192.168.0.{number}/24"), "dev", "eth0"]);
     host.ip(&["addr", "add", &format!("fd00::{number}/64"), "dev", "eth0", "nodad"]);
     host
-}
-
-/// The underlay: a cable with a known MAC address at each end.
-fn underlay() {
-    ip(&[
-        "link",
-        "add",
-        "u1",
-        "address",
-        "02:00:00:00:ff:01",
-        "type",
-        "veth",
-        "peer",
-        "name",
-        "u2",
-        "address",
-        "02:00:00:00:ff:02",
-    ]);
-    for end in ["u1", "u2"] {
-        ip(&["link", "set", end, "up", "mtu", "1500"]);
-    }
 }
 
 /// A node's programs: one port, one remote endpoint.
@@ -87,47 +56,6 @@ fn node(port: &str, underlay: &str, local: (Mac, [u8; 4]), other: (Mac, [u8; 4])
     node
 }
 
-fn ping(from: &Namespace, arguments: &[&str]) -> String {
-    from.run("ping", &[&["-c", "3", "-i", "0.05", "-W", "2"], arguments].concat())
-}
-
-/// An iperf3 server, ended when this is dropped.
-struct Server(Child);
-
-impl Server {
-    fn new(host: &Namespace) -> Self {
-        let mut command = host.command("iperf3");
-        let server =
-            command.args(["-s"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("iperf3 runs");
-        let listening = || host.run("ss", &["-Hltn", "sport = :5201"]).contains("5201");
-        let limit = Instant::now() + Duration::from_secs(10);
-        while !listening() {
-            assert!(Instant::now() < limit, "iperf3 does not listen");
-            thread::yield_now();
-        }
-        Self(server)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Gbit/s of one TCP stream.
-fn tcp(from: &Namespace, to: &str) -> f64 {
-    let report = from.run("iperf3", &["-c", to, "-t", "1", "-J"]);
-    let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
-    report["end"]["sum_received"]["bits_per_second"].as_f64().expect("a rate") / 1e9
-}
-
-fn assert_fast(rate: f64, least: f64, what: &str) {
-    println!("{what}: {rate:.2} Gbit/s");
-    assert!(rate > least, "{what}: only {rate:.3} Gbit/s");
-}
-
 fn two_nodes(flags: u16) -> (Copy, Copy, Namespace, Namespace) {
     underlay();
     let a = host("pa", A, 1, "1450");
@@ -135,18 +63,6 @@ fn two_nodes(flags: u16) -> (Copy, Copy, Namespace, Namespace) {
     let one = node("pa", "u1", (A, UNDERLAY_1), (B, UNDERLAY_2), flags);
     let two = node("pb", "u2", (B, UNDERLAY_2), (A, UNDERLAY_1), flags);
     (one, two, a, b)
-}
-
-/// Prints what was dropped, for the reader of a failure.
-fn report(nodes: &[&Copy]) {
-    for (number, node) in nodes.iter().enumerate() {
-        for reason in DropReason::ALL {
-            let drops = node.drops(*reason);
-            if drops.packets != 0 {
-                println!("node {number}: {} dropped: {}", drops.packets, reason.name());
-            }
-        }
-    }
 }
 
 fn exercise(flags: u16) {

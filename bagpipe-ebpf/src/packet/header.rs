@@ -16,6 +16,8 @@ pub mod ethertype {
     pub const C_TAG: u16 = 0x8100;
     /// A service VLAN tag (IEEE 802.1Q §9.5).
     pub const S_TAG: u16 = 0x88a8;
+    /// MPLS, from a router that switches by the label on top (RFC 3032 §5, RFC 5332 §3).
+    pub const MPLS: u16 = 0x8847;
 }
 
 /// IP protocol numbers and IPv6 next headers.
@@ -32,6 +34,8 @@ pub mod protocol {
     pub const ROUTING: u8 = 43;
     /// IPv6 fragment header (RFC 8200 §4.5).
     pub const FRAGMENT: u8 = 44;
+    /// GRE (RFC 2784).
+    pub const GRE: u8 = 47;
     /// ICMPv6.
     pub const ICMPV6: u8 = 58;
     /// IPv6 destination options (RFC 8200 §4.6).

@@ -5,5 +5,6 @@
 pub mod checksum;
 pub mod ecn;
 pub mod header;
+pub mod mpls;
 pub mod outer;
 pub mod reply;

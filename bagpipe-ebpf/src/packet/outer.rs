@@ -103,7 +103,7 @@ impl OverIpv6 {
     }
 }
 
-const fn ethernet(encap: &Encap, kind: u16) -> Ethernet {
+pub(crate) const fn ethernet(encap: &Encap, kind: u16) -> Ethernet {
     Ethernet { destination: encap.destination_mac, source: encap.source_mac, ethertype: kind.to_be_bytes() }
 }
 
@@ -126,7 +126,7 @@ pub const fn source_port(hash: u32) -> u16 {
 }
 
 #[inline(always)]
-const fn ipv4(address: &[u8; 16]) -> [u8; 4] {
+pub(crate) const fn ipv4(address: &[u8; 16]) -> [u8; 4] {
     [address[12], address[13], address[14], address[15]]
 }
 
