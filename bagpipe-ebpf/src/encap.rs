@@ -98,13 +98,13 @@ impl Wrapping {
         if mpls::is_labelled(target) {
             self.write_labelled(skb, encap, target, outer)?;
         } else {
-            self.write_vxlan(skb, encap, target.vni)?;
+            self.write_vxlan(skb, encap, mpls::label(target))?;
         }
         if first && self.tag_count == 0 { skb.write(outer as usize, self.ethernet) } else { Ok(()) }
     }
 
     #[inline(always)]
-    fn write_vxlan(&self, skb: Skb, encap: &Encap, vni: [u8; 3]) -> Result<(), DropReason> {
+    fn write_vxlan(&self, skb: Skb, encap: &Encap, vni: u32) -> Result<(), DropReason> {
         let inner = Inner {
             length: self.length,
             hash: self.hash,

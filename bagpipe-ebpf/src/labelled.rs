@@ -2,6 +2,7 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use bagpipe_common::{Address, DropReason, EndpointKey, Label, LabelKind, Settings, Target, mapped};
+
 use bagpipe_packet::checksum;
 use bagpipe_packet::header::{ETHERNET, Ethernet, Ipv4, Ipv6, Tag, Udp, ethertype, fragment, protocol};
 use bagpipe_packet::mpls::{ENTRY, Entry, GRE, Gre, UDP_PORT, reserved};
@@ -142,7 +143,7 @@ fn over_ipv4(skb: Skb, settings: &Settings) -> Result<Option<Carrier>, DropReaso
         return Err(DropReason::OuterFragment);
     }
     let length = u32::from(u16::from_be_bytes(ip.total_length));
-    if checksum::fold(checksum::sum(ip.bytes())) != 0xffff || ETHERNET as u32 + length > skb.length() {
+    if ip.sum() != 0xffff || ETHERNET as u32 + length > skb.length() {
         return Err(DropReason::Malformed);
     }
     let (protocol, traffic_class, remote) = (ip.protocol, ip.traffic_class, mapped(ip.source));

@@ -3,8 +3,9 @@
 use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, PerCpuArray};
 use aya_ebpf::macros::btf_map;
 use bagpipe_common::{
-    Address, Adjacency, Counters, Drop, DropReason, Encap, EndpointKey, FdbKey, FloodKey, GROUP_BUCKETS, Label,
-    Neighbor, NeighborKey, Port, RoutePrefix, Router, Settings, Target, Tunnel, TunnelKey, Vpn, limits,
+    Address, Adjacency, Counters, Drop, DropReason, Encap, EndpointKey, FdbKey, FloodKey, GROUP_BUCKETS,
+    Label, Neighbor, NeighborKey, Port, RoutePrefix, Router, Settings, Target, Tunnel, TunnelKey, Vpn,
+    limits,
 };
 use bagpipe_packet::header;
 

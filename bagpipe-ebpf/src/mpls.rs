@@ -36,7 +36,7 @@ pub(crate) fn push_packet(
     Ok(push_label(skb.as_raw(), target.id, encap::packed(target), carried))
 }
 
-/// The label in a target.
+/// The label in a target, or the VNI.
 #[inline(always)]
 pub(crate) const fn label(target: Target) -> u32 {
     let [a, b, c] = target.vni;

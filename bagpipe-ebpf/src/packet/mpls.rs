@@ -2,7 +2,6 @@
 
 use bagpipe_common::{Encap, TargetKind};
 
-use crate::checksum;
 use crate::header::{Ethernet, Ipv4, Ipv6, Udp, ethertype, fragment, protocol};
 use crate::outer::{self, source_port};
 
@@ -135,7 +134,7 @@ impl LinkIpv4 {
     #[inline(always)]
     #[must_use]
     pub fn new(encap: &Encap, kind: u8, payload: Payload) -> Self {
-        let mut ip = Ipv4 {
+        let ip = Ipv4 {
             version_length: 0x45,
             traffic_class: payload.traffic_class,
             total_length: payload.length.to_be_bytes(),
@@ -147,8 +146,7 @@ impl LinkIpv4 {
             source: outer::ipv4(&encap.local),
             destination: outer::ipv4(&encap.remote),
         };
-        ip.checksum = (!checksum::fold(checksum::sum(ip.bytes()))).to_be_bytes();
-        Self(outer::ethernet(encap, ethertype::IPV4), ip)
+        Self(outer::ethernet(encap, ethertype::IPV4), ip.summed())
     }
 }
 
