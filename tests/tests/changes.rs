@@ -1,8 +1,11 @@
 //! What changes while traffic flows: attachments, agents, reflectors, links.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use bagpipe_agent::lab::{LabError, Ping, wait_until};
+use bagpipe_common::ABI_VERSION;
 use bagpipe_tests::fabric::{Fabric, Reflector, UNDERLAY, attachment, endpoint, fdb, sessions};
 use bagpipe_tests::{SOON, traffic};
 
@@ -88,6 +91,22 @@ fn an_agent_restarts() -> Result<(), LabError> {
     }
     let loss = traffic.finish()?;
     assert_eq!(loss.lost, 0, "{loss:?}");
+    fabric.assert_whole()
+}
+
+/// What another version of the map ABI left holds the hook of XDP and takes packets.
+#[test]
+fn an_agent_takes_over_from_another_version() -> Result<(), LabError> {
+    let mut fabric = Fabric::new(2)?;
+    let agent = &mut fabric.agents[0];
+    agent.kill();
+    let pins = Path::new("/sys/fs/bpf/bagpipe").join(agent.instance());
+    let (current, other) = (pins.join(format!("v{ABI_VERSION}")), pins.join("v0"));
+    fs::rename(&current, &other).expect("the pins get another version");
+    agent.resume()?;
+    wait_until(SOON, "the session is back", || (sessions(agent) == 1).then_some(()))?;
+    assert!(!other.exists() && current.exists());
+    fabric.settle()?;
     fabric.assert_whole()
 }
 

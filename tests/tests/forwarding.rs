@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bagpipe_agent::dataplane::programs::MAPS;
 use bagpipe_agent::lab::{Capture, Host, LabError, Ping, wait_until};
 use bagpipe_tests::fabric::{Fabric, VNI};
 use bagpipe_tests::{SOON, traffic, tshark};
@@ -140,10 +141,26 @@ fn what_is_too_big_for_the_underlay_is_answered() -> Result<(), LabError> {
 fn bpftool_names_the_fields_of_the_maps() -> Result<(), LabError> {
     let fabric = Fabric::new(2)?;
     let agent = &fabric.agents[0];
-    let pin = format!("/sys/fs/bpf/bagpipe/{}/v{}/maps/FDB", agent.instance(), bagpipe_common::ABI_VERSION);
-    let text = agent.node().run(&["bpftool", "-p", "map", "dump", "pinned", &pin])?;
-    for field in ["\"vpn\":", "\"mac\":", "\"kind\":", "\"vni\":"] {
-        assert!(text.contains(field), "no {field} in:\n{text}");
+    let pins = format!("/sys/fs/bpf/bagpipe/{}/v{}/maps", agent.instance(), bagpipe_common::ABI_VERSION);
+    let bpftool = |verb: &str, map: &str| {
+        agent.node().run(&["bpftool", "-p", "map", verb, "pinned", &format!("{pins}/{map}")])
+    };
+    for (map, ..) in MAPS {
+        let shown = bpftool("show", map)?;
+        assert!(shown.contains("\"btf_id\":"), "{map} has no names:\n{shown}");
+    }
+    for (map, fields) in [
+        ("FDB", ["vpn", "mac", "kind", "vni"].as_slice()),
+        ("NEIGHBORS", &["vpn", "address", "mac", "flags"]),
+        ("FLOODS", &["vpn", "scope", "index", "kind"]),
+        ("TUNNELS", &["remote", "vni", "vpn"]),
+        ("SETTINGS", &["vxlan_port", "local_ipv4", "local_ipv6"]),
+        ("DROPS", &["packets", "bytes"]),
+    ] {
+        let text = bpftool("dump", map)?;
+        for field in fields {
+            assert!(text.contains(&format!("\"{field}\":")), "no {field} in {map}:\n{text}");
+        }
     }
     Ok(())
 }

@@ -341,6 +341,52 @@ fn what_is_not_ours_is_left_alone() {
 }
 
 #[test]
+fn a_port_speaks_for_its_own_mac_addresses_only() {
+    let mut node = node();
+    for source in [C, B, ALL] {
+        let frame = ethernet(B, source, 0x88b5, &[0; 46]);
+        assert_drops(&mut node, DropReason::SourceMac, "port_ingress", &frame);
+    }
+}
+
+/// As while the agent gives a port's number to a port of another instance.
+#[test]
+fn a_port_of_another_instance_gets_nothing() {
+    let mut node = node();
+    node.port(2, Port { ifindex: ABSENT, vpn: VPN + 1, flags: 0 });
+    assert_drops(&mut node, DropReason::NoPort, "port_ingress", &frame(C, A, IP_A, 100));
+    assert_drops(&mut node, DropReason::NoPort, "underlay_ingress", &from_remote(&frame(C, B, IP_B, 100)));
+}
+
+#[test]
+fn a_flooded_frame_that_is_too_big_is_counted() {
+    assert_drops(&mut node(), DropReason::TooBig, "port_ingress", &ethernet(ALL, A, 0x88b5, &[0; 1460]));
+}
+
+#[test]
+fn lengths_beyond_the_packet_are_malformed() {
+    let mut node = node();
+    let whole = from_remote(&frame(C, B, IP_B, 100));
+    // Of UDP: more than there is, and less than its own header needs.
+    for length in [u16::MAX, 8] {
+        let mut packet = whole.clone();
+        packet[38..40].copy_from_slice(&length.to_be_bytes());
+        for program in ["underlay_ingress", "underlay_xdp"] {
+            assert_drops(&mut node, DropReason::Malformed, program, &packet);
+        }
+    }
+    // Of IP.
+    let mut packet = whole;
+    packet[16..18].copy_from_slice(&u16::MAX.to_be_bytes());
+    packet[24..26].fill(0);
+    let sum = packet::checksum(&packet[14..34]);
+    packet[24..26].copy_from_slice(&sum.to_be_bytes());
+    for program in ["underlay_ingress", "underlay_xdp"] {
+        assert_drops(&mut node, DropReason::Malformed, program, &packet);
+    }
+}
+
+#[test]
 fn truncated_packets_never_pass() {
     let whole = from_remote(&frame(C, B, IP_B, 100));
     let mut node = node();
@@ -370,7 +416,9 @@ fn arp_for_a_known_address_is_answered() {
 #[test]
 fn other_arp_is_forwarded() {
     let mut node = node();
-    for (destination, target) in [(ALL, IP_A), (ALL, [192, 168, 0, 99]), (B, IP_B)] {
+    // Who is behind the same port hears the request itself.
+    node.neighbor(VPN, mapped([192, 168, 0, 3]), A2, 0);
+    for (destination, target) in [(ALL, IP_A), (ALL, [192, 168, 0, 3]), (ALL, [192, 168, 0, 99]), (B, IP_B)] {
         let request = ethernet(destination, A, 0x0806, &packet::arp(1, (A, IP_A), ([0; 6], target)));
         let (action, output) = node.run("port_ingress", &request);
         assert_eq!(action, REDIRECT);

@@ -12,7 +12,7 @@ use super::netlink::request::Requests;
 use super::programs::{Programs, UnderlayMode};
 use super::sys::BatchError;
 use super::underlay::{NeighborId, Route};
-use super::{Config, DataplaneError, pins_of};
+use super::{Config, DataplaneError, pins, pins_of};
 
 /// Where programs are put. The one that loads them is [`super::programs`].
 pub(crate) trait Hooks {
@@ -59,7 +59,7 @@ pub(crate) trait Hooks {
     fn attach_stray(&mut self, ifindex: u32) -> io::Result<()>;
 }
 
-/// Loads the programs and pins their maps.
+/// Loads the programs, pins their maps, and removes those of other versions.
 ///
 /// # Errors
 /// When they can't be loaded.
@@ -71,7 +71,11 @@ pub(crate) fn load(config: &Config) -> Result<Box<dyn Hooks>, DataplaneError> {
             IpAddr::V6(address) => settings.local_ipv6 = address.octets(),
         }
     }
-    Ok(Box::new(Programs::load(&pins_of(&config.instance), &config.instance, settings)?))
+    let pins = pins_of(&config.instance);
+    let programs = Programs::load(&pins, &config.instance, settings)?;
+    // Only now that this version works here.
+    pins::remove_other_versions(&pins).map_err(|error| DataplaneError::Pins { pins, error })?;
+    Ok(Box::new(programs))
 }
 
 impl Hooks for Programs {

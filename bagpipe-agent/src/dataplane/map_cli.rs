@@ -1,6 +1,5 @@
 //! `bagpipe map` and `bagpipe cleanup`: what can be read and removed without an agent.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use serde_json::{Value as Json, json};
 use super::entry::{Key, Map, Value, ip_of};
 use super::maps::{Maps, MapsError};
 use super::netlink::request::Requests;
+use super::pins;
 use super::programs::PortFilters;
 use super::verify::{Divergence, check_consistency};
 use super::{PINS, headroom_bridge_of, pins_of, vxlan_device_of};
@@ -109,7 +109,7 @@ pub fn cleanup(instance: &str) -> io::Result<Vec<String>> {
         removed.extend(detached.then(|| format!("filter on interface {}", link.name)));
     }
     let directory = Path::new(PINS).join(instance);
-    remove_pins(&directory, &mut removed).map_err(|error| context(&directory.display(), &error))?;
+    pins::remove(&directory, &mut removed).map_err(|error| context(&directory.display(), &error))?;
     for (name, kind) in [(vxlan_device_of(instance), "vxlan"), (headroom_bridge_of(instance), "bridge")] {
         let device = links.iter().find(|link| link.name == name && link.kind.as_deref() == Some(kind));
         if let Some(link) = device {
@@ -118,27 +118,6 @@ pub fn cleanup(instance: &str) -> io::Result<Vec<String>> {
         }
     }
     Ok(removed)
-}
-
-/// Links go first, so that no program runs without its maps' pins; "links" sorts before "maps" and "programs".
-fn remove_pins(directory: &Path, removed: &mut Vec<String>) -> io::Result<()> {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    let mut paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
-    paths.sort_unstable();
-    for path in paths {
-        if path.is_dir() {
-            remove_pins(&path, removed)?;
-        } else {
-            fs::remove_file(&path)?;
-            removed.push(format!("pin {}", path.display()));
-        }
-    }
-    fs::remove_dir(directory)?;
-    removed.push(format!("directory {}", directory.display()));
-    Ok(())
 }
 
 fn context(what: &impl std::fmt::Display, error: &io::Error) -> io::Error {

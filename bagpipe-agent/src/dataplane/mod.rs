@@ -22,6 +22,7 @@ pub mod map_cli;
 mod maps;
 mod netlink;
 mod nexthops;
+mod pins;
 mod pool;
 pub mod programs;
 mod tables;
@@ -105,6 +106,14 @@ pub enum DataplaneError {
     /// The pinned maps can't be used.
     #[error(transparent)]
     Maps(#[from] MapsError),
+    /// What an agent of another version left can't be removed.
+    #[error("can't remove what another version left beside {}: {error}; stop that agent, or use 'bagpipe cleanup'", .pins.display())]
+    Pins {
+        /// This version's directory.
+        pins: PathBuf,
+        /// What the kernel said.
+        error: std::io::Error,
+    },
     /// Netlink does not answer.
     #[error("can't {action}: {error}")]
     Netlink {
