@@ -86,6 +86,12 @@ pub struct Config {
     pub local_addresses: Vec<IpAddr>,
     /// UDP destination port of VXLAN.
     pub vxlan_port: u16,
+    /// The gateway's MAC address.
+    pub gateway_mac: bagpipe_bgp::types::MacAddr,
+    /// The MAC address of this node's router for other nodes.
+    pub router_mac: bagpipe_bgp::types::MacAddr,
+    /// Each hop of a tunnel counts in the TTL of the packet inside (RFC 3443 §3.1).
+    pub uniform_ttl: bool,
 }
 
 /// Why the data plane can't do what it should.

@@ -27,6 +27,7 @@ fn engine(number: usize, now: Instant) -> Engine {
         },
         local_endpoint: address.into(),
         vnis: 100..=199,
+        overlay: Overlay::new(address.into()),
     };
     let mut engine = Engine::new(config, None, now).unwrap();
     let peer = PeerConfig {

@@ -29,7 +29,7 @@ pub struct RouteView {
     pub stale: bool,
     /// The instances that import it.
     pub imported_by: Vec<String>,
-    /// Why a received E-VPN route is not used for forwarding, whatever its route targets.
+    /// Why a received VPN route is not used for forwarding, whatever its route targets.
     pub ignored: Option<String>,
 }
 
@@ -81,9 +81,9 @@ impl Engine {
             RouteSource::Local => None,
             RouteSource::Peer(_, address) => Some(address),
         };
-        let received = peer.is_some() && matches!(status.nlri, Nlri::Evpn(_));
+        let received = peer.is_some() && matches!(status.nlri, Nlri::Evpn(_) | Nlri::Vpn(_));
         let ignored = received
-            .then(|| classify(&status.nlri, &status.attributes, self.vpns.local_endpoint()).err())
+            .then(|| classify(&status.nlri, &status.attributes, self.vpns.config()).err())
             .flatten();
         let used = received && status.best && ignored.is_none();
         RouteView {

@@ -24,8 +24,9 @@ impl Agent {
     fn attach(&mut self, requests: &[AttachRequest]) -> Answer {
         for request in requests {
             self.engine.check(request).map_err(refused)?;
-            let interface = request.validate().map_err(refused)?.interface;
-            self.dataplane.interface(&interface).map_err(refused)?;
+            if let Some(interface) = request.validate().map_err(refused)?.port.interface() {
+                self.dataplane.interface(interface).map_err(refused)?;
+            }
         }
         let mut added = Vec::new();
         let outcome = self.attach_each(requests, &mut added);

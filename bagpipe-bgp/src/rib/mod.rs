@@ -27,6 +27,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use rustc_hash::FxHashMap;
 
+pub use self::best_path::equally_good;
+
 use self::attributes::AttributeTable;
 use self::peer::{Peers, Slot};
 use self::rt_constraint::Target;
