@@ -75,6 +75,10 @@ impl Service {
                 let request = posted(head, body, limits).await?;
                 self.ask(Call::Detach(request)).await.map(|body| success(JSON, body))
             }
+            "/v1/explain" => {
+                let request = posted(head, body, limits).await?;
+                self.ask(Call::Explain(request)).await.map(|body| success(JSON, body))
+            }
             path => match path.strip_prefix("/v1/").and_then(View::named) {
                 Some(view) => {
                     reading(&head.method)?;

@@ -68,6 +68,7 @@ fn answer(call: Call) -> Answer {
     let vpn = match call {
         Call::Attach(requests) => requests.into_iter().next().and_then(|request| request.vpn_instance_id),
         Call::Detach(request) => request.vpn_instance_id,
+        Call::Explain(request) => Some(request.vpn_instance_id),
         Call::View(_) => return Ok(Bytes::from_static(b"[1]")),
     };
     match vpn.as_deref() {

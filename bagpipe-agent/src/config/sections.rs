@@ -7,8 +7,8 @@ use bagpipe_bgp::types::{Asn, Family, MacAddr, RouterId};
 
 use super::table::{Item, Section};
 use super::{
-    Api, Bgp, Config, Dataplane, Driver, LocalAddress, Peer, Prefix, Reflector, State, Ttl, Vpn, default_socket,
-    default_state_directory, is_interface_name,
+    Api, Bgp, Config, Dataplane, Driver, LocalAddress, Peer, Prefix, Reflector, State, Ttl, Vpn,
+    default_socket, default_state_directory, is_interface_name,
 };
 use crate::fib::MplsForm;
 use crate::vpn::{Encapsulation, GATEWAY_MAC};
@@ -253,10 +253,14 @@ fn vpn(mut section: Section<'_, '_>) -> Vpn {
     // 0 to 15 are reserved (RFC 3032 §2.1).
     let labels =
         section.get("labels").and_then(|item| item.range(16..=0x000f_ffff)).unwrap_or(16..=0x000f_ffff);
-    let ipvpn_encapsulation =
-        section.get("ipvpn_encapsulation").and_then(|item| encapsulation(&item)).unwrap_or(Encapsulation::Mpls);
-    let evpn_encapsulation =
-        section.get("evpn_encapsulation").and_then(|item| encapsulation(&item)).unwrap_or(Encapsulation::Vxlan);
+    let ipvpn_encapsulation = section
+        .get("ipvpn_encapsulation")
+        .and_then(|item| encapsulation(&item))
+        .unwrap_or(Encapsulation::Mpls);
+    let evpn_encapsulation = section
+        .get("evpn_encapsulation")
+        .and_then(|item| encapsulation(&item))
+        .unwrap_or(Encapsulation::Vxlan);
     section.finish();
     Vpn { vnis, labels, ipvpn_encapsulation, evpn_encapsulation }
 }

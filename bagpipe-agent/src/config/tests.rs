@@ -51,7 +51,7 @@ fn every_key_is_read() {
     assert_eq!(config.bgp.hold_time, 30);
     let [first, second] = config.bgp.peers.as_slice() else { panic!("{:?}", config.bgp.peers) };
     assert_eq!((first.port, first.as_number, first.passive), (179, 64512, false));
-    assert_eq!(first.families, [Family::EVPN, Family::ROUTE_TARGET]);
+    assert_eq!(first.families, [Family::EVPN, Family::VPNV4, Family::VPNV6, Family::ROUTE_TARGET]);
     assert_eq!((second.port, second.as_number, second.passive), (1790, 4_200_000_000, true));
     assert_eq!(second.families, [Family::EVPN]);
     let reflector = config.bgp.reflector.unwrap();
@@ -163,9 +163,9 @@ fn values_that_cannot_be_are_named_with_cause_and_remedy() {
             "bgp.peers[0].password: this version cannot",
         ),
         (
-            "[[bgp.peers]]\naddress = \"10.0.0.2\"\nfamilies = [\"vpnv4\"]",
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\nfamilies = [\"ipv4-unicast\"]",
             none,
-            "bgp.peers[0].families[0]: vpnv4 is not spoken",
+            "bgp.peers[0].families[0]: ipv4-unicast is not spoken",
         ),
         (
             "[[bgp.peers]]\naddress = \"10.0.0.2\"\n[[bgp.peers]]\naddress = \"10.0.0.2\"",
@@ -185,6 +185,17 @@ fn values_that_cannot_be_are_named_with_cause_and_remedy() {
         ("", "[dataplane]\nunderlay = [\"a/b\"]", "dataplane.underlay[0]: 'a/b' is not an interface name"),
         ("", "[dataplane]\nunderlay = []", "dataplane.underlay: missing"),
         ("", "[dataplane]\ndriver = \"none\"\nmpls = \"ip\"", "dataplane.mpls: not an encapsulation of MPLS"),
+        ("", "[dataplane]\ndriver = \"none\"\nttl = \"long\"", "dataplane.ttl: 'long' is not a model"),
+        (
+            "",
+            "[dataplane]\ndriver = \"none\"\ngateway_mac = \"01:00:5e:00:00:01\"",
+            "dataplane.gateway_mac: 01:00:5e:00:00:01 is not",
+        ),
+        (
+            "",
+            "[dataplane]\ndriver = \"none\"\n[vpn]\nipvpn_encapsulation = \"ip\"",
+            "vpn.ipvpn_encapsulation: 'ip' is not an encapsulation",
+        ),
         ("", "[dataplane]\ndriver = \"none\"\n[vpn]\nvnis = \"9-1\"", "vpn.vnis: '9-1' is not a range"),
         ("", "[dataplane]\ndriver = \"none\"\n[vpn]\nlabels = \"3-99\"", "vpn.labels: '3-99' is not a range"),
         ("", "[dataplane]\ndriver = \"none\"\n[api]\nlisten = \"0.0.0.0:8082\"", "open to the network"),

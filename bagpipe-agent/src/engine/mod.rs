@@ -20,8 +20,8 @@ use bytes::Bytes;
 pub use self::view::RouteView;
 use crate::fib::Change;
 use crate::vpn::{
-    AttachError, AttachRequest, Attached, DetachError, DetachRequest, Detached, Overlay, RestoreError, Snapshot, Vpns,
-    VpnsConfig,
+    AttachError, AttachRequest, Attached, DetachError, DetachRequest, Detached, Overlay, RestoreError,
+    Snapshot, Vpns, VpnsConfig,
 };
 
 /// What an engine is made with.

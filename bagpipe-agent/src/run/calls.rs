@@ -15,6 +15,7 @@ impl Agent {
             Call::Attach(attach) => self.attach(&attach),
             Call::Detach(detach) => self.detach(&detach),
             Call::View(view) => self.view(view),
+            Call::Explain(request) => self.explain(&request),
         };
         drop(request.reply.send(answer));
     }

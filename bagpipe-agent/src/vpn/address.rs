@@ -104,7 +104,11 @@ mod tests {
             ("2001:db8::/64", false, false),
         ] {
             let address: InterfaceAddress = text.parse().unwrap();
-            assert_eq!((address.host_address().is_some(), address.is_on_subnet()), (host, on_subnet), "{text}");
+            assert_eq!(
+                (address.host_address().is_some(), address.is_on_subnet()),
+                (host, on_subnet),
+                "{text}"
+            );
             assert_eq!(address.to_string(), text);
         }
         assert!("192.0.2.1/33".parse::<InterfaceAddress>().is_err());

@@ -402,7 +402,7 @@ impl Instance {
             let plug = self.plug.as_ref();
             let route = || self.originator.mac_route(mac, ip, plug);
             match wanted {
-                Some(sequence) if differs || retarget || all => {
+                Some(sequence) if differs || retarget || all && ip.is_some() => {
                     let mut attributes = self.originator.mac_attributes(&self.export, sequence);
                     if let Some(plug) = plug.filter(|_| ip.is_some()) {
                         self.originator.add_plug(&mut attributes, &self.export, plug);

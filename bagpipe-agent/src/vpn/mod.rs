@@ -13,6 +13,7 @@
 mod address;
 mod effects;
 pub mod error;
+pub mod explain;
 mod imports;
 mod installed;
 mod instance;
@@ -38,6 +39,7 @@ pub use error::{AttachError, DetachError, ErrorKind, FieldError, RestoreError};
 pub use overlay::{Encapsulation, GATEWAY_MAC, Overlay};
 pub use request::{Attach, AttachPort, AttachRequest, Detach, DetachRequest, Direction, Endpoint, Routed};
 pub use route::{Frames, Ignored, RemoteRoute, RouteKey, Through, classify};
+pub use router::Reason;
 pub use store::Snapshot;
 pub use vpns::{Attached, Detached, Vpns, VpnsConfig};
 

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use bagpipe_bgp::types::{Label, MacAddr, RouteTarget, Vni};
 
 use super::effects::Effects;
-use super::instance::Instance;
 use super::installed::replace;
+use super::instance::Instance;
 use super::router::Host;
 use crate::fib::{Router, Target, VpnId};
 
@@ -44,7 +44,9 @@ impl Instance {
         self.touched.macs.insert(self.originator.overlay.gateway_mac);
         if self.plug.is_none() {
             let remote = self.remote.ips();
-            self.touched.ips.extend(remote.chain(self.local.macs.values().flat_map(|entry| entry.ips.iter().copied())));
+            self.touched
+                .ips
+                .extend(remote.chain(self.local.macs.values().flat_map(|entry| entry.ips.iter().copied())));
         }
         let common = |plug: &Plug| (plug.vni, plug.label, plug.export.clone());
         self.touched.all_routes |= self.plug.as_ref().map(common) != plug.as_ref().map(common);

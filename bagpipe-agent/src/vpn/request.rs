@@ -571,7 +571,9 @@ mod tests {
         let addresses = |members: &str| -> Vec<Option<String>> {
             let text = GOOD.replace(r#""ip_address": "192.0.2.1/24""#, members);
             let requests = serde_json::from_str::<AttachPost>(&text).unwrap().requests();
-            assert!(requests.iter().all(|request| request.validate().unwrap().port.interface() == Some("tap0")));
+            assert!(
+                requests.iter().all(|request| request.validate().unwrap().port.interface() == Some("tap0"))
+            );
             requests.into_iter().map(|request| request.ip_address).collect()
         };
         let (one, two) = (|| Some("192.0.2.1".to_owned()), || Some("2001:db8::1".to_owned()));

@@ -75,7 +75,8 @@ impl Instance {
         let Some(router) = &self.router else { return };
         let overlay = &self.originator.overlay;
         self.touched.macs.extend([overlay.gateway_mac, overlay.router_mac]);
-        let before = self.installed.neighbors.iter().filter(|(_, neighbor)| neighbor.router).map(|(ip, _)| *ip);
+        let before =
+            self.installed.neighbors.iter().filter(|(_, neighbor)| neighbor.router).map(|(ip, _)| *ip);
         self.touched.ips.extend(router.gateways().chain(before));
     }
 

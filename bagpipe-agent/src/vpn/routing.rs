@@ -42,7 +42,8 @@ impl Vpns {
         };
         let attachment = (site, routed.address);
         let mut rd = None;
-        if let Some((instance, router)) = instance.and_then(|instance| Some((instance, instance.router.as_ref()?)))
+        if let Some((instance, router)) =
+            instance.and_then(|instance| Some((instance, instance.router.as_ref()?)))
         {
             let advertise = routed.endpoint.advertise_subnet;
             let prefix = routed.address.prefix();

@@ -19,10 +19,10 @@ use super::instance::{EVPN, IPVPN, Instance};
 use super::numbers::Numbers;
 use super::originate::Originator;
 use super::overlay::Overlay;
+use super::request::{Attach, Detach};
 use super::route::{RemoteRoute, RouteKey, classify};
 use super::router::Router;
 use super::routing::RoutedPlan;
-use super::request::{Attach, Detach};
 use crate::fib::{PortId, VpnId};
 
 /// What all instances have in common.
@@ -229,7 +229,8 @@ impl Vpns {
             (changed, added) = (changed | outcome.changed, outcome.added);
         }
         if let Some(instance) = self.instances.get_mut(&plan.vpn) {
-            if let (None, Some(port), Some(interface)) = (&attach.routed, plan.port, attach.port.interface()) {
+            if let (None, Some(port), Some(interface)) = (&attach.routed, plan.port, attach.port.interface())
+            {
                 added = instance.attach(port, interface, attach.mac, attach.ip);
                 changed |= added;
             }
@@ -244,14 +245,7 @@ impl Vpns {
     }
 
     /// Makes an instance. `label`: that of its frames, or of its packets; an IP-VPN always has one.
-    pub(super) fn create(
-        &mut self,
-        vpn: VpnId,
-        name: &str,
-        vni: Vni,
-        label: Option<Label>,
-        is_routed: bool,
-    ) {
+    pub(super) fn create(&mut self, vpn: VpnId, name: &str, vni: Vni, label: Option<Label>, is_routed: bool) {
         let overlay = self.config.overlay.clone();
         let originator = Originator {
             router_id: self.config.router_id,
@@ -380,13 +374,15 @@ impl Vpns {
     /// originate, which depends on nothing imported, so that those of one node hear of each other. Routes come last.
     pub fn settle(&mut self, now: Instant) -> Effects {
         for vpn in self.touched.clone() {
-            if let Some(instance) = self.instances.get_mut(&vpn).filter(|instance| instance.router.is_none()) {
+            if let Some(instance) = self.instances.get_mut(&vpn).filter(|instance| instance.router.is_none())
+            {
                 self.touched.remove(&vpn);
                 instance.settle(&mut self.effects, now);
             }
         }
         for (ipvpn, evpn, ip, host) in std::mem::take(&mut self.effects.hosts) {
-            if let Some(router) = self.instances.get_mut(&ipvpn).and_then(|instance| instance.router.as_mut()) {
+            if let Some(router) = self.instances.get_mut(&ipvpn).and_then(|instance| instance.router.as_mut())
+            {
                 router.set_host(evpn, ip, host);
                 self.touched.insert(ipvpn);
             }
@@ -435,7 +431,9 @@ impl Vpns {
             && self.interfaces.is_empty()
             && self.owners.is_empty()
             && self.imports.is_empty()
-            && [&self.numbers, &self.ports, &self.vnis, &self.labels].iter().all(|numbers| numbers.in_use() == 0)
+            && [&self.numbers, &self.ports, &self.vnis, &self.labels]
+                .iter()
+                .all(|numbers| numbers.in_use() == 0)
     }
 }
 

@@ -94,8 +94,9 @@ impl Router {
     fn offers(&self, prefix: IpPrefix, port: &dyn Fn(MacAddr) -> Option<PortId>) -> Vec<Offer> {
         let attachments = self.by_prefix.get(&prefix).into_iter().flatten();
         let announced = attachments.filter(|(_, address)| address.prefix() == prefix);
-        let mut offers: Vec<Offer> =
-            announced.filter_map(|attachment| self.offer(attachment, self.attached.get(attachment)?, port)).collect();
+        let mut offers: Vec<Offer> = announced
+            .filter_map(|attachment| self.offer(attachment, self.attached.get(attachment)?, port))
+            .collect();
         // One MAC address may have several addresses on the prefix, each with its own LOCAL_PREF: the last counts.
         offers.sort_by_key(|offer| (offer.rd, offer.local_pref));
         if offers.is_empty()

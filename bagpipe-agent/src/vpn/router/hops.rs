@@ -68,9 +68,7 @@ impl Router {
         let attached: Vec<_> = attached.collect();
         if let Some(best) = attached.iter().map(|(local_pref, _)| *local_pref).max() {
             let best = attached.into_iter().filter(|(local_pref, _)| *local_pref == best);
-            let hop = |(_, mac)| {
-                Some(Hop::Adjacency(self.adjacency(self.id, mac, Target::Port(port(mac)?))))
-            };
+            let hop = |(_, mac)| Some(Hop::Adjacency(self.adjacency(self.id, mac, Target::Port(port(mac)?))));
             return Some((best.filter_map(hop).collect(), Reason::Attached));
         }
         let (evpn, host) = self.plugged(prefix, |target| matches!(target, Target::Port(_)))?;
@@ -136,7 +134,8 @@ impl Router {
             Some((_, Reason::Gateway)) => Vec::new(),
             Some((hops, _)) => hops,
             None => {
-                let Some((evpn, host)) = self.plugged(prefix, |target| matches!(target, Target::Vxlan { .. }))
+                let Some((evpn, host)) =
+                    self.plugged(prefix, |target| matches!(target, Target::Vxlan { .. }))
                 else {
                     let direct =
                         self.best(prefix).into_iter().filter(|(key, _)| matches!(key, RouteKey::MacIp(..)));

@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use bagpipe_bgp::types::{IpPrefix, Label, MacAddr};
 use bagpipe_bgp::wire::{Attributes, Nlri};
 
+pub use self::hops::Reason;
 use self::imported::Imported;
 use super::address::InterfaceAddress;
 use super::overlay::Overlay;
@@ -213,9 +214,7 @@ impl Router {
     /// Whether a route leads to what is attached to this very instance.
     fn is_own(&self, through: &Through) -> bool {
         match through {
-            Through::Local(adjacency) => {
-                adjacency.vpn == self.id || self.plugs.contains_key(&adjacency.vpn)
-            }
+            Through::Local(adjacency) => adjacency.vpn == self.id || self.plugs.contains_key(&adjacency.vpn),
             _ => false,
         }
     }
@@ -248,7 +247,8 @@ impl Router {
 
     /// The attachments of a site.
     pub(crate) fn of_site(&self, site: Site) -> impl Iterator<Item = (InterfaceAddress, &Attached)> {
-        let all = self.attached.range((site, FIRST_ADDRESS)..).take_while(move |((other, _), _)| *other == site);
+        let all =
+            self.attached.range((site, FIRST_ADDRESS)..).take_while(move |((other, _), _)| *other == site);
         all.map(|((_, address), attached)| (*address, attached))
     }
 
@@ -279,7 +279,8 @@ impl Router {
 
     /// The gateways of the hosts of a plugged E-VPN.
     pub(crate) fn gateways_of(&self, evpn: VpnId) -> BTreeSet<IpAddr> {
-        let plugged = self.attached.iter().filter(|((site, _), _)| matches!(site, Site::Evpn(id, _) if *id == evpn));
+        let plugged =
+            self.attached.iter().filter(|((site, _), _)| matches!(site, Site::Evpn(id, _) if *id == evpn));
         plugged.filter_map(|(_, attached)| attached.endpoint.gateway).collect()
     }
 

@@ -118,7 +118,8 @@ fn import_targets_change_without_a_flap() {
 fn what_cannot_be_used_is_ignored_for_a_reason() {
     let good = remote(LOWER, 2, Some("10.0.0.2"));
     let (own, config) = (ip(OWN), config());
-    let reason_of = |nlri: &Nlri, attributes: Attributes| classify(nlri, &Arc::new(attributes), &config).unwrap_err();
+    let reason_of =
+        |nlri: &Nlri, attributes: Attributes| classify(nlri, &Arc::new(attributes), &config).unwrap_err();
     for (route, reason) in [
         (Remote { encapsulation: Some(TunnelType(19)), ..good.clone() }, Ignored::Encapsulation),
         (Remote { encapsulation: None, vni: 3 << 4, ..good.clone() }, Ignored::Label),

@@ -236,8 +236,7 @@ fn the_form_is_that_of_the_route() {
     }
     node.announce_prefix(LOWER, "0.0.0.0/0", 500, with(TunnelType::VXLAN));
     let Overlay { router_mac, gateway_mac, .. } = config().overlay;
-    let frame =
-        Adjacency { vpn: 1, destination: gateway_mac, source: router_mac, target: vxlan(LOWER, 500) };
+    let frame = Adjacency { vpn: 1, destination: gateway_mac, source: router_mac, target: vxlan(LOWER, 500) };
     assert_eq!(node.hops(1, "0.0.0.0/0"), [Hop::Adjacency(frame)]);
     node.announce_prefix(LOWER, "0.0.0.0/0", 500, with(TunnelType(19)));
     assert!(node.hops(1, "0.0.0.0/0").is_empty() && node.fib.endpoints.is_empty());
@@ -280,8 +279,7 @@ fn an_e_vpn_that_is_plugged_in_has_the_gateway_and_its_hosts_are_routed_to() {
     assert_eq!(node.fib.routers[&1].ipv4, Some("10.0.0.254".parse().unwrap()));
     assert_eq!(node.hops(2, "10.0.0.1"), [to_port(1, 1, 1)]);
     // Asymmetric: the route of the other node names no IP-VPN.
-    let asymmetric =
-        Adjacency { vpn: 1, destination: mac(2), source: gateway(), target: vxlan(LOWER, 700) };
+    let asymmetric = Adjacency { vpn: 1, destination: mac(2), source: gateway(), target: vxlan(LOWER, 700) };
     assert_eq!(node.hops(2, "10.0.0.2"), [Hop::Adjacency(asymmetric)]);
 
     // Type 2 has both labels and both targets; the gateway is announced as such.
@@ -297,7 +295,8 @@ fn an_e_vpn_that_is_plugged_in_has_the_gateway_and_its_hosts_are_routed_to() {
 
     // Symmetric, once the other node names the IP-VPN.
     let router = MacAddr([2, 9, 9, 9, 9, 9]);
-    let route = Remote { targets: vec![target("64512:1"), target("64512:5")], ..remote(LOWER, 2, Some("10.0.0.2")) };
+    let route =
+        Remote { targets: vec![target("64512:1"), target("64512:5")], ..remote(LOWER, 2, Some("10.0.0.2")) };
     let Nlri::Evpn(EvpnRoute::MacIp { rd, esi, tag, mac, ip, label, .. }) = route.nlri() else { panic!() };
     let ip_label = Some(Vni::new(900).unwrap().into());
     let nlri = Nlri::Evpn(EvpnRoute::MacIp { rd, esi, tag, mac, ip, label, ip_label });
@@ -363,8 +362,14 @@ fn contradictions_are_refused_and_change_nothing() {
         (in_red(request("tap0", 5, "10.0.0.5")), &["tap0", "blue"]),
         (plugged("nowhere", "10.0.0.254"), &["nowhere", "E-VPN"]),
         (plugged("blue", "10.0.0.254"), &["blue", "E-VPN"]),
-        (AttachRequest { vpn_instance_id: Some("lan".into()), ..request("tap9", 9, "10.0.0.9") }, &["ipvpn", "lan"]),
-        (AttachRequest { mac_address: Some(gateway().to_string()), ..request("tap1", 2, "10.0.0.3") }, &["gateway"]),
+        (
+            AttachRequest { vpn_instance_id: Some("lan".into()), ..request("tap9", 9, "10.0.0.9") },
+            &["ipvpn", "lan"],
+        ),
+        (
+            AttachRequest { mac_address: Some(gateway().to_string()), ..request("tap1", 2, "10.0.0.3") },
+            &["gateway"],
+        ),
     ] {
         let (before, attach) = (node.vpns.snapshot(), routed(&request));
         let error = node.vpns.attach(&attach, node.now).unwrap_err();
@@ -378,7 +383,8 @@ fn contradictions_are_refused_and_change_nothing() {
     let error = node.vpns.attach(&routed(&in_red(plugged("lan", "10.0.0.254"))), node.now).unwrap_err();
     assert!(error.to_string().contains("blue"), "{error}");
 
-    let outside = AttachRequest { gateway_ip: Some("10.1.0.254".into()), ..request("tap0", 1, "10.0.0.1/24") };
+    let outside =
+        AttachRequest { gateway_ip: Some("10.1.0.254".into()), ..request("tap0", 1, "10.0.0.1/24") };
     assert!(outside.validate().unwrap_err().to_string().contains("10.0.0.0/24"));
     let both = serde_json::from_str(r#"{"linuxif": "tap0", "evpn": {"id": "lan"}}"#).unwrap();
     let both = AttachRequest { local_port: Some(both), ..request("tap0", 1, "10.0.0.1") };
