@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use bagpipe_bgp::types::RouteTarget;
 use bagpipe_bgp::wire::Attributes;
 
-use super::route::{RemoteRoute, RouteKey, Through};
+use super::route::{RemoteRoute, RouteKey};
 use crate::fib::VpnId;
 
-/// The routes that at least one instance imports, and the instances by what they import.
+/// The routes that at least one instance imports, those of this node's IP-VPNs, and the instances by what they import.
 ///
 /// Routes are kept here, so that an instance which imports what another imports already gets them at once.
 #[derive(Debug, Default)]
@@ -41,7 +41,8 @@ impl Imports {
             let after = self.importers(&route.attributes);
             lessons.extend(before.difference(&after).map(|vpn| (*vpn, None)));
             lessons.extend(after.iter().map(|vpn| (*vpn, Some(route.clone()))));
-            if !after.is_empty() {
+            // The speaker would not emit a route of this node again.
+            if !after.is_empty() || route.is_local() {
                 self.keep(key, route);
             }
         } else {
@@ -76,7 +77,7 @@ impl Imports {
             if !importers.contains(&vpn) {
                 lost.push(key);
             }
-            if importers.is_empty() {
+            if importers.is_empty() && !known.is_local() {
                 self.forget(key);
             }
         }
@@ -106,7 +107,7 @@ impl Imports {
 
     /// Whether a route is one of this node itself.
     pub(crate) fn is_local(&self, key: &RouteKey) -> bool {
-        self.routes.get(key).is_some_and(|route| matches!(route.packets, Some(Through::Local(_))))
+        self.routes.get(key).is_some_and(RemoteRoute::is_local)
     }
 
     /// Whether nothing is imported and no route is kept.

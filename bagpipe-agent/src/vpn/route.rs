@@ -64,6 +64,13 @@ pub struct RemoteRoute {
     pub attributes: Arc<Attributes>,
 }
 
+impl RemoteRoute {
+    /// Whether it is a route of this node, of another IP-VPN.
+    pub(crate) const fn is_local(&self) -> bool {
+        matches!(self.packets, Some(Through::Local(_)))
+    }
+}
+
 /// Where frames go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frames {
