@@ -167,7 +167,7 @@ pub enum InterfaceError {
 /// The data plane of the agent.
 pub enum Dataplane {
     /// Control plane only: the desired state is kept and nothing is forwarded.
-    None(Fib),
+    None(Box<Fib>),
     /// BPF programs and maps.
     Ebpf(Box<Ebpf>),
 }
@@ -176,7 +176,7 @@ impl Dataplane {
     /// A data plane that forwards nothing.
     #[must_use]
     pub fn none() -> Self {
-        Self::None(Fib::default())
+        Self::None(Box::default())
     }
 
     /// Loads and attaches the programs, and adopts what pinned maps hold of the instances in `known`. What is
