@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, Vni};
+use serde::Serialize;
 
 /// Number of a VPN instance on this node, 1 to 65535; also the number in its route distinguisher. It stays the
 /// same over restarts.
@@ -42,7 +43,8 @@ pub enum Target {
 }
 
 /// What carries labelled packets across the underlay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum MplsForm {
     /// Ethernet (RFC 3032).
     Ethernet,

@@ -10,7 +10,10 @@ mod service;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
+use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
 pub use peer::{PeerAction, PeerRequest};
@@ -39,6 +42,17 @@ pub enum Call {
     Peer(PeerAction, PeerRequest),
     /// Show something.
     View(View),
+    /// Say why packets go where they go.
+    Explain(ExplainRequest),
+}
+
+/// A question for the way of packets.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ExplainRequest {
+    /// Name of the instance that they come from.
+    pub vpn_instance_id: String,
+    /// Where they go.
+    pub ip_address: IpAddr,
 }
 
 /// The body of a success, or why there is none.
@@ -69,6 +83,10 @@ pub enum View {
     Fdb,
     /// IP addresses and their MAC addresses.
     Neighbors,
+    /// IP prefixes and where they are.
+    Prefixes,
+    /// Labels of this node.
+    Labels,
     /// Remote endpoints and how they are reached.
     Nexthops,
     /// Route target memberships.
@@ -83,7 +101,7 @@ pub enum View {
 
 impl View {
     /// The views under `/v1/`.
-    pub const NAMED: [(&'static str, Self); 11] = [
+    pub const NAMED: [(&'static str, Self); 13] = [
         ("status", Self::Status),
         ("peers", Self::Peers),
         ("vpns", Self::Vpns),
@@ -91,6 +109,8 @@ impl View {
         ("routes", Self::Routes),
         ("fdb", Self::Fdb),
         ("neighbors", Self::Neighbors),
+        ("prefixes", Self::Prefixes),
+        ("labels", Self::Labels),
         ("nexthops", Self::Nexthops),
         ("rtc", Self::Rtc),
         ("config", Self::Config),

@@ -3,6 +3,7 @@
 mod agent;
 mod client;
 pub mod demo;
+mod explain;
 mod map;
 mod peer;
 mod port;
@@ -57,6 +58,20 @@ enum Command {
     Show {
         /// What to show
         what: show::What,
+        /// Routes: where the IP prefixes of this VPN instance are
+        #[arg(long, value_name = "NAME")]
+        vpn: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Say why packets of a VPN instance for an address go where they go, and where they stop
+    Explain {
+        /// Name of the VPN instance that they come from
+        #[arg(long, value_name = "NAME")]
+        vpn: String,
+        /// Where they go
+        #[arg(long, value_name = "ADDRESS")]
+        ip: std::net::IpAddr,
         #[command(flatten)]
         output: Output,
     },
@@ -162,7 +177,10 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Attach(args) => port::attach(&args, &global.client()),
         Command::Detach(args) => port::detach(&args, &global.client()),
         Command::Status(output) => show::status(&global.client(), output.format),
-        Command::Show { what, output } => show::show(what, &global.client(), output.format),
+        Command::Show { what, vpn, output } => {
+            show::show(what, vpn.as_deref(), &global.client(), output.format)
+        }
+        Command::Explain { vpn, ip, output } => explain::explain(&vpn, ip, &global.client(), output.format),
         Command::Peer { command } => peer::run(&command, &global.client()),
         Command::Map { command } => map::run(&command, global),
         Command::Cleanup(output) => map::cleanup(global, output.format),

@@ -25,6 +25,21 @@ pub(super) struct AttachArgs {
     /// Address of the network's gateway
     #[arg(long, value_name = "ADDRESS")]
     gateway_ip: Option<String>,
+    /// IP-VPN: announce the subnet of the IP address, not the address alone
+    #[arg(long)]
+    advertise_subnet: bool,
+    /// IP-VPN: LOCAL_PREF of the route [default: 100]
+    #[arg(long, value_name = "N")]
+    local_pref: Option<u32>,
+    /// IP-VPN: both, to-port or from-port [default: both]
+    #[arg(long, value_name = "DIRECTION", value_parser = ["both", "to-port", "from-port"])]
+    direction: Option<String>,
+    /// IP-VPN: place of the route among equal ones
+    #[arg(long, value_name = "N")]
+    lb_order: Option<u32>,
+    /// IP-VPN: answer ARP and ND for addresses that nobody has, too
+    #[arg(long)]
+    proxy_arp: bool,
     /// Text to show with the attachment
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
@@ -45,8 +60,11 @@ struct PortArgs {
     #[arg(long = "type", value_enum, default_value_t = VpnType::Evpn, value_name = "TYPE")]
     vpn_type: VpnType,
     /// Interface of this node
-    #[arg(long, value_name = "INTERFACE")]
-    port: String,
+    #[arg(long, value_name = "INTERFACE", required_unless_present = "evpn")]
+    port: Option<String>,
+    /// E-VPN instance in place of an interface: its hosts are routed by the IP-VPN
+    #[arg(long, value_name = "NAME", conflicts_with = "port")]
+    evpn: Option<String>,
     /// MAC address behind the interface
     #[arg(long, value_name = "MAC")]
     mac: String,
@@ -71,6 +89,11 @@ impl AttachArgs {
             for (key, value) in [
                 ("vni", self.vni.map(Value::from)),
                 ("gateway_ip", self.gateway_ip.clone().map(Value::from)),
+                ("advertise_subnet", self.advertise_subnet.then(|| Value::from(true))),
+                ("local_pref", self.local_pref.map(Value::from)),
+                ("direction", self.direction.clone().map(Value::from)),
+                ("lb_consistent_hash_order", self.lb_order.map(Value::from)),
+                ("proxy_arp", self.proxy_arp.then(|| Value::from(true))),
                 ("description", self.description.clone().map(Value::from)),
             ] {
                 if let Some(value) = value {
@@ -83,6 +106,11 @@ impl AttachArgs {
 }
 
 impl PortArgs {
+    /// What is attached, for people.
+    fn name(&self) -> &str {
+        self.port.as_deref().or(self.evpn.as_deref()).unwrap_or_default()
+    }
+
     /// What attach and detach have in common: one request for all IP addresses, all of them or none.
     fn request(&self) -> Value {
         let vpn_type = match self.vpn_type {
@@ -94,17 +122,20 @@ impl PortArgs {
             "vpn_instance_id": self.vpn,
             "mac_address": self.mac,
             "ip_addresses": self.ip,
-            "local_port": { "linuxif": self.port },
+            "local_port": match &self.evpn {
+                Some(evpn) => json!({ "evpn": { "id": evpn } }),
+                None => json!({ "linuxif": self.port }),
+            },
         })
     }
 }
 
 pub(super) fn attach(args: &AttachArgs, client: &Client) -> Result<(), Failure> {
     client.post("/attach_localport", &args.request())?;
-    print(&format!("attached {} to {}\n", args.port.port, args.port.vpn))
+    print(&format!("attached {} to {}\n", args.port.name(), args.port.vpn))
 }
 
 pub(super) fn detach(args: &DetachArgs, client: &Client) -> Result<(), Failure> {
     client.post("/detach_localport", &args.port.request())?;
-    print(&format!("detached {} from {}\n", args.port.port, args.port.vpn))
+    print(&format!("detached {} from {}\n", args.port.name(), args.port.vpn))
 }

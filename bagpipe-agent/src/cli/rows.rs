@@ -15,6 +15,29 @@ pub(super) fn rows(what: What, value: Value) -> Vec<Value> {
     }
 }
 
+/// The rows that are of one VPN instance.
+pub(super) fn of_vpn(value: Value, vpn: &str) -> Value {
+    let Value::Array(members) = value else { return value };
+    let is_of = |row: &Value| ["vpn", "name"].iter().any(|key| row.get(*key).is_some_and(|name| name == vpn));
+    Value::Array(members.into_iter().filter(is_of).collect())
+}
+
+/// A row for each hop of each prefix; the prefix is in the first of them.
+pub(super) fn hop_rows(prefixes: &Value) -> Vec<Value> {
+    let mut rows = Vec::new();
+    for route in prefixes.as_array().into_iter().flatten() {
+        let mut prefix = route.get("prefix").cloned();
+        for hop in members(route, "/hops") {
+            let mut row = hop.clone();
+            if let (Some(row), Some(prefix)) = (row.as_object_mut(), prefix.take()) {
+                row.insert("prefix".to_owned(), prefix);
+            }
+            rows.push(row);
+        }
+    }
+    rows
+}
+
 /// The members of a list.
 pub(super) fn members<'a>(value: &'a Value, path: &str) -> &'a [Value] {
     value.pointer(path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use super::client::Client;
-use super::rows::{members, rows};
+use super::rows::{hop_rows, members, of_vpn, rows};
 use super::table::{Column, cell, render, render_one, wrap};
 use super::{Failure, Format, print, print_json};
 
@@ -23,6 +23,8 @@ pub(super) enum What {
     Fdb,
     /// IP addresses that are answered for, and their MAC addresses
     Neighbors,
+    /// MPLS labels of this node and what they mean
+    Labels,
     /// Remote tunnel endpoints and how they are reached
     Nexthops,
     /// Route target memberships (RFC 4684)
@@ -98,6 +100,16 @@ impl What {
             Self::Neighbors => {
                 ("neighbors", &[("VPN", "/vpn"), ("IP", "/ip"), ("MAC", "/mac"), ("ROUTER", "/router")])
             }
+            Self::Labels => (
+                "labels",
+                &[
+                    ("LABEL", "/label"),
+                    ("VPN", "/vpn"),
+                    ("KIND", "/kind"),
+                    ("INTERFACE", "/interface"),
+                    ("MAC", "/mac"),
+                ],
+            ),
             Self::Nexthops => (
                 "nexthops",
                 &[
@@ -160,7 +172,27 @@ pub(super) fn status_text(status: &Value) -> String {
     text
 }
 
-pub(super) fn show(what: What, client: &Client, format: Format) -> Result<(), Failure> {
+/// Where IP prefixes are, a row for each hop.
+const PREFIXES: &[Column] = &[
+    ("PREFIX", "/prefix"),
+    ("HOP", "/hop"),
+    ("INTERFACE", "/interface"),
+    ("ENDPOINT", "/endpoint"),
+    ("VNI", "/vni"),
+    ("LABEL", "/label"),
+    ("MAC", "/mac"),
+];
+
+pub(super) fn show(what: What, vpn: Option<&str>, client: &Client, format: Format) -> Result<(), Failure> {
+    if let Some(vpn) = vpn {
+        let prefixes =
+            of_vpn(client.view(if what == What::Routes { "prefixes" } else { what.view().0 })?, vpn);
+        return match (format, what) {
+            (Format::Table, What::Routes) => print(&render(PREFIXES, &hop_rows(&prefixes))),
+            (Format::Table, _) => print(&render(what.view().1, &rows(what, prefixes))),
+            (Format::Json, _) => print_json(&prefixes),
+        };
+    }
     let (name, columns) = what.view();
     let value = client.view(name)?;
     match format {

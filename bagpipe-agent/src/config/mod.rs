@@ -13,9 +13,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use bagpipe_bgp::types::{Asn, RouterId};
+use bagpipe_bgp::types::{Asn, MacAddr, RouterId};
 use serde::{Serialize, Serializer};
 use toml::de::DeTable;
+
+use crate::fib::MplsForm;
+use crate::vpn::Encapsulation;
 
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use peers::{MaximumPrefixes, Peer, Reflector, Secret, Terms};
@@ -136,6 +139,24 @@ pub struct Dataplane {
     pub vxlan_port: u16,
     /// Address of the local tunnel endpoint; default: `bgp.local_address`.
     pub local_address: Option<IpAddr>,
+    /// What carries labels, where the remote endpoint gives the choice.
+    pub mpls: MplsForm,
+    /// The gateway's MAC address, the same on every node.
+    pub gateway_mac: MacAddr,
+    /// The MAC address of this node's router for others; default: made from the tunnel endpoint's address.
+    pub router_mac: Option<MacAddr>,
+    /// How the TTL of labels goes with that of packets.
+    pub ttl: Ttl,
+}
+
+/// How the TTL of labels goes with that of packets (RFC 3443).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ttl {
+    /// The tunnel is one hop, whatever is on the way.
+    Pipe,
+    /// Each hop of the tunnel counts.
+    Uniform,
 }
 
 /// `[vpn]`
@@ -147,6 +168,10 @@ pub struct Vpn {
     /// What labels are drawn from.
     #[serde(serialize_with = "as_range")]
     pub labels: RangeInclusive<u32>,
+    /// What IP-VPN routes are announced with.
+    pub ipvpn_encapsulation: Encapsulation,
+    /// What E-VPN routes are announced with.
+    pub evpn_encapsulation: Encapsulation,
 }
 
 fn as_range<S: Serializer>(range: &RangeInclusive<u32>, serializer: S) -> Result<S::Ok, S::Error> {

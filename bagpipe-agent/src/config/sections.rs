@@ -3,14 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use bagpipe_bgp::types::{Asn, RouterId};
+use bagpipe_bgp::types::{Asn, MacAddr, RouterId};
 use bagpipe_bgp::wire::LongLived;
 
 use super::table::{Item, Section};
 use super::{
-    Api, Bgp, Config, Dataplane, Driver, LocalAddress, Prefix, State, Vpn, default_socket,
+    Api, Bgp, Config, Dataplane, Driver, LocalAddress, Prefix, State, Ttl, Vpn, default_socket,
     default_state_directory, is_interface_name, peers,
 };
+use crate::fib::MplsForm;
+use crate::vpn::{Encapsulation, GATEWAY_MAC};
 
 pub(super) const BGP_PORT: u16 = 179;
 pub(super) const ANY_PORT: std::ops::RangeInclusive<u32> = 1..=65535;
@@ -145,14 +147,45 @@ fn dataplane(mut section: Section<'_, '_>) -> Dataplane {
     }
     let vxlan_port = section.get("vxlan_port").and_then(|item| item.integer(ANY_PORT)).unwrap_or(4789);
     let local_address = section.get("local_address").and_then(|item| item.address());
-    if let Some(item) = section.get("mpls") {
-        // Which encapsulation IP-VPN traffic is sent in; there is none yet, and so nothing that it changes.
-        if item.string().is_some_and(|text| !["ethernet", "gre", "udp"].contains(&text)) {
-            item.refuse::<()>("not an encapsulation of MPLS", "use \"ethernet\", \"gre\" or \"udp\"");
-        }
-    }
+    let mpls = section.get("mpls").and_then(|item| mpls(&item)).unwrap_or(MplsForm::Udp);
+    let gateway_mac = section.get("gateway_mac").and_then(|item| mac(&item)).unwrap_or(GATEWAY_MAC);
+    let router_mac = section.get("router_mac").and_then(|item| mac(&item));
+    let ttl = section.get("ttl").and_then(|item| ttl(&item)).unwrap_or(Ttl::Pipe);
     section.finish();
-    Dataplane { driver, underlay, vxlan_port, local_address }
+    Dataplane { driver, underlay, vxlan_port, local_address, mpls, gateway_mac, router_mac, ttl }
+}
+
+fn mpls(item: &Item<'_, '_>) -> Option<MplsForm> {
+    match item.string()? {
+        "ethernet" => Some(MplsForm::Ethernet),
+        "gre" => Some(MplsForm::Gre),
+        "udp" => Some(MplsForm::Udp),
+        _ => item.refuse("not an encapsulation of MPLS", "use \"ethernet\", \"gre\" or \"udp\""),
+    }
+}
+
+fn mac(item: &Item<'_, '_>) -> Option<MacAddr> {
+    let mac: MacAddr = item.parse("a MAC address such as \"00:00:5e:00:01:01\"")?;
+    if mac.is_multicast() || mac.is_zero() {
+        return item.refuse(format!("{mac} is not the address of an interface"), "use a unicast address");
+    }
+    Some(mac)
+}
+
+fn ttl(item: &Item<'_, '_>) -> Option<Ttl> {
+    match item.string()? {
+        "pipe" => Some(Ttl::Pipe),
+        "uniform" => Some(Ttl::Uniform),
+        other => item.refuse(format!("'{other}' is not a model of RFC 3443"), "use \"pipe\" or \"uniform\""),
+    }
+}
+
+fn encapsulation(item: &Item<'_, '_>) -> Option<Encapsulation> {
+    match item.string()? {
+        "vxlan" => Some(Encapsulation::Vxlan),
+        "mpls" => Some(Encapsulation::Mpls),
+        other => item.refuse(format!("'{other}' is not an encapsulation"), "use \"vxlan\" or \"mpls\""),
+    }
 }
 
 fn driver(item: &Item<'_, '_>) -> Option<Driver> {
@@ -176,8 +209,16 @@ fn vpn(mut section: Section<'_, '_>) -> Vpn {
     // 0 to 15 are reserved (RFC 3032 §2.1).
     let labels =
         section.get("labels").and_then(|item| item.range(16..=0x000f_ffff)).unwrap_or(16..=0x000f_ffff);
+    let ipvpn_encapsulation = section
+        .get("ipvpn_encapsulation")
+        .and_then(|item| encapsulation(&item))
+        .unwrap_or(Encapsulation::Mpls);
+    let evpn_encapsulation = section
+        .get("evpn_encapsulation")
+        .and_then(|item| encapsulation(&item))
+        .unwrap_or(Encapsulation::Vxlan);
     section.finish();
-    Vpn { vnis, labels }
+    Vpn { vnis, labels, ipvpn_encapsulation, evpn_encapsulation }
 }
 
 fn api(mut section: Section<'_, '_>, instance: &str) -> Api {

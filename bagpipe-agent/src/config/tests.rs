@@ -274,6 +274,17 @@ fn values_that_cannot_be_are_named_with_cause_and_remedy() {
         ("", "[dataplane]\nunderlay = [\"a/b\"]", "dataplane.underlay[0]: 'a/b' is not an interface name"),
         ("", "[dataplane]\nunderlay = []", "dataplane.underlay: missing"),
         ("", "[dataplane]\ndriver = \"none\"\nmpls = \"ip\"", "dataplane.mpls: not an encapsulation of MPLS"),
+        ("", "[dataplane]\ndriver = \"none\"\nttl = \"long\"", "dataplane.ttl: 'long' is not a model"),
+        (
+            "",
+            "[dataplane]\ndriver = \"none\"\ngateway_mac = \"01:00:5e:00:00:01\"",
+            "dataplane.gateway_mac: 01:00:5e:00:00:01 is not",
+        ),
+        (
+            "",
+            "[dataplane]\ndriver = \"none\"\n[vpn]\nipvpn_encapsulation = \"ip\"",
+            "vpn.ipvpn_encapsulation: 'ip' is not an encapsulation",
+        ),
         ("", "[dataplane]\ndriver = \"none\"\n[vpn]\nvnis = \"9-1\"", "vpn.vnis: '9-1' is not a range"),
         ("", "[dataplane]\ndriver = \"none\"\n[vpn]\nlabels = \"3-99\"", "vpn.labels: '3-99' is not a range"),
         ("", "[dataplane]\ndriver = \"none\"\n[api]\nlisten = \"0.0.0.0:8082\"", "open to the network"),

@@ -62,6 +62,9 @@ async fn scenario() {
         underlay: BTreeSet::from(["u1".to_owned()]),
         local_addresses: vec!["10.0.0.1".parse().unwrap()],
         vxlan_port: 14789,
+        gateway_mac: MacAddr([0, 0, 0x5e, 0, 1, 1]),
+        router_mac: MacAddr([2, 0, 10, 0, 0, 1]),
+        uniform_ttl: false,
     };
     let attached = Rc::new(RefCell::new(Attached::default()));
     let start = |known: &[u16]| {

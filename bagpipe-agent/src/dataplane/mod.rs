@@ -95,6 +95,12 @@ pub struct Config {
     pub local_addresses: Vec<IpAddr>,
     /// UDP destination port of VXLAN.
     pub vxlan_port: u16,
+    /// The gateway's MAC address.
+    pub gateway_mac: bagpipe_bgp::types::MacAddr,
+    /// The MAC address of this node's router for other nodes.
+    pub router_mac: bagpipe_bgp::types::MacAddr,
+    /// Each hop of a tunnel counts in the TTL of the packet inside (RFC 3443 §3.1).
+    pub uniform_ttl: bool,
 }
 
 /// Why the data plane can't do what it should.
@@ -178,7 +184,7 @@ pub enum InterfaceError {
 /// The data plane of the agent.
 pub enum Dataplane {
     /// Control plane only: the desired state is kept and nothing is forwarded.
-    None(Fib),
+    None(Box<Fib>),
     /// BPF programs and maps.
     Ebpf(Box<Ebpf>),
 }
@@ -187,7 +193,7 @@ impl Dataplane {
     /// A data plane that forwards nothing.
     #[must_use]
     pub fn none() -> Self {
-        Self::None(Fib::default())
+        Self::None(Box::default())
     }
 
     /// Loads and attaches the programs, and adopts what pinned maps hold of the instances in `known`. What is

@@ -20,8 +20,8 @@ use bytes::Bytes;
 pub use self::view::RouteView;
 use crate::fib::Change;
 use crate::vpn::{
-    AttachError, AttachRequest, Attached, DetachError, DetachRequest, Detached, RestoreError, Snapshot, Vpns,
-    VpnsConfig,
+    AttachError, AttachRequest, Attached, DetachError, DetachRequest, Detached, Overlay, RestoreError,
+    Snapshot, Vpns, VpnsConfig,
 };
 
 /// What an engine is made with.
@@ -33,6 +33,8 @@ pub struct EngineConfig {
     pub local_endpoint: IpAddr,
     /// VNIs to choose from for instances that are given none.
     pub vnis: RangeInclusive<u32>,
+    /// Tunnels, labels and the router.
+    pub overlay: Overlay,
 }
 
 /// What others than the dataplane want to know.
@@ -79,6 +81,7 @@ impl Engine {
             router_id: config.speaker.router_id,
             local_endpoint: config.local_endpoint,
             vnis: config.vnis,
+            overlay: config.overlay,
         };
         if !config.speaker.local_addresses.contains(&config.local_endpoint) {
             config.speaker.local_addresses.push(config.local_endpoint);

@@ -14,6 +14,7 @@ fn engine(number: usize, now: Instant) -> Engine {
         speaker: SpeakerConfig { restart_time: 120, ..SpeakerConfig::new(64_512, address.into()) },
         local_endpoint: address.into(),
         vnis: 100..=199,
+        overlay: Overlay::new(address.into()),
     };
     let mut engine = Engine::new(config, None, now).unwrap();
     let peer = PeerConfig {
@@ -90,7 +91,8 @@ fn what_one_attaches_the_other_forwards_to_and_shows() {
         as_json(serde_json::to_value(engine.vpns().collect::<Vec<_>>())),
         json!([{
             "name": "blue", "type": "evpn", "number": 1, "vni": 100, "rd": "192.0.2.1:1",
-            "import_rt": ["64512:1"], "export_rt": ["64512:1"], "gateway_ip": null, "ports": 1, "local_macs": 1,
+            "import_rt": ["64512:1"], "export_rt": ["64512:1"], "gateway_ip": null, "label": null,
+            "plugged_into": null, "ports": 1, "local_macs": 1, "routes": 0,
             "remote_routes": 2, "remote_endpoints": ["192.0.2.2"], "description": null,
         }])
     );
@@ -100,7 +102,7 @@ fn what_one_attaches_the_other_forwards_to_and_shows() {
             "vpn": "blue", "interface": "tap0", "number": 1,
             "macs": [{
                 "mac": "02:00:00:00:00:01", "ips": ["10.0.0.1"], "sequence": 0, "advertised": true,
-                "description": null,
+                "label": null, "description": null,
             }],
         }])
     );

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::Engine;
 use crate::vpn::classify;
+use crate::vpn::explain::{Explanation, LabelView, PrefixRouteView};
 use crate::vpn::view::{FdbView, NeighborView, PortView, VpnView};
 
 /// A route, and what becomes of it on this node.
@@ -29,7 +30,7 @@ pub struct RouteView {
     pub stale: bool,
     /// The instances that import it.
     pub imported_by: Vec<String>,
-    /// Why a received E-VPN route is not used for forwarding, whatever its route targets.
+    /// Why a received VPN route is not used for forwarding, whatever its route targets.
     pub ignored: Option<String>,
 }
 
@@ -70,6 +71,23 @@ impl Engine {
         self.vpns.neighbors()
     }
 
+    /// Where prefixes are, by instance and prefix.
+    pub fn prefix_routes(&self) -> impl Iterator<Item = PrefixRouteView> + '_ {
+        self.vpns.prefix_routes()
+    }
+
+    /// The labels of this node.
+    #[must_use]
+    pub fn labels(&self) -> Vec<LabelView> {
+        self.vpns.labels()
+    }
+
+    /// Why packets of an instance for an address go where they go; `None` if there is no such instance.
+    #[must_use]
+    pub fn explain(&self, vpn: &str, ip: IpAddr) -> Option<Explanation> {
+        self.vpns.explain(vpn, ip)
+    }
+
     /// Whether no instance, no identifier and no imported route is held.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -81,10 +99,9 @@ impl Engine {
             RouteSource::Local => None,
             RouteSource::Peer(_, address) => Some(address),
         };
-        let received = peer.is_some() && matches!(status.nlri, Nlri::Evpn(_));
-        let ignored = received
-            .then(|| classify(&status.nlri, &status.attributes, self.vpns.local_endpoint()).err())
-            .flatten();
+        let received = peer.is_some() && matches!(status.nlri, Nlri::Evpn(_) | Nlri::Vpn(_));
+        let ignored =
+            received.then(|| classify(&status.nlri, &status.attributes, self.vpns.config()).err()).flatten();
         let used = received && status.best && ignored.is_none();
         RouteView {
             route: status.nlri.to_string(),

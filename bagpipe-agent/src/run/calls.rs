@@ -16,6 +16,7 @@ impl Agent {
     pub(super) fn call(&mut self, request: Request) {
         let answer = match request.call {
             Call::View(view) => return drop(request.reply.send(self.view(view))),
+            Call::Explain(explain) => return drop(request.reply.send(self.explain(&explain))),
             Call::Peer(action, peer) => return drop(request.reply.send(self.peer(action, &peer))),
             Call::Attach(attach) => {
                 let outcome = self.attach(&attach);
@@ -57,8 +58,9 @@ impl Agent {
     fn attach(&mut self, requests: &[AttachRequest]) -> Result<bool, Refused> {
         for request in requests {
             self.engine.check(request).map_err(refused)?;
-            let interface = request.validate().map_err(refused)?.interface;
-            self.dataplane.interface(&interface).map_err(refused)?;
+            if let Some(interface) = request.validate().map_err(refused)?.port.interface() {
+                self.dataplane.interface(interface).map_err(refused)?;
+            }
         }
         let mut added = Vec::new();
         let outcome = self.attach_each(requests, &mut added);
@@ -160,7 +162,7 @@ impl<'a> From<&'a AttachRequest> for Endpoint<'a> {
     fn from(request: &'a AttachRequest) -> Self {
         Self {
             vpn: request.vpn_instance_id.as_deref(),
-            port: request.local_port.as_ref().and_then(LocalPort::interface),
+            port: request.local_port.as_ref().and_then(LocalPort::name),
             mac: request.mac_address.as_deref(),
             ip: request.ip_address.as_deref(),
         }
@@ -171,7 +173,7 @@ impl<'a> From<&'a DetachRequest> for Endpoint<'a> {
     fn from(request: &'a DetachRequest) -> Self {
         Self {
             vpn: request.vpn_instance_id.as_deref(),
-            port: request.local_port.as_ref().and_then(LocalPort::interface),
+            port: request.local_port.as_ref().and_then(LocalPort::name),
             mac: request.mac_address.as_deref(),
             ip: request.ip_address.as_deref(),
         }

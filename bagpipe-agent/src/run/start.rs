@@ -11,13 +11,13 @@ use tokio::sync::mpsc;
 
 use super::{Agent, Claim, Health, RunError, Saving, capabilities};
 use crate::api::{Limits, Listener, Request, Role, Service};
-use crate::config::{AddressError, Config, Driver, LocalAddress, Peer, Prefix, Terms};
+use crate::config::{AddressError, Config, Driver, LocalAddress, Peer, Prefix, Terms, Ttl};
 use crate::dataplane::{self, Dataplane};
 use crate::engine::{Engine, EngineConfig};
 use crate::fib::VpnId;
 use crate::peer::{Proof, Protection, Sockets};
 use crate::store::{Loaded, Store};
-use crate::vpn::Snapshot;
+use crate::vpn::{Overlay, Snapshot};
 
 /// Calls that may wait for the agent before clients do.
 const CALLS: usize = 64;
@@ -47,6 +47,7 @@ pub(super) async fn start(config: Config) -> Result<Agent, RunError> {
         speaker: speaker(&config, identity, restarting),
         local_endpoint: identity.endpoint,
         vnis: config.vpn.vnis.clone(),
+        overlay: overlay(&config, identity),
     };
     let mut engine = restore(engine_config, snapshot.as_ref(), &store)?;
     add_peers(&mut engine, &config);
@@ -100,13 +101,29 @@ fn dataplane(config: &Config, identity: Identity, known: &BTreeSet<VpnId>) -> Re
         return Ok(Dataplane::none());
     }
     capabilities::check()?;
+    let Overlay { gateway_mac, router_mac, .. } = overlay(config, identity);
     let dataplane = dataplane::Config {
         instance: config.instance.clone(),
         underlay: config.dataplane.underlay.iter().cloned().collect(),
         local_addresses: vec![identity.endpoint],
         vxlan_port: config.dataplane.vxlan_port,
+        gateway_mac,
+        router_mac,
+        uniform_ttl: config.dataplane.ttl == Ttl::Uniform,
     };
     Ok(Dataplane::start(dataplane, known)?)
+}
+
+fn overlay(config: &Config, identity: Identity) -> Overlay {
+    let defaults = Overlay::new(identity.endpoint);
+    Overlay {
+        gateway_mac: config.dataplane.gateway_mac,
+        router_mac: config.dataplane.router_mac.unwrap_or(defaults.router_mac),
+        mpls: config.dataplane.mpls,
+        evpn: config.vpn.evpn_encapsulation,
+        ipvpn: config.vpn.ipvpn_encapsulation,
+        labels: config.vpn.labels.clone(),
+    }
 }
 
 /// The attachments of an earlier agent. Damaged ones are no reason not to start: whoever attached can do so again.

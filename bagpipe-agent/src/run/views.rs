@@ -9,10 +9,11 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::Agent;
-use crate::api::{Answer, Refused, View};
+use crate::api::{Answer, ExplainRequest, Refused, View};
 use crate::config::Driver;
-use crate::dataplane::{Dropped, Traffic};
+use crate::dataplane::{Dropped, NexthopState, NexthopView, Traffic};
 use crate::engine::RouteView;
+use crate::vpn::explain::Explanation;
 use crate::vpn::view::{PortView, VpnView};
 
 impl Agent {
@@ -26,6 +27,8 @@ impl Agent {
             View::Rtc => encode(&self.routes(|nlri| matches!(nlri, Nlri::RouteTarget(_)))),
             View::Fdb => encode(&self.engine.fdb().collect::<Vec<_>>()),
             View::Neighbors => encode(&self.engine.neighbors().collect::<Vec<_>>()),
+            View::Prefixes => encode(&self.engine.prefix_routes().collect::<Vec<_>>()),
+            View::Labels => encode(&self.engine.labels()),
             View::Nexthops => encode(&self.dataplane.nexthops()),
             View::Config => encode(&self.config),
             View::Verify => {
@@ -34,6 +37,28 @@ impl Agent {
             }
             View::Metrics => Ok(Bytes::from(self.metrics())),
         }
+    }
+
+    /// Why packets go where they go, down to the underlay.
+    pub(super) fn explain(&self, request: &ExplainRequest) -> Answer {
+        let vpn = &request.vpn_instance_id;
+        let mut explanation = self
+            .engine
+            .explain(vpn, request.ip_address)
+            .ok_or_else(|| Refused(format!("VPN instance '{vpn}' could not be found")))?;
+        let nexthops = self.dataplane.nexthops();
+        let wanted =
+            |view: &NexthopView| explanation.hops.iter().any(|hop| hop.endpoint() == Some(view.endpoint));
+        let egress: Vec<NexthopView> = nexthops.into_iter().filter(wanted).collect();
+        let forwards =
+            egress.iter().any(|view| matches!(view.state, NexthopState::Resolved | NexthopState::Unresolved))
+                || explanation.hops.iter().any(|hop| hop.endpoint().is_none());
+        if explanation.stopped.is_none() && !egress.is_empty() && !forwards {
+            let stopped =
+                "none of the remote endpoints is reachable over [dataplane] underlay (bagpipe show nexthops)";
+            explanation.stopped = Some(stopped.to_owned());
+        }
+        encode(&Explained { explanation, egress })
     }
 
     pub(super) fn peers(&self) -> impl Iterator<Item = PeerView> {
@@ -168,6 +193,14 @@ struct ShownRoute {
     route_targets: Vec<String>,
     #[serde(flatten)]
     route: RouteView,
+}
+
+/// The way of packets, and the underlay below it.
+#[derive(Debug, Serialize)]
+struct Explained {
+    #[serde(flatten)]
+    explanation: Explanation,
+    egress: Vec<NexthopView>,
 }
 
 /// The agent as a whole.

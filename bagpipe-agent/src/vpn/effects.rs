@@ -1,12 +1,16 @@
 //! What VPN instances ask of the rest of the agent.
 
+use std::net::IpAddr;
+
 use bagpipe_bgp::types::RouteTarget;
 use bagpipe_bgp::wire::{Attributes, Nlri};
 
-use crate::fib::Change;
+use super::route::{RemoteRoute, RouteKey};
+use super::router::Host;
+use crate::fib::{Change, VpnId};
 
 /// What follows from the events since the last time, to be carried out in the order of the fields.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Effects {
     /// Changes of the forwarding state: what is referred to comes before what refers to it.
     pub changes: Vec<Change>,
@@ -20,6 +24,10 @@ pub struct Effects {
     pub renumbered: bool,
     /// Routes to withdraw. They come last: what replaces a route is there before it goes.
     pub withdraw: Vec<Nlri>,
+    /// What E-VPN instances tell the IP-VPN that they are plugged into: instance, E-VPN, host.
+    pub(crate) hosts: Vec<(VpnId, VpnId, IpAddr, Option<Host>)>,
+    /// Routes for the other IP-VPN instances of this node.
+    pub(crate) local: Vec<(RouteKey, Option<RemoteRoute>)>,
 }
 
 impl Effects {

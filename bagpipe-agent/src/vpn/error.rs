@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use bagpipe_bgp::types::{MacAddr, Vni};
+use bagpipe_bgp::types::{IpPrefix, MacAddr, Vni};
 
 /// What an error means to the one who asked, whatever the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +36,6 @@ pub enum FieldError {
         /// What is wrong with it, and what to give.
         reason: String,
     },
-    /// A VPN type that this agent cannot attach to.
-    #[error("vpn_type 'ipvpn' is not supported by this agent; use 'evpn'")]
-    IpVpn,
 }
 
 /// Why an attach was refused. Nothing has changed.
@@ -111,6 +108,65 @@ pub enum AttachError {
         /// The MAC address asked for.
         asked: MacAddr,
     },
+    /// The instance is of the other type.
+    #[error("VPN instance '{vpn}' is of vpn_type '{is}', not '{asked}'; use another vpn_instance_id")]
+    OtherType {
+        /// The instance.
+        vpn: String,
+        /// Its type.
+        is: &'static str,
+        /// The type asked for.
+        asked: &'static str,
+    },
+    /// The prefix is attached with another MAC address of the IP-VPN.
+    #[error(
+        "ip_address {prefix} is attached with mac_address {mac} in VPN instance '{vpn}', so not with {asked} as \
+         well, unless both are attached with advertise_subnet; detach it there first, or advertise the subnet"
+    )]
+    PrefixOnOtherMac {
+        /// The prefix.
+        prefix: IpPrefix,
+        /// The instance.
+        vpn: String,
+        /// The MAC address that has it.
+        mac: MacAddr,
+        /// The MAC address asked for.
+        asked: MacAddr,
+    },
+    /// The MAC address is that of the router.
+    #[error("mac_address {mac} is that of the gateway of every node; use the host's own")]
+    RouterMac {
+        /// The MAC address.
+        mac: MacAddr,
+    },
+    /// There is no such E-VPN to plug in.
+    #[error("local_port.evpn.id '{evpn}' names no E-VPN instance on this node; attach a port to it first")]
+    NoSuchEvpn {
+        /// Its name.
+        evpn: String,
+    },
+    /// The E-VPN has its router already.
+    #[error(
+        "local_port.evpn.id '{evpn}' is plugged into VPN instance '{vpn}' already; an E-VPN has one router: \
+         detach it there first"
+    )]
+    EvpnInUse {
+        /// The E-VPN.
+        evpn: String,
+        /// The IP-VPN that it is plugged into.
+        vpn: String,
+    },
+    /// A VPN-IPv4 route has no room for the VNI.
+    #[error(
+        "vni {vni} of VPN instance '{vpn}' does not fit in the label of a VPN route (RFC 9012 §8); give one up \
+         to 1048575, or set [vpn] ipvpn_encapsulation = \"mpls\""
+    )]
+    VniNoLabel {
+        /// The VNI.
+        vni: Vni,
+        /// The instance.
+        vpn: String,
+    },
     /// All identifiers of a kind are taken.
     #[error("no {what} is left of {first} to {last}; {remedy}")]
     Exhausted {
@@ -131,6 +187,7 @@ impl AttachError {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::Field(_) => ErrorKind::Invalid,
+            Self::NoSuchEvpn { .. } => ErrorKind::NotFound,
             _ => ErrorKind::Conflict,
         }
     }
@@ -147,6 +204,14 @@ pub enum DetachError {
     NoSuchVpn {
         /// Its name.
         vpn: String,
+    },
+    /// The instance is of the other type.
+    #[error("VPN instance '{vpn}' is of vpn_type '{is}'; detach with that")]
+    OtherType {
+        /// The instance.
+        vpn: String,
+        /// Its type.
+        is: &'static str,
     },
     /// The MAC address and IP address are not attached together.
     #[error("mac_address {mac} with ip_address {ip} is not attached to VPN instance '{vpn}'")]
@@ -166,6 +231,7 @@ impl DetachError {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::Field(_) => ErrorKind::Invalid,
+            Self::OtherType { .. } => ErrorKind::Conflict,
             Self::NoSuchVpn { .. } | Self::NoSuchEndpoint { .. } => ErrorKind::NotFound,
         }
     }

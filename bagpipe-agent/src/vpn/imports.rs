@@ -1,28 +1,21 @@
 //! Which routes belong to which instances. Route targets alone decide (RFC 4364 §4.3.1), never the VNI.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use bagpipe_bgp::types::RouteTarget;
 use bagpipe_bgp::wire::Attributes;
 
-use super::remote::{RemoteRoute, RouteKey};
+use super::route::{RemoteRoute, RouteKey};
 use crate::fib::VpnId;
 
-/// The routes that at least one instance imports, and the instances by what they import.
+/// The routes that at least one instance imports, those of this node's IP-VPNs, and the instances by what they import.
 ///
 /// Routes are kept here, so that an instance which imports what another imports already gets them at once.
 #[derive(Debug, Default)]
 pub(crate) struct Imports {
     importers: BTreeMap<RouteTarget, BTreeSet<VpnId>>,
-    routes: BTreeMap<RouteKey, Known>,
+    routes: BTreeMap<RouteKey, RemoteRoute>,
     by_target: BTreeMap<RouteTarget, BTreeSet<RouteKey>>,
-}
-
-#[derive(Debug)]
-struct Known {
-    route: RemoteRoute,
-    attributes: Arc<Attributes>,
 }
 
 impl Imports {
@@ -40,16 +33,17 @@ impl Imports {
     pub(crate) fn route(
         &mut self,
         key: RouteKey,
-        route: Option<(RemoteRoute, Arc<Attributes>)>,
+        route: Option<RemoteRoute>,
     ) -> Vec<(VpnId, Option<RemoteRoute>)> {
         let before = self.forget(key).map(|known| self.importers(&known.attributes)).unwrap_or_default();
         let mut lessons = Vec::new();
-        if let Some((route, attributes)) = route {
-            let after = self.importers(&attributes);
+        if let Some(route) = route {
+            let after = self.importers(&route.attributes);
             lessons.extend(before.difference(&after).map(|vpn| (*vpn, None)));
-            lessons.extend(after.iter().map(|vpn| (*vpn, Some(route))));
-            if !after.is_empty() {
-                self.keep(key, route, attributes);
+            lessons.extend(after.iter().map(|vpn| (*vpn, Some(route.clone()))));
+            // The speaker would not emit a route of this node again.
+            if !after.is_empty() || route.is_local() {
+                self.keep(key, route);
             }
         } else {
             lessons.extend(before.into_iter().map(|vpn| (vpn, None)));
@@ -62,7 +56,7 @@ impl Imports {
         self.importers.entry(target).or_default().insert(vpn);
         let keys = self.by_target.get(&target).into_iter().flatten();
         let mut routes: Vec<_> =
-            keys.filter_map(|key| self.routes.get(key).map(|known| (*key, known.route))).collect();
+            keys.filter_map(|key| self.routes.get(key).map(|route| (*key, route.clone()))).collect();
         routes.sort_unstable_by_key(|(key, _)| *key);
         routes
     }
@@ -83,7 +77,7 @@ impl Imports {
             if !importers.contains(&vpn) {
                 lost.push(key);
             }
-            if importers.is_empty() {
+            if importers.is_empty() && !known.is_local() {
                 self.forget(key);
             }
         }
@@ -91,14 +85,14 @@ impl Imports {
         lost
     }
 
-    fn keep(&mut self, key: RouteKey, route: RemoteRoute, attributes: Arc<Attributes>) {
-        for target in attributes.route_targets() {
+    fn keep(&mut self, key: RouteKey, route: RemoteRoute) {
+        for target in route.attributes.route_targets() {
             self.by_target.entry(target).or_default().insert(key);
         }
-        self.routes.insert(key, Known { route, attributes });
+        self.routes.insert(key, route);
     }
 
-    fn forget(&mut self, key: RouteKey) -> Option<Known> {
+    fn forget(&mut self, key: RouteKey) -> Option<RemoteRoute> {
         let known = self.routes.remove(&key)?;
         for target in known.attributes.route_targets() {
             if let Some(keys) = self.by_target.get_mut(&target) {
@@ -109,6 +103,11 @@ impl Imports {
             }
         }
         Some(known)
+    }
+
+    /// Whether a route is one of this node itself.
+    pub(crate) fn is_local(&self, key: &RouteKey) -> bool {
+        self.routes.get(key).is_some_and(RemoteRoute::is_local)
     }
 
     /// Whether nothing is imported and no route is kept.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 
-use bagpipe_bgp::types::{MacAddr, Vni};
+use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, Vni};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::fib::{Change, Mac, Neighbor, Port, PortId, Target, VpnId};
+use crate::fib::{Change, Hop, LabelUse, Mac, Neighbor, Port, PortId, Route, Router, Target, VpnId};
 
 /// What one instance has in the forwarding state.
 #[derive(Debug, Default)]
@@ -19,6 +19,10 @@ pub(crate) struct Installed {
     pub(crate) neighbors: FxHashMap<IpAddr, Neighbor>,
     pub(crate) floods: FxHashSet<Target>,
     pub(crate) endpoints: FxHashSet<IpAddr>,
+    pub(crate) router: Option<Router>,
+    /// Ordered hops: a tree for each of a million routes would take several times the memory.
+    pub(crate) routes: BTreeMap<IpPrefix, Box<[Hop]>>,
+    pub(crate) labels: BTreeMap<Label, LabelUse>,
 }
 
 impl Installed {
@@ -78,6 +82,41 @@ impl Installed {
     ) {
         if include(&mut self.endpoints, endpoint, wanted) {
             changes.push(Change::Endpoint(vpn, endpoint, wanted));
+        }
+    }
+
+    pub(crate) fn set_router(&mut self, vpn: VpnId, router: Option<Router>, changes: &mut Vec<Change>) {
+        if self.router != router {
+            self.router = router;
+            changes.push(Change::Router(vpn, router));
+        }
+    }
+
+    /// Sets where a prefix is: at hops in their order; nowhere if there are none.
+    pub(crate) fn set_route(
+        &mut self,
+        vpn: VpnId,
+        prefix: IpPrefix,
+        hops: Vec<Hop>,
+        changes: &mut Vec<Change>,
+    ) {
+        if hops.is_empty() {
+            if self.routes.remove(&prefix).is_some() {
+                changes.push(Change::Route(vpn, prefix, None));
+            }
+        } else if self.routes.get(&prefix).is_none_or(|before| **before != *hops) {
+            changes.push(Change::Route(vpn, prefix, Some(Route { hops: hops.iter().copied().collect() })));
+            self.routes.insert(prefix, hops.into_boxed_slice());
+        }
+    }
+
+    pub(crate) fn set_label(&mut self, label: Label, value: Option<LabelUse>, changes: &mut Vec<Change>) {
+        if self.labels.get(&label) != value.as_ref() {
+            match value {
+                Some(value) => drop(self.labels.insert(label, value)),
+                None => drop(self.labels.remove(&label)),
+            }
+            changes.push(Change::Label(label, value));
         }
     }
 }

@@ -13,8 +13,11 @@ use super::installed::{Installed, replace};
 use super::local::{Local, LocalMac};
 use super::mobility::Claim;
 use super::originate::Originator;
-use super::remote::{Candidate, Remote, RemoteRoute, RouteKey};
-use crate::fib::{Mac, Neighbor, Port, PortId, Target, VpnId};
+use super::plug::Plug;
+use super::remote::{Candidate, Remote};
+use super::route::{Frames, RemoteRoute, RouteKey};
+use super::router::{Host, Router};
+use crate::fib::{LabelUse, Mac, Neighbor, Port, PortId, Target, VpnId};
 
 /// A VPN instance.
 #[derive(Debug)]
@@ -29,12 +32,22 @@ pub(crate) struct Instance {
     pub(crate) local: Local,
     pub(crate) remote: Remote,
     pub(crate) installed: Installed,
+    /// The instance is an IP-VPN.
+    pub(crate) router: Option<Box<Router>>,
+    /// The IP-VPN that this E-VPN is plugged into.
+    pub(super) plug: Option<Plug>,
+    /// The hosts that it was told of.
+    pub(super) told: FxHashMap<IpAddr, Host>,
     advertised: Advertised,
-    touched: Touched,
+    pub(super) touched: Touched,
     /// Until when the routes of other nodes are taken to be older than the attachments.
     learning: Option<Instant>,
-    closed: bool,
+    pub(super) closed: bool,
 }
+
+/// The types of instances, as requests name them.
+pub(crate) const EVPN: &str = "evpn";
+pub(crate) const IPVPN: &str = "ipvpn";
 
 /// How long the routes of a new route target take to come: the reflector has them in memory. Longer would take
 /// newer routes for older ones.
@@ -47,17 +60,21 @@ struct Advertised {
     multicast: bool,
     /// Type 2 routes and their sequence numbers.
     macs: FxHashMap<(MacAddr, Option<IpAddr>), u32>,
+    /// Type 2 routes of the gateway.
+    gateways: BTreeSet<IpAddr>,
 }
 
 /// What events have touched since the last time; ordered, so that equal events give equal output.
 #[derive(Debug, Default)]
-struct Touched {
-    ports: BTreeSet<PortId>,
-    macs: BTreeSet<MacAddr>,
-    ips: BTreeSet<IpAddr>,
+pub(super) struct Touched {
+    pub(super) ports: BTreeSet<PortId>,
+    pub(super) macs: BTreeSet<MacAddr>,
+    pub(super) ips: BTreeSet<IpAddr>,
     floods: BTreeSet<Target>,
     endpoints: BTreeSet<IpAddr>,
-    routes: BTreeSet<(MacAddr, Option<IpAddr>)>,
+    pub(super) routes: BTreeSet<(MacAddr, Option<IpAddr>)>,
+    /// What all type 2 routes have in common differs.
+    pub(super) all_routes: bool,
 }
 
 impl Instance {
@@ -73,6 +90,9 @@ impl Instance {
             local: Local::default(),
             remote: Remote::default(),
             installed: Installed::default(),
+            router: None,
+            plug: None,
+            told: FxHashMap::default(),
             advertised: Advertised::default(),
             touched: Touched::default(),
             learning: None,
@@ -164,6 +184,10 @@ impl Instance {
 
     /// Imports a route, or what it says now, or loses it.
     pub(crate) fn learn(&mut self, key: RouteKey, route: Option<RemoteRoute>) {
+        if let Some(router) = &mut self.router {
+            return router.learn(key, route);
+        }
+        let route = route.and_then(|route| route.frames);
         let before = self.remote.set(key, route);
         if before == route {
             return;
@@ -174,6 +198,7 @@ impl Instance {
                 self.touched.ips.extend(ip);
             }
             RouteKey::Multicast(..) => self.touched.floods.extend(before.iter().chain(&route).map(target)),
+            RouteKey::EvpnPrefix(..) | RouteKey::Prefix(..) => {}
         }
         self.touched.endpoints.extend(before.iter().chain(&route).map(|route| route.endpoint));
     }
@@ -187,16 +212,21 @@ impl Instance {
         for mac in self.local.macs.keys().copied().collect::<Vec<_>>() {
             self.detach(mac, None);
         }
+        if let Some(router) = &mut self.router {
+            router.clear();
+            self.touch_faces();
+        }
+        self.announce_prefixes(effects);
         self.put_out(effects);
     }
 
-    fn touch_port(&mut self, port: PortId) {
+    pub(super) fn touch_port(&mut self, port: PortId) {
         self.touched.ports.insert(port);
         self.touched.floods.insert(Target::Port(port));
     }
 
     /// A MAC address of this node came, went, or got or lost these IP addresses.
-    fn touch_mac(&mut self, mac: MacAddr, ips: impl Iterator<Item = IpAddr>) {
+    pub(super) fn touch_mac(&mut self, mac: MacAddr, ips: impl Iterator<Item = IpAddr>) {
         self.touched.macs.insert(mac);
         self.touched.routes.insert((mac, None));
         for ip in ips {
@@ -223,6 +253,7 @@ impl Instance {
         for mac in &touched.macs {
             routes.extend(self.judge(*mac, effects));
         }
+        self.tell(&touched.macs, &touched.ips, effects);
         let (vpn, changes) = (self.id, &mut effects.changes);
         self.installed.set_vpn(vpn, (!self.closed).then_some(self.originator.vni), changes);
         for port in touched.ports {
@@ -230,8 +261,11 @@ impl Instance {
                 self.local.ports.get(&port).map(|entry| Port { interface: entry.interface.clone(), vpn });
             self.installed.set_port(port, wanted, changes);
         }
-        for endpoint in touched.endpoints {
-            let wanted = self.remote.has_endpoint(&endpoint);
+        self.installed.set_router(vpn, self.face().filter(|_| !self.closed), changes);
+        let from = self.router.as_mut().map(|router| std::mem::take(&mut router.touched.endpoints));
+        for endpoint in touched.endpoints.into_iter().chain(from.into_iter().flatten()) {
+            let routed = self.router.as_ref().is_some_and(|router| router.has_endpoint(&endpoint));
+            let wanted = routed || self.remote.has_endpoint(&endpoint);
             self.installed.set_endpoint(vpn, endpoint, wanted, changes);
         }
         for mac in touched.macs {
@@ -246,7 +280,14 @@ impl Instance {
             let wanted = self.floods_to(target);
             self.installed.set_flood(vpn, target, wanted, changes);
         }
-        self.advertise(routes, effects);
+        if let Some(label) = self.originator.bridge {
+            self.installed.set_label(label, (!self.closed).then_some(LabelUse::Bridge(vpn)), changes);
+        }
+        if self.router.is_some() {
+            self.put_out_routes(effects);
+        } else {
+            self.advertise(routes, touched.all_routes, effects);
+        }
     }
 
     /// Decides whether another node has the better claim to a MAC address of this node (RFC 7432 §15): then it
@@ -283,39 +324,63 @@ impl Instance {
 
     /// Where a MAC address is: here, if it is attached here, else where the preferred route says.
     fn mac(&self, mac: &MacAddr) -> Option<Mac> {
-        if let Some(entry) = self.local.macs.get(mac) {
-            return Some(Mac { target: Target::Port(entry.port), any_ip: entry.ips.is_empty() });
+        if let Some(router) = self.routes_for(mac) {
+            return Some(Mac { target: Target::Router(router), any_ip: false });
         }
-        let best = self.remote.best(mac)?;
-        Some(Mac { target: Target::Vxlan { endpoint: best.endpoint(), vni: best.vni() }, any_ip: false })
+        if let Some(entry) = self.local.macs.get(mac) {
+            let (sends, any_ip) = match &self.router {
+                Some(router) => (router.sends(*mac), router.any_ip(*mac)),
+                None => (true, entry.ips.is_empty()),
+            };
+            return sends.then_some(Mac { target: Target::Port(entry.port), any_ip });
+        }
+        Some(Mac { target: self.remote.best(mac)?.target(), any_ip: false })
     }
 
     /// The MAC address of an IP address. For a MAC address that is attached here, only the attachment says
     /// which IP addresses it has: else a route could allow a port an address that it was not given.
     fn neighbor(&self, ip: IpAddr) -> Option<Neighbor> {
-        let router = self.gateway == Some(ip);
-        if let Some(mac) = self.local.owner(&ip) {
-            let port = self.local.macs.get(&mac).map(|entry| entry.port);
-            return Some(Neighbor { mac, router, port });
+        if self.is_gateway(&ip) {
+            return Some(Neighbor { mac: self.originator.overlay.gateway_mac, router: true, port: None });
         }
-        let mut candidates = self.remote.of_ip(&ip).map(Candidate::mac);
-        let mac = candidates.find(|mac| !self.local.macs.contains_key(mac))?;
-        Some(Neighbor { mac, router, port: None })
+        let (mac, router) = self.host(ip)?;
+        let local = self.local.owner(&ip).and_then(|owner| self.local.macs.get(&owner));
+        Some(Neighbor { mac, router, port: local.map(|entry| entry.port) })
     }
 
+    /// The MAC address of a host, and whether it was said to be the gateway.
+    pub(super) fn host(&self, ip: IpAddr) -> Option<(MacAddr, bool)> {
+        if let Some(router) = &self.router {
+            let owner = self.local.owner(&ip).filter(|mac| router.sends_from(*mac, ip));
+            return owner.map(|mac| (mac, false));
+        }
+        let mac = self.local.owner(&ip).or_else(|| {
+            let mut candidates = self.remote.of_ip(&ip).map(Candidate::mac);
+            candidates.find(|mac| !self.local.macs.contains_key(mac))
+        })?;
+        Some((mac, self.gateway == Some(ip)))
+    }
+
+    /// An IP-VPN floods nothing.
     fn floods_to(&self, target: Target) -> bool {
         match target {
+            _ if self.router.is_some() => false,
             Target::Port(port) => self.local.ports.contains_key(&port),
-            Target::Vxlan { endpoint, vni } => self.remote.floods_to(endpoint, vni),
-            Target::Mpls { .. } | Target::Router(_) => false,
+            Target::Vxlan { .. } | Target::Mpls { .. } => self.remote.floods_to(&target),
+            Target::Router(_) => false,
         }
     }
 
     /// Brings what is originated up to date: replaced in place, new before old.
-    fn advertise(&mut self, mut routes: BTreeSet<(MacAddr, Option<IpAddr>)>, effects: &mut Effects) {
+    fn advertise(
+        &mut self,
+        mut routes: BTreeSet<(MacAddr, Option<IpAddr>)>,
+        all: bool,
+        effects: &mut Effects,
+    ) {
         let retarget = self.advertised.targets != self.export;
-        if retarget {
-            self.advertised.targets.clone_from(&self.export);
+        self.advertised.targets.clone_from(&self.export);
+        if retarget || all {
             routes
                 .extend(self.local.macs.iter().flat_map(|(mac, entry)| entry.routes().map(|ip| (*mac, ip))));
         }
@@ -335,15 +400,46 @@ impl Instance {
             let wanted =
                 entry.filter(|entry| open && entry.has(ip) && !entry.contested).map(|entry| entry.sequence);
             let differs = replace(&mut self.advertised.macs, (mac, ip), wanted);
-            let route = || self.originator.mac_route(mac, ip);
+            let plug = self.plug.as_ref();
+            let route = || self.originator.mac_route(mac, ip, plug);
             match wanted {
-                Some(sequence) if differs || retarget => {
-                    effects.announce.push((route(), self.originator.mac_attributes(&self.export, sequence)));
+                Some(sequence) if differs || retarget || all && ip.is_some() => {
+                    let mut attributes = self.originator.mac_attributes(&self.export, sequence);
+                    if let Some(plug) = plug.filter(|_| ip.is_some()) {
+                        self.originator.add_plug(&mut attributes, &self.export, plug);
+                    }
+                    effects.announce.push((route(), attributes));
                 }
                 None if differs => effects.withdraw.push(route()),
                 _ => {}
             }
         }
+        self.advertise_gateways(open, retarget, effects);
+    }
+
+    /// The gateway is on this node as on every other that has the E-VPN plugged in: those that have not reach it by
+    /// its routes (RFC 7432 §10.1).
+    fn advertise_gateways(&mut self, open: bool, retarget: bool, effects: &mut Effects) {
+        let plugged = self.plug.as_ref().filter(|_| open);
+        let wanted = plugged.map(|plug| plug.gateways.clone()).unwrap_or_default();
+        let before = std::mem::replace(&mut self.advertised.gateways, wanted);
+        let gateway = self.originator.overlay.gateway_mac;
+        let route = |ip: &IpAddr| self.originator.mac_route(gateway, Some(*ip), None);
+        for ip in self.advertised.gateways.iter().filter(|ip| retarget || !before.contains(ip)) {
+            effects.announce.push((route(ip), self.originator.gateway_attributes(&self.export)));
+        }
+        effects.withdraw.extend(before.difference(&self.advertised.gateways).map(route));
+    }
+
+    /// Its type, as requests name it.
+    pub(crate) fn vpn_type(&self) -> &'static str {
+        if self.router.is_some() { IPVPN } else { EVPN }
+    }
+
+    /// Whether nothing is attached to it, and it is plugged in nowhere.
+    pub(crate) fn is_empty(&self) -> bool {
+        let routed = self.router.as_ref().is_some_and(|router| !router.attached.is_empty());
+        self.local.ports.is_empty() && !routed && self.plug.is_none()
     }
 
     /// The attached MAC address.
@@ -352,6 +448,6 @@ impl Instance {
     }
 }
 
-const fn target(route: &RemoteRoute) -> Target {
-    Target::Vxlan { endpoint: route.endpoint, vni: route.vni }
+const fn target(route: &Frames) -> Target {
+    route.target
 }

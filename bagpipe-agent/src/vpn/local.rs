@@ -15,7 +15,15 @@ use crate::fib::PortId;
 pub(crate) struct Local {
     pub(crate) ports: BTreeMap<PortId, LocalPort>,
     pub(crate) macs: FxHashMap<MacAddr, LocalMac>,
-    ips: FxHashMap<IpAddr, MacAddr>,
+    /// An address that an IP-VPN announces may be that of several MAC addresses.
+    ips: FxHashMap<IpAddr, Owners>,
+}
+
+/// The MAC addresses that have an IP address; nearly always one.
+#[derive(Clone, Debug)]
+enum Owners {
+    One(MacAddr),
+    Several(BTreeSet<MacAddr>),
 }
 
 #[derive(Debug)]
@@ -81,7 +89,7 @@ impl Local {
     pub(crate) fn add_ip(&mut self, mac: MacAddr, ip: IpAddr) {
         if let Some(entry) = self.macs.get_mut(&mac) {
             entry.ips.insert(ip);
-            self.ips.insert(ip, mac);
+            self.ips.entry(ip).and_modify(|owners| owners.add(mac)).or_insert(Owners::One(mac));
         }
     }
 
@@ -89,7 +97,7 @@ impl Local {
         if let Some(entry) = self.macs.get_mut(&mac)
             && entry.ips.remove(&ip)
         {
-            self.ips.remove(&ip);
+            self.disown(ip, mac);
         }
     }
 
@@ -97,7 +105,7 @@ impl Local {
     pub(crate) fn remove_mac(&mut self, mac: MacAddr) -> Option<(PortId, LocalPort)> {
         let entry = self.macs.remove(&mac)?;
         for ip in &entry.ips {
-            self.ips.remove(ip);
+            self.disown(*ip, mac);
         }
         let port = self.ports.get_mut(&entry.port)?;
         port.macs.remove(&mac);
@@ -105,8 +113,47 @@ impl Local {
         empty.then(|| self.ports.remove(&entry.port).map(|port| (entry.port, port))).flatten()
     }
 
-    /// The MAC address that an IP address is attached with.
+    fn disown(&mut self, ip: IpAddr, mac: MacAddr) {
+        if self.ips.get_mut(&ip).is_some_and(|owners| owners.remove(mac)) {
+            self.ips.remove(&ip);
+        }
+    }
+
+    /// The MAC address that an IP address is attached with, if it is only one.
     pub(crate) fn owner(&self, ip: &IpAddr) -> Option<MacAddr> {
-        self.ips.get(ip).copied()
+        match self.ips.get(ip)? {
+            Owners::One(mac) => Some(*mac),
+            Owners::Several(_) => None,
+        }
+    }
+}
+
+impl Owners {
+    fn add(&mut self, mac: MacAddr) {
+        match self {
+            Self::One(owner) => *self = Self::Several([*owner, mac].into()),
+            Self::Several(owners) => drop(owners.insert(mac)),
+        }
+        self.simplify();
+    }
+
+    /// Whether none is left.
+    fn remove(&mut self, mac: MacAddr) -> bool {
+        match self {
+            Self::One(owner) => *owner == mac,
+            Self::Several(owners) => {
+                owners.remove(&mac);
+                self.simplify();
+                false
+            }
+        }
+    }
+
+    fn simplify(&mut self) {
+        if let Self::Several(owners) = self
+            && let (1, Some(owner)) = (owners.len(), owners.first())
+        {
+            *self = Self::One(*owner);
+        }
     }
 }

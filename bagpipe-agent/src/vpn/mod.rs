@@ -10,8 +10,10 @@
 //! the wanted state of what was touched is derived from the tables alone and compared with what was put out
 //! before. So equal input gives equal output whatever its order, and nothing flaps.
 
+mod address;
 mod effects;
 pub mod error;
+pub mod explain;
 mod imports;
 mod installed;
 mod instance;
@@ -19,16 +21,25 @@ mod local;
 mod mobility;
 mod numbers;
 mod originate;
+mod overlay;
+mod plug;
 mod remote;
 pub mod request;
+mod route;
+mod routed;
+mod router;
+mod routing;
 pub mod store;
 pub mod view;
 mod vpns;
 
+pub use address::InterfaceAddress;
 pub use effects::Effects;
 pub use error::{AttachError, DetachError, ErrorKind, FieldError, RestoreError};
-pub use remote::{Ignored, RemoteRoute, RouteKey, classify};
-pub use request::{Attach, AttachRequest, Detach, DetachRequest};
+pub use overlay::{Encapsulation, GATEWAY_MAC, Overlay};
+pub use request::{Attach, AttachPort, AttachRequest, Detach, DetachRequest, Direction, Endpoint, Routed};
+pub use route::{Frames, Ignored, RemoteRoute, RouteKey, Through, classify};
+pub use router::Reason;
 pub use store::Snapshot;
 pub use vpns::{Attached, Detached, Vpns, VpnsConfig};
 

@@ -34,6 +34,15 @@ impl Numbers {
         self.first_free(next..=last).or_else(|| self.first_free(first..=next))
     }
 
+    /// The numbers that would be handed out next, `None` if so many are not left.
+    pub(crate) fn peek_several(&self, count: usize) -> Option<Vec<u32>> {
+        let (first, last) = (*self.range.start(), *self.range.end());
+        let next = if self.range.contains(&self.next) { self.next } else { first };
+        let free = (next..=last).chain(first..next).filter(|number| !self.used.contains(number));
+        let drawn: Vec<u32> = free.take(count).collect();
+        (drawn.len() == count).then_some(drawn)
+    }
+
     fn first_free(&self, range: RangeInclusive<u32>) -> Option<u32> {
         let mut candidate = *range.start();
         for used in self.used.range(range.clone()) {
@@ -51,6 +60,15 @@ impl Numbers {
             self.next = number.wrapping_add(1);
         }
         self.used.insert(number)
+    }
+
+    /// Marks a number of another kind that is drawn from the same range, if there is one.
+    pub(crate) fn take_each(&mut self, number: Option<u16>) {
+        self.used.extend(number.map(u32::from));
+    }
+
+    pub(crate) fn is_used(&self, number: u32) -> bool {
+        self.used.contains(&number)
     }
 
     pub(crate) fn release(&mut self, number: u32) {

@@ -3,31 +3,44 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use bagpipe_bgp::types::{EthernetSegmentId, MacAddr, RouteDistinguisher, RouteTarget, Vni};
-use bagpipe_bgp::wire::community::{MacMobility, TunnelType};
+use bagpipe_bgp::types::{
+    EthernetSegmentId, Label, LabelField, MacAddr, RouteDistinguisher, RouteTarget, RouterId, Vni,
+};
+use bagpipe_bgp::wire::community::MacMobility;
 use bagpipe_bgp::wire::pmsi::PmsiTunnelKind;
 use bagpipe_bgp::wire::{Attributes, EvpnRoute, ExtendedCommunity, NextHop, Nlri, PmsiTunnel};
 
+use super::overlay::{Encapsulation, Overlay};
+use super::plug::Plug;
+
 /// What all routes of an instance have in common.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Originator {
+    pub(crate) router_id: RouterId,
     pub(crate) rd: RouteDistinguisher,
     pub(crate) vni: Vni,
     /// Tunnel endpoint of this node: next hop, and where floods are to be sent.
     pub(crate) endpoint: IpAddr,
+    pub(crate) overlay: Overlay,
+    /// Label of the frames of an E-VPN over MPLS.
+    pub(crate) bridge: Option<Label>,
 }
 
 impl Originator {
-    /// The type 2 route of a MAC address. Its label is the VNI (RFC 8365 §5.1.3), its tag zero (§5.1.2).
-    pub(crate) fn mac_route(&self, mac: MacAddr, ip: Option<IpAddr>) -> Nlri {
+    /// The type 2 route of a MAC address. Its label is the VNI (RFC 8365 §5.1.3), its tag zero (§5.1.2). The second
+    /// is that of the IP-VPN that the instance is plugged into (RFC 9135 §4.1).
+    pub(crate) fn mac_route(&self, mac: MacAddr, ip: Option<IpAddr>, plug: Option<&Plug>) -> Nlri {
         Nlri::Evpn(EvpnRoute::MacIp {
             rd: self.rd,
             esi: EthernetSegmentId::ZERO,
             tag: 0,
             mac,
             ip,
-            label: self.vni.into(),
-            ip_label: None,
+            label: self.label(),
+            ip_label: ip.and(plug).map(|plug| match self.overlay.evpn {
+                Encapsulation::Vxlan => plug.vni.into(),
+                Encapsulation::Mpls => plug.label.into(),
+            }),
         })
     }
 
@@ -52,22 +65,41 @@ impl Originator {
         Attributes {
             pmsi_tunnel: Some(PmsiTunnel {
                 flags: 0,
-                label: self.vni.into(),
+                label: self.label(),
                 tunnel: PmsiTunnelKind::IngressReplication(self.endpoint),
             }),
             ..self.attributes(targets)
         }
     }
 
+    /// The route of the gateway of a plugged instance (RFC 7432 §10.1).
+    pub(crate) fn gateway_attributes(&self, targets: &BTreeSet<RouteTarget>) -> Attributes {
+        let mut attributes = self.attributes(targets);
+        attributes.extended_communities.push(ExtendedCommunity::DEFAULT_GATEWAY);
+        attributes
+    }
+
+    /// Adds what makes a type 2 route one of the IP-VPN, too (RFC 9135 §5.1).
+    pub(crate) fn add_plug(&self, attributes: &mut Attributes, own: &BTreeSet<RouteTarget>, plug: &Plug) {
+        let more = plug.export.difference(own).map(|target| ExtendedCommunity::from(*target));
+        attributes.extended_communities.extend(more);
+        if self.overlay.evpn == Encapsulation::Vxlan {
+            attributes.extended_communities.push(ExtendedCommunity::router_mac(self.overlay.router_mac));
+        }
+    }
+
+    fn label(&self) -> LabelField {
+        self.bridge.map_or_else(|| self.vni.into(), LabelField::from)
+    }
+
     fn attributes(&self, targets: &BTreeSet<RouteTarget>) -> Attributes {
-        let encapsulation = ExtendedCommunity::encapsulation(TunnelType::VXLAN);
         Attributes {
             next_hop: Some(NextHop { address: self.endpoint, link_local: None }),
             local_pref: Some(100),
             extended_communities: targets
                 .iter()
                 .map(|target| ExtendedCommunity::from(*target))
-                .chain([encapsulation])
+                .chain(self.overlay.communities(self.overlay.evpn))
                 .collect(),
             ..Attributes::default()
         }

@@ -1,6 +1,6 @@
 //! Attach and detach: the request as it comes in JSON, and what it says once it is valid.
 //!
-//! The field names are those of bagpipe-bgp's REST API. Fields that say nothing about E-VPN are ignored.
+//! The field names are those of bagpipe-bgp's REST API. Fields that this agent has no use for are ignored.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,6 +9,7 @@ use bagpipe_bgp::types::{MacAddr, ParseError, RouteTarget, Vni};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::address::InterfaceAddress;
 use super::error::FieldError;
 
 /// Route targets of one direction, at most: far more than anyone uses, and sure to fit in a message.
@@ -22,14 +23,15 @@ const MAX_INTERFACE: usize = 15;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, expecting = "an attachment must be a JSON object")]
 pub struct AttachRequest {
-    /// `evpn`.
+    /// `evpn` or `ipvpn`.
     pub vpn_type: Option<String>,
     /// Name of the instance; the first attach creates it.
     pub vpn_instance_id: Option<String>,
     /// The MAC address.
     pub mac_address: Option<String>,
     /// The IP address, one more of the MAC address; with or without a prefix length. Without an address the MAC
-    /// address may use any, in place of those that it had.
+    /// address of an E-VPN may use any, in place of those that it had. An IP-VPN needs one; with
+    /// `advertise_subnet` it may be a subnet behind the MAC address.
     pub ip_address: Option<String>,
     /// The interface.
     pub local_port: Option<LocalPort>,
@@ -45,10 +47,16 @@ pub struct AttachRequest {
     pub description: Option<Value>,
     /// Anything, kept to be shown with the instance.
     pub instance_description: Option<Value>,
-    /// `both`; an E-VPN port cannot be one-way.
+    /// `both`; for an IP-VPN also `to-port` or `from-port`.
     pub direction: Option<String>,
-    /// `false`; an E-VPN instance has no subnets to advertise.
+    /// IP-VPN: announce the subnet of the IP address, not the address alone.
     pub advertise_subnet: Option<bool>,
+    /// IP-VPN: LOCAL_PREF of the route; default 100.
+    pub local_pref: Option<Number>,
+    /// IP-VPN: place of the route among equal ones, for who distributes flows by it.
+    pub lb_consistent_hash_order: Option<Number>,
+    /// IP-VPN: answer ARP and ND for addresses that nobody has, too.
+    pub proxy_arp: Option<bool>,
 }
 
 /// An attach as a client posts it: with more than one IP address it is several attachments, all or none of them.
@@ -79,7 +87,7 @@ impl AttachPost {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, expecting = "a detachment must be a JSON object")]
 pub struct DetachRequest {
-    /// `evpn`.
+    /// `evpn` or `ipvpn`.
     pub vpn_type: Option<String>,
     /// Name of the instance; the last detach removes it.
     pub vpn_instance_id: Option<String>,
@@ -117,25 +125,37 @@ impl DetachPost {
 
 /// An interface, as a string or an object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "local_port must be an interface name, or an object with 'linuxif'")]
+#[serde(untagged, expecting = "local_port must be an interface name, or an object with 'linuxif' or 'evpn'")]
 pub enum LocalPort {
     /// Its name.
     Name(String),
     /// Its name in an object; other members are ignored.
     Object {
         /// Its name.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         linuxif: Option<String>,
+        /// An E-VPN instance in place of an interface.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        evpn: Option<EvpnPort>,
     },
 }
 
+/// An E-VPN instance that is plugged into an IP-VPN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvpnPort {
+    /// Its name.
+    pub id: String,
+}
+
 impl LocalPort {
-    /// The name of the interface, as it was given.
+    /// The name of the interface, or of what is attached in its place, as it was given.
     #[must_use]
-    pub fn interface(&self) -> Option<&str> {
+    pub fn name(&self) -> Option<&str> {
         match self {
             Self::Name(name) => Some(name),
-            Self::Object { linuxif } => linuxif.as_deref(),
+            Self::Object { linuxif, evpn } => {
+                linuxif.as_deref().or(evpn.as_ref().map(|evpn| evpn.id.as_str()))
+            }
         }
     }
 }
@@ -152,7 +172,7 @@ pub enum TextList {
 
 /// A number, perhaps as a text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "vni must be a number")]
+#[serde(untagged, expecting = "vni, local_pref and lb_consistent_hash_order must be numbers")]
 pub enum Number {
     /// A number.
     Number(i64),
@@ -165,12 +185,14 @@ pub enum Number {
 pub struct Attach {
     /// Name of the instance.
     pub vpn: String,
-    /// Name of the interface.
-    pub interface: String,
+    /// The interface, or what is attached in its place.
+    pub port: AttachPort,
     /// The MAC address.
     pub mac: MacAddr,
-    /// The IP address, if it is not to be any.
+    /// E-VPN: the IP address, if it is not to be any.
     pub ip: Option<IpAddr>,
+    /// IP-VPN: the prefix.
+    pub routed: Option<Routed>,
     /// Route targets to import.
     pub import: BTreeSet<RouteTarget>,
     /// Route targets to export.
@@ -193,7 +215,70 @@ pub struct Detach {
     /// The MAC address.
     pub mac: MacAddr,
     /// The IP address, if it is not to be all.
-    pub ip: Option<IpAddr>,
+    pub ip: Option<InterfaceAddress>,
+    /// The instance is an IP-VPN.
+    pub routed: bool,
+}
+
+/// What is attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttachPort {
+    /// An interface of this node.
+    Interface(String),
+    /// All hosts of an E-VPN instance.
+    Evpn(String),
+}
+
+impl AttachPort {
+    /// The interface, if it is one.
+    #[must_use]
+    pub fn interface(&self) -> Option<&str> {
+        match self {
+            Self::Interface(name) => Some(name),
+            Self::Evpn(_) => None,
+        }
+    }
+}
+
+/// What an attach to an IP-VPN says of the prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routed {
+    /// The address, with the length of its subnet if that is announced, else with that of a host.
+    pub address: InterfaceAddress,
+    /// The rest.
+    pub endpoint: Endpoint,
+    /// Answer ARP and ND for addresses that nobody has, if that is to be set.
+    pub proxy: Option<bool>,
+}
+
+/// What becomes of a prefix behind a port of an IP-VPN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Announce the subnet of the address.
+    #[serde(default)]
+    pub advertise_subnet: bool,
+    /// The gateway of the hosts behind the port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<IpAddr>,
+    /// LOCAL_PREF of the route.
+    pub local_pref: u32,
+    /// Which way packets go.
+    pub direction: Direction,
+    /// Place among equal routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<u32>,
+}
+
+/// Which way packets go through a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// Both ways.
+    Both,
+    /// Only to the port: nothing is taken from it.
+    ToPort,
+    /// Only from the port: nothing is announced.
+    FromPort,
 }
 
 impl AttachRequest {
@@ -202,19 +287,55 @@ impl AttachRequest {
     /// # Errors
     /// The first field that is missing or wrong.
     pub fn validate(&self) -> Result<Attach, FieldError> {
-        check_vpn_type(self.vpn_type.as_deref())?;
-        check_evpn_only(self)?;
-        Ok(Attach {
+        let is_routed = is_ipvpn(self.vpn_type.as_deref())?;
+        let ip = self.ip_address.as_deref();
+        if !is_routed {
+            check_evpn_only(self)?;
+        }
+        let attach = Attach {
             vpn: vpn_name(self.vpn_instance_id.as_deref())?,
             mac: mac_address(self.mac_address.as_deref())?,
-            interface: interface(self.local_port.as_ref())?,
-            ip: self.ip_address.as_deref().map(ip_address).transpose()?,
+            port: port(self.local_port.as_ref(), is_routed)?,
+            ip: if is_routed { None } else { ip.map(ip_address).transpose()? },
+            routed: None,
             import: route_targets("import_rt", self.import_rt.as_ref())?,
             export: route_targets("export_rt", self.export_rt.as_ref())?,
             vni: vni(self.vni.as_ref())?,
             gateway: self.gateway_ip.as_deref().map(|text| host("gateway_ip", text)).transpose()?,
             description: self.description.clone(),
             vpn_description: self.instance_description.clone(),
+        };
+        let routed = if is_routed { Some(self.routed(attach.gateway)?) } else { None };
+        Ok(Attach { routed, ..attach })
+    }
+
+    fn routed(&self, gateway: Option<IpAddr>) -> Result<Routed, FieldError> {
+        let text = self.ip_address.as_deref().ok_or(FieldError::Missing {
+            field: "ip_address",
+            expected: "the address of the host, or with advertise_subnet a subnet",
+        })?;
+        let advertise_subnet = self.advertise_subnet == Some(true);
+        let given = prefix_address(text, advertise_subnet)?;
+        let subnet = given.prefix();
+        if let Some(gateway) = gateway
+            && given.is_on_subnet()
+            && gateway.is_ipv4() == given.address.is_ipv4()
+            && !subnet.contains(gateway)
+        {
+            let reason = format!("it is outside the subnet {subnet} of ip_address; give the gateway there");
+            return Err(invalid("gateway_ip", &gateway.to_string(), reason));
+        }
+        let order = bounded("lb_consistent_hash_order", self.lb_consistent_hash_order.as_ref())?;
+        Ok(Routed {
+            address: if advertise_subnet { given } else { InterfaceAddress::host(given.address) },
+            endpoint: Endpoint {
+                advertise_subnet,
+                gateway,
+                local_pref: bounded("local_pref", self.local_pref.as_ref())?.unwrap_or(100),
+                direction: direction(self.direction.as_deref())?,
+                order: order.filter(|order| *order != 0),
+            },
+            proxy: self.proxy_arp,
         })
     }
 }
@@ -225,21 +346,27 @@ impl DetachRequest {
     /// # Errors
     /// The first field that is missing or wrong.
     pub fn validate(&self) -> Result<Detach, FieldError> {
-        check_vpn_type(self.vpn_type.as_deref())?;
+        let routed = is_ipvpn(self.vpn_type.as_deref())?;
+        let ip = self.ip_address.as_deref();
         Ok(Detach {
             vpn: vpn_name(self.vpn_instance_id.as_deref())?,
             mac: mac_address(self.mac_address.as_deref())?,
-            ip: self.ip_address.as_deref().map(ip_address).transpose()?,
+            ip: if routed {
+                ip.map(|text| prefix_address(text, true)).transpose()?
+            } else {
+                ip.map(ip_address).transpose()?.map(InterfaceAddress::host)
+            },
+            routed,
         })
     }
 }
 
-fn check_vpn_type(vpn_type: Option<&str>) -> Result<(), FieldError> {
+fn is_ipvpn(vpn_type: Option<&str>) -> Result<bool, FieldError> {
     match vpn_type {
-        Some("evpn") => Ok(()),
-        Some("ipvpn") => Err(FieldError::IpVpn),
-        Some(other) => Err(invalid("vpn_type", other, "unknown vpn_type; use 'evpn'")),
-        None => Err(FieldError::Missing { field: "vpn_type", expected: "'evpn'" }),
+        Some("evpn") => Ok(false),
+        Some("ipvpn") => Ok(true),
+        Some(other) => Err(invalid("vpn_type", other, "unknown vpn_type; use 'evpn' or 'ipvpn'")),
+        None => Err(FieldError::Missing { field: "vpn_type", expected: "'evpn' or 'ipvpn'" }),
     }
 }
 
@@ -252,6 +379,15 @@ fn check_evpn_only(request: &AttachRequest) -> Result<(), FieldError> {
         return Err(invalid("advertise_subnet", "true", "E-VPN advertises no subnets; leave it out"));
     }
     Ok(())
+}
+
+fn direction(text: Option<&str>) -> Result<Direction, FieldError> {
+    match text {
+        None | Some("both") => Ok(Direction::Both),
+        Some("to-port") => Ok(Direction::ToPort),
+        Some("from-port") => Ok(Direction::FromPort),
+        Some(other) => Err(invalid("direction", other, "use 'both', 'to-port' or 'from-port'")),
+    }
 }
 
 fn vpn_name(name: Option<&str>) -> Result<String, FieldError> {
@@ -275,37 +411,69 @@ fn mac_address(text: Option<&str>) -> Result<MacAddr, FieldError> {
     Ok(mac)
 }
 
-fn interface(port: Option<&LocalPort>) -> Result<String, FieldError> {
+fn port(port: Option<&LocalPort>, is_routed: bool) -> Result<AttachPort, FieldError> {
     const MISSING: FieldError = FieldError::Missing {
         field: "local_port",
-        expected: "an interface name, or an object with 'linuxif'",
+        expected: "an interface name, or an object with 'linuxif' or 'evpn'",
     };
-    let name = match port {
-        Some(LocalPort::Name(name) | LocalPort::Object { linuxif: Some(name) }) => name,
-        Some(LocalPort::Object { linuxif: None }) | None => return Err(MISSING),
-    };
+    match port {
+        Some(LocalPort::Object { linuxif: Some(interface), evpn: Some(_) }) => {
+            Err(invalid("local_port", interface, "it is an interface or an E-VPN, not both; leave one out"))
+        }
+        Some(LocalPort::Object { linuxif: None, evpn: Some(evpn) }) if is_routed => {
+            vpn_name(Some(&evpn.id)).map(AttachPort::Evpn)
+        }
+        Some(LocalPort::Object { linuxif: None, evpn: Some(evpn) }) => {
+            Err(invalid("local_port", &evpn.id, "an E-VPN is plugged into an IP-VPN only; give an interface"))
+        }
+        Some(LocalPort::Name(name) | LocalPort::Object { linuxif: Some(name), .. }) => {
+            interface(name).map(AttachPort::Interface)
+        }
+        Some(LocalPort::Object { linuxif: None, evpn: None }) | None => Err(MISSING),
+    }
+}
+
+fn interface(name: &str) -> Result<String, FieldError> {
     let valid = !name.is_empty()
         && name.len() <= MAX_INTERFACE
-        && !matches!(name.as_str(), "." | "..")
+        && !matches!(name, "." | "..")
         && !name.chars().any(|c| c == '/' || c.is_whitespace() || c.is_control());
     if !valid {
         let reason = format!("an interface name has 1 to {MAX_INTERFACE} octets, without '/' and blanks");
         return Err(invalid("local_port", name, reason));
     }
-    Ok(name.clone())
+    Ok(name.to_owned())
 }
 
 /// An address, perhaps with a prefix length, which says nothing on a bridged network.
 fn ip_address(text: &str) -> Result<IpAddr, FieldError> {
-    let Some((address, length)) = text.split_once('/') else {
-        return host("ip_address", text);
+    prefix_address(text, false).map(|given| given.address)
+}
+
+/// An address, perhaps with a prefix length. `subnet`: the address may be that of a network.
+fn prefix_address(text: &str, subnet: bool) -> Result<InterfaceAddress, FieldError> {
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (text, None),
     };
-    let address = host("ip_address", address)?;
-    let longest = if address.is_ipv4() { 32 } else { 128 };
-    match length.parse::<u8>() {
-        Ok(length) if length <= longest => Ok(address),
-        _ => Err(invalid("ip_address", text, format!("the prefix length is a number from 0 to {longest}"))),
+    let given = |address: IpAddr, length: &str| {
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        length.parse().ok().and_then(|length| InterfaceAddress::new(address, length)).ok_or_else(|| {
+            invalid("ip_address", text, format!("the prefix length is a number from 0 to {longest}"))
+        })
+    };
+    if subnet
+        && let (Ok(address), Some(length)) = (address.parse::<IpAddr>(), length)
+        && address == address.to_canonical()
+        && !address.is_multicast()
+        && let network = given(address, length)?
+        && !network.is_host()
+        && network.prefix().address() == address
+    {
+        return Ok(network);
     }
+    let address = host("ip_address", address)?;
+    length.map_or_else(|| Ok(InterfaceAddress::host(address)), |length| given(address, length))
 }
 
 /// An address that one host can have.
@@ -357,6 +525,16 @@ fn vni(number: Option<&Number>) -> Result<Option<Vni>, FieldError> {
     })
 }
 
+/// A number of 32 bits, if there is one.
+fn bounded(field: &'static str, number: Option<&Number>) -> Result<Option<u32>, FieldError> {
+    let text = match number {
+        None => return Ok(None),
+        Some(Number::Number(number)) => number.to_string(),
+        Some(Number::Text(text)) => text.trim().to_owned(),
+    };
+    text.parse().map(Some).map_err(|_| invalid(field, &text, "give a number from 0 to 4294967295"))
+}
+
 fn invalid(field: &'static str, value: &str, reason: impl Into<String>) -> FieldError {
     FieldError::Invalid { field, value: value.to_owned(), reason: reason.into() }
 }
@@ -377,7 +555,7 @@ mod tests {
     #[test]
     fn all_forms_of_the_fields_are_taken() {
         let attach = request("tap0", "tap0").unwrap();
-        assert_eq!((attach.vpn.as_str(), attach.interface.as_str()), ("blue", "tap0"));
+        assert_eq!((attach.vpn.as_str(), attach.port.interface()), ("blue", Some("tap0")));
         assert_eq!(attach.ip, Some("192.0.2.1".parse().unwrap()));
         assert_eq!(attach.import.len(), 2);
         assert_eq!(attach.vni, None);
@@ -395,7 +573,6 @@ mod tests {
     fn every_wrong_field_is_named_with_its_value() {
         for (replace, by, field) in [
             (r#""evpn""#, r#""vpls""#, "vpn_type"),
-            (r#""evpn""#, r#""ipvpn""#, "vpn_type"),
             (r#""evpn""#, "null", "vpn_type"),
             (r#""blue""#, "null", "vpn_instance_id"),
             (r#""blue""#, r#""""#, "vpn_instance_id"),
@@ -431,7 +608,9 @@ mod tests {
         let addresses = |members: &str| -> Vec<Option<String>> {
             let text = GOOD.replace(r#""ip_address": "192.0.2.1/24""#, members);
             let requests = serde_json::from_str::<AttachPost>(&text).unwrap().requests();
-            assert!(requests.iter().all(|request| request.validate().unwrap().interface == "tap0"));
+            assert!(
+                requests.iter().all(|request| request.validate().unwrap().port.interface() == Some("tap0"))
+            );
             requests.into_iter().map(|request| request.ip_address).collect()
         };
         let (one, two) = (|| Some("192.0.2.1".to_owned()), || Some("2001:db8::1".to_owned()));

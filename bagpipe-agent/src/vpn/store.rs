@@ -4,12 +4,15 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use bagpipe_bgp::types::{MacAddr, RouteTarget, Vni};
+use bagpipe_bgp::types::{Label, MacAddr, RouteTarget, Vni};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::address::InterfaceAddress;
 use super::error::RestoreError;
 use super::instance::Instance;
+use super::request::Endpoint;
+use super::router::{Attached, Router, Site};
 use super::vpns::{Vpns, VpnsConfig};
 use crate::fib::{PortId, VpnId};
 
@@ -31,6 +34,9 @@ pub struct NextNumbers {
     pub port: u32,
     /// VNIs.
     pub vni: u32,
+    /// Labels.
+    #[serde(default)]
+    pub label: u32,
 }
 
 /// A VPN instance.
@@ -52,8 +58,48 @@ pub struct StoredVpn {
     /// Its description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<Value>,
+    /// The label of its frames or, of an IP-VPN, of its packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// What makes it an IP-VPN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub router: Option<StoredRouter>,
     /// Its ports, by number.
     pub ports: Vec<StoredPort>,
+}
+
+/// What makes an instance an IP-VPN.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StoredRouter {
+    /// ARP and ND are answered for addresses that nobody has, too.
+    pub proxy: bool,
+    /// The E-VPN instances that are plugged in.
+    pub plugs: Vec<StoredPlug>,
+}
+
+/// An attachment of an E-VPN to an IP-VPN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredPlug {
+    /// Number of the E-VPN.
+    pub evpn: VpnId,
+    /// The MAC address that was given.
+    pub mac: MacAddr,
+    /// The prefix.
+    #[serde(flatten)]
+    pub prefix: StoredPrefix,
+}
+
+/// A prefix that is attached to an IP-VPN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredPrefix {
+    /// The address and the length of its subnet.
+    pub address: InterfaceAddress,
+    /// What becomes of it.
+    #[serde(flatten)]
+    pub endpoint: Endpoint,
+    /// Number in its route distinguisher, if it is not that of the instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rd: Option<VpnId>,
 }
 
 /// A port.
@@ -76,6 +122,12 @@ pub struct StoredMac {
     pub ips: BTreeSet<IpAddr>,
     /// Its sequence number (RFC 7432 §7.7).
     pub sequence: u32,
+    /// Its label in an IP-VPN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// Its prefixes in an IP-VPN.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefixes: Vec<StoredPrefix>,
     /// Its description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<Value>,
@@ -90,6 +142,7 @@ impl Vpns {
                 vpn: self.numbers.position(),
                 port: self.ports.position(),
                 vni: self.vnis.position(),
+                label: self.labels.position(),
             },
             vpns: self.instances.values().map(store).collect(),
         }
@@ -104,19 +157,23 @@ impl Vpns {
         for stored in &snapshot.vpns {
             vpns.restore_vpn(stored)?;
         }
+        for stored in &snapshot.vpns {
+            vpns.restore_plugs(stored)?;
+        }
+        for stored in &snapshot.vpns {
+            if vpns.instances.get(&stored.number).is_some_and(Instance::is_empty) {
+                return Err(fault(stored, "instance", &stored.name, "has no ports"));
+            }
+        }
         vpns.numbers.resume(snapshot.next.vpn);
         vpns.ports.resume(snapshot.next.port);
         vpns.vnis.resume(snapshot.next.vni);
+        vpns.labels.resume(snapshot.next.label);
         Ok(vpns)
     }
 
     fn restore_vpn(&mut self, stored: &StoredVpn) -> Result<(), RestoreError> {
-        let fault = |what, value: &dyn ToString, problem| RestoreError {
-            what,
-            value: value.to_string(),
-            vpn: stored.name.clone(),
-            problem,
-        };
+        let fault = |what, value: &dyn ToString, problem| fault(stored, what, value, problem);
         if self.names.contains_key(&stored.name) {
             return Err(fault("name", &stored.name, "is there twice"));
         }
@@ -126,10 +183,21 @@ impl Vpns {
         if self.owners.contains_key(&stored.vni) {
             return Err(fault("VNI", &stored.vni, "is there twice"));
         }
-        if stored.ports.is_empty() {
-            return Err(fault("instance", &stored.name, "has no ports"));
+        let is_routed = stored.router.is_some();
+        let label = match stored.label {
+            Some(label) if self.labels.is_used(label.get()) => {
+                return Err(fault("label", &label, "is there twice"));
+            }
+            Some(label) => Some(label),
+            // The configuration asks for labels that it did not ask for when this was stored.
+            None if self.needs_label(is_routed) => self.labels.peek().and_then(Label::new),
+            None => None,
+        };
+        if is_routed && label.is_none() {
+            return Err(fault("label", &"none", "is left of [vpn] labels"));
         }
-        self.create(stored.number, &stored.name, stored.vni);
+        let label = label.filter(|_| self.needs_label(is_routed));
+        self.create(stored.number, &stored.name, stored.vni, label, is_routed);
         self.set_import(stored.number, &stored.import);
         self.touched.insert(stored.number);
         let Some(instance) = self.instances.get_mut(&stored.number) else { return Ok(()) };
@@ -149,14 +217,28 @@ impl Vpns {
             if port.macs.is_empty() {
                 return Err(fault("interface", &port.interface, "has no MAC addresses"));
             }
-            for StoredMac { mac, ips, sequence, description } in &port.macs {
+            for stored_mac in &port.macs {
+                let StoredMac { mac, ips, sequence, description, label, prefixes } = stored_mac;
                 if instance.local_mac(mac).is_some() {
                     return Err(fault("MAC address", mac, "is there twice"));
                 }
                 if let Some(ip) = ips.iter().find(|ip| instance.local.owner(ip).is_some()) {
                     return Err(fault("IP address", ip, "is there twice"));
                 }
-                instance.restore(port.number, &port.interface, *mac, ips, *sequence);
+                if is_routed {
+                    let label = label.filter(|label| self.labels.take(label.get()));
+                    if label.is_none() || prefixes.is_empty() {
+                        return Err(fault("MAC address", mac, "has no prefix, or no label of its own"));
+                    }
+                    for prefix in prefixes {
+                        self.numbers.take_each(prefix.rd);
+                        let attachment = (Site::Port(*mac), prefix.address);
+                        let place = Some((port.number, port.interface.as_str()));
+                        instance.attach_prefix(place, attachment, prefix.attached(), label);
+                    }
+                } else {
+                    instance.restore(port.number, &port.interface, *mac, ips, *sequence);
+                }
                 if let Some(entry) = instance.local.macs.get_mut(mac) {
                     entry.description.clone_from(description);
                 }
@@ -164,6 +246,54 @@ impl Vpns {
         }
         Ok(())
     }
+
+    /// Plugs E-VPN instances in, when all instances are there.
+    fn restore_plugs(&mut self, stored: &StoredVpn) -> Result<(), RestoreError> {
+        let Some(router) = &stored.router else { return Ok(()) };
+        for plug in &router.plugs {
+            let evpn = self.instances.get(&plug.evpn).filter(|evpn| evpn.router.is_none());
+            if evpn.is_none_or(|evpn| evpn.plug.as_ref().is_some_and(|plug| plug.ipvpn != stored.number)) {
+                return Err(fault(stored, "E-VPN", &plug.evpn, "is not there, or plugged in twice"));
+            }
+            self.numbers.take_each(plug.prefix.rd);
+            if let Some(instance) = self.instances.get_mut(&stored.number) {
+                let attachment = (Site::Evpn(plug.evpn, plug.mac), plug.prefix.address);
+                instance.attach_prefix(None, attachment, plug.prefix.attached(), None);
+            }
+        }
+        if let Some(instance) = self.instances.get_mut(&stored.number).and_then(|it| it.router.as_mut()) {
+            instance.proxy = router.proxy;
+        }
+        self.replug(stored.number);
+        Ok(())
+    }
+}
+
+impl StoredPrefix {
+    const fn new(address: InterfaceAddress, attached: &Attached) -> Self {
+        Self { address, endpoint: attached.endpoint, rd: attached.rd }
+    }
+
+    const fn attached(&self) -> Attached {
+        Attached { endpoint: self.endpoint, rd: self.rd }
+    }
+}
+
+fn fault(
+    stored: &StoredVpn,
+    what: &'static str,
+    value: &dyn ToString,
+    problem: &'static str,
+) -> RestoreError {
+    RestoreError { what, value: value.to_string(), vpn: stored.name.clone(), problem }
+}
+
+fn store_router(router: &Router) -> StoredRouter {
+    let plugs = router.attached.iter().filter_map(|((site, address), attached)| {
+        let Site::Evpn(evpn, mac) = *site else { return None };
+        Some(StoredPlug { evpn, mac, prefix: StoredPrefix::new(*address, attached) })
+    });
+    StoredRouter { proxy: router.proxy, plugs: plugs.collect() }
 }
 
 fn store(instance: &Instance) -> StoredVpn {
@@ -171,8 +301,15 @@ fn store(instance: &Instance) -> StoredVpn {
         let entry = instance.local_mac(mac)?;
         Some(StoredMac {
             mac: *mac,
-            ips: entry.ips.clone(),
+            ips: if instance.router.is_some() { BTreeSet::new() } else { entry.ips.clone() },
             sequence: entry.sequence,
+            label: instance.router.as_ref().and_then(|router| router.labels.get(mac).copied()),
+            prefixes: instance
+                .router
+                .iter()
+                .flat_map(|router| router.of_site(Site::Port(*mac)))
+                .map(|(address, attached)| StoredPrefix::new(address, attached))
+                .collect(),
             description: entry.description.clone(),
         })
     };
@@ -184,6 +321,8 @@ fn store(instance: &Instance) -> StoredVpn {
         export: instance.export.clone(),
         gateway: instance.gateway,
         description: instance.description.clone(),
+        label: instance.router.as_ref().map(|router| router.label).or(instance.originator.bridge),
+        router: instance.router.as_deref().map(store_router),
         ports: instance
             .local
             .ports

@@ -2,20 +2,23 @@
 
 use std::net::IpAddr;
 
-use bagpipe_bgp::types::{MacAddr, RouteDistinguisher, RouteTarget, Vni};
+use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, RouteDistinguisher, RouteTarget, Vni};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::address::InterfaceAddress;
 use super::instance::Instance;
+use super::request::Endpoint;
+use super::router::Site;
 use super::vpns::Vpns;
-use crate::fib::{PortId, Target, VpnId};
+use crate::fib::{MplsForm, PortId, Target, VpnId};
 
 /// A VPN instance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VpnView {
     /// Its name.
     pub name: String,
-    /// `evpn`.
+    /// `evpn` or `ipvpn`.
     #[serde(rename = "type")]
     pub vpn_type: &'static str,
     /// Its number on this node.
@@ -30,10 +33,16 @@ pub struct VpnView {
     pub export_rt: Vec<RouteTarget>,
     /// Its gateway.
     pub gateway_ip: Option<IpAddr>,
+    /// The label of its frames or packets, if it has one.
+    pub label: Option<Label>,
+    /// The IP-VPN that it is plugged into.
+    pub plugged_into: Option<String>,
     /// Number of ports.
     pub ports: usize,
     /// Number of MAC addresses attached on this node.
     pub local_macs: usize,
+    /// Number of IP prefixes that it routes to.
+    pub routes: usize,
     /// Number of routes imported from other nodes.
     pub remote_routes: usize,
     /// Tunnel endpoints that packets are accepted from, in order.
@@ -66,8 +75,25 @@ pub struct LocalMacView {
     pub sequence: u32,
     /// False while another node has the better claim to the address.
     pub advertised: bool,
+    /// Its label in an IP-VPN.
+    pub label: Option<Label>,
+    /// Its prefixes in an IP-VPN.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prefixes: Vec<PrefixView>,
     /// Its description.
     pub description: Option<Value>,
+}
+
+/// A prefix of a MAC address.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PrefixView {
+    /// What is announced.
+    pub prefix: IpPrefix,
+    /// The address and the rest of what was attached.
+    pub address: InterfaceAddress,
+    /// What becomes of it.
+    #[serde(flatten)]
+    pub endpoint: Endpoint,
 }
 
 /// Where frames for a MAC address go.
@@ -100,6 +126,20 @@ pub enum TargetView {
         /// The VNI to send with.
         vni: Vni,
     },
+    /// A remote endpoint.
+    Mpls {
+        /// Its address.
+        endpoint: IpAddr,
+        /// The label to send with.
+        label: Label,
+        /// What carries it.
+        form: MplsForm,
+    },
+    /// The router.
+    Router {
+        /// The IP-VPN that routes.
+        router: String,
+    },
 }
 
 /// The MAC address of an IP address.
@@ -120,16 +160,19 @@ impl Vpns {
     pub fn vpns(&self) -> impl Iterator<Item = VpnView> + '_ {
         self.instances.values().map(|instance| VpnView {
             name: instance.name.clone(),
-            vpn_type: "evpn",
+            vpn_type: instance.vpn_type(),
             number: instance.id,
             vni: instance.originator.vni,
             rd: instance.originator.rd,
             import_rt: instance.import.iter().copied().collect(),
             export_rt: instance.export.iter().copied().collect(),
-            gateway_ip: instance.gateway,
+            gateway_ip: instance.gateway.or_else(|| instance.router.as_ref()?.gateways().next()),
+            label: instance.router.as_ref().map(|router| router.label).or(instance.originator.bridge),
+            plugged_into: instance.plug.as_ref().map(|plug| self.name_of(plug.ipvpn)),
             ports: instance.local.ports.len(),
             local_macs: instance.local.macs.len(),
-            remote_routes: instance.remote.len(),
+            routes: instance.installed.routes.len(),
+            remote_routes: instance.router.as_ref().map_or(instance.remote.len(), |router| router.routes()),
             remote_endpoints: sorted(instance.installed.endpoints.iter().copied()),
             description: instance.description.clone(),
         })
@@ -158,7 +201,8 @@ impl Vpns {
                         any_ip: entry.any_ip,
                     },
                     Target::Vxlan { endpoint, vni } => TargetView::Vxlan { endpoint, vni },
-                    Target::Mpls { .. } | Target::Router(_) => return None,
+                    Target::Mpls { endpoint, label, form } => TargetView::Mpls { endpoint, label, form },
+                    Target::Router(router) => TargetView::Router { router: self.name_of(router) },
                 };
                 Some(FdbView { vpn: instance.name.clone(), mac, target })
             })
@@ -183,6 +227,17 @@ fn local_mac(instance: &Instance, mac: &MacAddr) -> Option<LocalMacView> {
         ips: entry.ips.iter().copied().collect(),
         sequence: entry.sequence,
         advertised: !entry.contested && !instance.export.is_empty(),
+        label: instance.router.as_ref().and_then(|router| router.labels.get(mac).copied()),
+        prefixes: instance
+            .router
+            .iter()
+            .flat_map(|router| router.of_site(Site::Port(*mac)))
+            .map(|(address, attached)| PrefixView {
+                prefix: address.prefix(),
+                address,
+                endpoint: attached.endpoint,
+            })
+            .collect(),
         description: entry.description.clone(),
     })
 }

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bagpipe_bgp::types::{MacAddr, RouteDistinguisher, RouteTarget, RouterId, Vni};
+use bagpipe_bgp::types::{Label, MacAddr, RouteDistinguisher, RouteTarget, RouterId, Vni};
 use bagpipe_bgp::wire::{Attributes, Nlri};
 use bagpipe_common::limits;
 use rustc_hash::FxHashMap;
@@ -15,11 +15,14 @@ use serde::Serialize;
 use super::effects::Effects;
 use super::error::{AttachError, DetachError};
 use super::imports::Imports;
-use super::instance::Instance;
+use super::instance::{EVPN, IPVPN, Instance};
 use super::numbers::Numbers;
 use super::originate::Originator;
-use super::remote::{RemoteRoute, RouteKey, classify};
+use super::overlay::Overlay;
 use super::request::{Attach, Detach};
+use super::route::{RemoteRoute, RouteKey, classify};
+use super::router::Router;
+use super::routing::RoutedPlan;
 use crate::fib::{PortId, VpnId};
 
 /// What all instances have in common.
@@ -31,23 +34,27 @@ pub struct VpnsConfig {
     pub local_endpoint: IpAddr,
     /// VNIs to choose from for instances that are given none.
     pub vnis: RangeInclusive<u32>,
+    /// Tunnels, labels and the router.
+    pub overlay: Overlay,
 }
 
 /// All VPN instances.
 #[derive(Debug)]
 pub struct Vpns {
-    config: VpnsConfig,
+    pub(super) config: VpnsConfig,
     pub(super) instances: BTreeMap<VpnId, Instance>,
     pub(super) names: FxHashMap<String, VpnId>,
     pub(super) interfaces: FxHashMap<String, (VpnId, PortId)>,
     pub(super) owners: FxHashMap<Vni, VpnId>,
     imports: Imports,
+    /// Of instances, and of route distinguishers that are not those of an instance.
     pub(super) numbers: Numbers,
     pub(super) ports: Numbers,
     pub(super) vnis: Numbers,
+    pub(super) labels: Numbers,
     /// Instances that something was told since the last time.
     pub(super) touched: BTreeSet<VpnId>,
-    effects: Effects,
+    pub(super) effects: Effects,
 }
 
 /// An attachment that is there now.
@@ -55,8 +62,8 @@ pub struct Vpns {
 pub struct Attached {
     /// Number of the instance.
     pub vpn: VpnId,
-    /// Number of the port.
-    pub port: PortId,
+    /// Number of the port; none if an E-VPN was plugged in.
+    pub port: Option<PortId>,
     /// VNI that the instance receives with.
     pub vni: Vni,
     /// The instance is new.
@@ -79,10 +86,15 @@ pub struct Detached {
 }
 
 /// The identifiers that an attach takes, found before anything changes.
-struct Plan {
-    vpn: VpnId,
-    port: PortId,
-    vni: Vni,
+pub(super) struct Plan {
+    pub(super) vpn: VpnId,
+    /// None if there is no interface.
+    pub(super) port: Option<PortId>,
+    pub(super) vni: Vni,
+    /// Labels that are free, as many as are needed.
+    pub(super) labels: Vec<Label>,
+    /// What an attach to an IP-VPN takes besides.
+    pub(super) routed: Option<RoutedPlan>,
 }
 
 impl Vpns {
@@ -98,6 +110,7 @@ impl Vpns {
             numbers: Numbers::new(1..=limits::VPNS - 1),
             ports: Numbers::new(1..=limits::PORTS - 1),
             vnis: Numbers::new(config.vnis.clone()),
+            labels: Numbers::new(config.overlay.labels.clone()),
             touched: BTreeSet::new(),
             effects: Effects::default(),
             config,
@@ -123,12 +136,22 @@ impl Vpns {
 
     fn plan(&self, attach: &Attach) -> Result<Plan, AttachError> {
         let instance = self.names.get(&attach.vpn).and_then(|id| self.instances.get(id));
-        let port = self.interfaces.get(&attach.interface);
-        if let Some((vpn, _)) = port
+        let asked = if attach.routed.is_some() { IPVPN } else { EVPN };
+        if let Some(instance) = instance.filter(|instance| instance.vpn_type() != asked) {
+            let (vpn, is) = (instance.name.clone(), instance.vpn_type());
+            return Err(AttachError::OtherType { vpn, is, asked });
+        }
+        let overlay = &self.config.overlay;
+        if attach.mac == overlay.gateway_mac || attach.mac == overlay.router_mac {
+            return Err(AttachError::RouterMac { mac: attach.mac });
+        }
+        let interface = attach.port.interface();
+        let port = interface.and_then(|interface| self.interfaces.get(interface));
+        if let (Some(interface), Some((vpn, _))) = (interface, port)
             && instance.is_none_or(|instance| instance.id != *vpn)
         {
             let vpn = self.name_of(*vpn);
-            return Err(AttachError::InterfaceInUse { interface: attach.interface.clone(), vpn });
+            return Err(AttachError::InterfaceInUse { interface: interface.to_owned(), vpn });
         }
         let (vpn, vni) = match instance {
             Some(instance) => {
@@ -137,11 +160,15 @@ impl Vpns {
             }
             None => (self.free_instance()?, self.free_vni(attach)?),
         };
-        let port = match port {
-            Some((_, port)) => *port,
-            None => free(&self.ports, "port number", "detach ports that are not used")?,
+        let port = match (interface, port) {
+            (None, _) => None,
+            (Some(_), Some((_, port))) => Some(*port),
+            (Some(_), None) => Some(free(&self.ports, "port number", "detach ports that are not used")?),
         };
-        Ok(Plan { vpn, port, vni })
+        let routed = attach.routed.as_ref().map(|routed| self.plan_routed(instance, attach, routed, vni));
+        let routed = routed.transpose()?;
+        let labels = self.free_labels(instance, attach)?;
+        Ok(Plan { vpn, port, vni, labels, routed })
     }
 
     fn free_instance(&self) -> Result<VpnId, AttachError> {
@@ -169,25 +196,44 @@ impl Vpns {
 
     fn carry_out(&mut self, attach: &Attach, plan: &Plan, now: Instant) -> Attached {
         let created = !self.instances.contains_key(&plan.vpn);
+        let mut labels = plan.labels.iter().copied();
         if created {
-            self.create(plan.vpn, &attach.vpn, plan.vni);
+            let own = if self.needs_label(attach.routed.is_some()) { labels.next() } else { None };
+            self.create(plan.vpn, &attach.vpn, plan.vni, own, attach.routed.is_some());
         }
         let (mut changed, mut added) = (created, false);
         changed |= self.set_import(plan.vpn, &attach.import);
-        if self.ports.take(plan.port) {
-            self.interfaces.insert(attach.interface.clone(), (plan.vpn, plan.port));
+        if let (Some(port), Some(interface)) = (plan.port, attach.port.interface())
+            && self.ports.take(port)
+        {
+            self.interfaces.insert(interface.to_owned(), (plan.vpn, port));
         }
         if let Some(instance) = self.instances.get_mut(&plan.vpn) {
             if created {
                 instance.start_learning(now);
             }
-            changed |= assign(&mut instance.export, &attach.export);
-            changed |= attach.gateway.is_some_and(|gateway| instance.set_gateway(gateway));
+            let retargeted = assign(&mut instance.export, &attach.export);
+            changed |= retargeted;
+            if let Some(router) = instance.router.as_mut().filter(|_| retargeted) {
+                router.touched.announcements = true;
+            }
+            if attach.routed.is_none() {
+                changed |= attach.gateway.is_some_and(|gateway| instance.set_gateway(gateway));
+            }
             if attach.vpn_description.is_some() {
                 changed |= assign(&mut instance.description, &attach.vpn_description);
             }
-            added = instance.attach(plan.port, &attach.interface, attach.mac, attach.ip);
-            changed |= added;
+        }
+        if let (Some(routed), Some(taken)) = (&attach.routed, &plan.routed) {
+            let outcome = self.carry_out_routed(attach, routed, plan, taken, labels.next());
+            (changed, added) = (changed | outcome.changed, outcome.added);
+        }
+        if let Some(instance) = self.instances.get_mut(&plan.vpn) {
+            if let (None, Some(port), Some(interface)) = (&attach.routed, plan.port, attach.port.interface())
+            {
+                added = instance.attach(port, interface, attach.mac, attach.ip);
+                changed |= added;
+            }
             if let Some(entry) = instance.local.macs.get_mut(&attach.mac)
                 && attach.description.is_some()
             {
@@ -198,17 +244,27 @@ impl Vpns {
         Attached { vpn: plan.vpn, port: plan.port, vni: plan.vni, created, added, changed }
     }
 
-    pub(super) fn create(&mut self, vpn: VpnId, name: &str, vni: Vni) {
+    /// Makes an instance. `label`: that of its frames, or of its packets; an IP-VPN always has one.
+    pub(super) fn create(&mut self, vpn: VpnId, name: &str, vni: Vni, label: Option<Label>, is_routed: bool) {
+        let overlay = self.config.overlay.clone();
         let originator = Originator {
+            router_id: self.config.router_id,
             rd: RouteDistinguisher::from_ipv4(self.config.router_id, vpn),
             vni,
             endpoint: self.config.local_endpoint,
+            overlay: overlay.clone(),
+            bridge: label.filter(|_| !is_routed),
         };
+        let mut instance = Instance::new(vpn, name.to_owned(), originator);
+        if let Some(label) = label {
+            instance.router = is_routed.then(|| Box::new(Router::new(vpn, label, overlay)));
+            self.labels.take(label.get());
+        }
         self.numbers.take(vpn.into());
         self.vnis.take(vni.get());
         self.owners.insert(vni, vpn);
         self.names.insert(name.to_owned(), vpn);
-        self.instances.insert(vpn, Instance::new(vpn, name.to_owned(), originator));
+        self.instances.insert(vpn, instance);
     }
 
     /// Imports other targets from now on. Routes that both old and new targets bring stay as they are.
@@ -239,17 +295,26 @@ impl Vpns {
         let changed = self.check_detach(detach)?;
         let no_such = || DetachError::NoSuchVpn { vpn: detach.vpn.clone() };
         let vpn = *self.names.get(&detach.vpn).ok_or_else(no_such)?;
+        if detach.routed {
+            return self.detach_routed(vpn, detach);
+        }
         let instance = self.instances.get_mut(&vpn).ok_or_else(no_such)?;
-        if let Some((port, interface)) = instance.detach(detach.mac, detach.ip) {
+        if let Some((port, interface)) = instance.detach(detach.mac, detach.ip.map(|ip| ip.address)) {
             self.ports.release(port);
             self.interfaces.remove(&interface);
         }
-        let removed = instance.local.ports.is_empty();
+        let removed = self.remove_if_empty(vpn);
+        Ok(Detached { vpn, removed, changed })
+    }
+
+    /// Removes an instance that nothing is attached to, and that is plugged in nowhere.
+    pub(super) fn remove_if_empty(&mut self, vpn: VpnId) -> bool {
         self.touched.insert(vpn);
-        if removed {
+        let empty = self.instances.get(&vpn).is_some_and(Instance::is_empty);
+        if empty {
             self.remove(vpn);
         }
-        Ok(Detached { vpn, removed, changed })
+        empty
     }
 
     /// Checks a detach without carrying it out; tells whether it would change anything.
@@ -262,7 +327,14 @@ impl Vpns {
             .get(&detach.vpn)
             .and_then(|id| self.instances.get(id))
             .ok_or_else(|| DetachError::NoSuchVpn { vpn: detach.vpn.clone() })?;
-        match (instance.local_mac(&detach.mac), detach.ip) {
+        if instance.router.is_some() != detach.routed {
+            let is = instance.vpn_type();
+            return Err(DetachError::OtherType { vpn: detach.vpn.clone(), is });
+        }
+        if detach.routed {
+            return self.check_detach_routed(instance.id, detach);
+        }
+        match (instance.local_mac(&detach.mac), detach.ip.map(|ip| ip.address)) {
             (Some(entry), Some(ip)) if entry.ips.contains(&ip) => Ok(true),
             (Some(_), None) => Ok(true),
             (None, None) => Ok(false),
@@ -280,6 +352,10 @@ impl Vpns {
             self.names.remove(&instance.name);
             self.vnis.release(instance.originator.vni.get());
             self.owners.remove(&instance.originator.vni);
+            let label = instance.router.map(|router| router.label).or(instance.originator.bridge);
+            if let Some(label) = label {
+                self.labels.release(label.get());
+            }
             self.numbers.release(vpn.into());
         }
     }
@@ -287,10 +363,15 @@ impl Vpns {
     /// Takes a change of the best path of a route.
     pub fn route(&mut self, nlri: &Nlri, attributes: Option<&Arc<Attributes>>) {
         let Some(key) = RouteKey::of(nlri) else { return };
-        let route: Option<(RemoteRoute, Arc<Attributes>)> = attributes.and_then(|attributes| {
-            let (_, route) = classify(nlri, attributes, self.config.local_endpoint).ok()?;
-            Some((route, Arc::clone(attributes)))
-        });
+        // A route of this node is here whatever others say of it.
+        if self.imports.is_local(&key) {
+            return;
+        }
+        let route = attributes.and_then(|attributes| Some(classify(nlri, attributes, &self.config).ok()?.1));
+        self.take_route(key, route);
+    }
+
+    fn take_route(&mut self, key: RouteKey, route: Option<RemoteRoute>) {
         for (vpn, route) in self.imports.route(key, route) {
             if let Some(instance) = self.instances.get_mut(&vpn) {
                 instance.learn(key, route);
@@ -300,7 +381,34 @@ impl Vpns {
     }
 
     /// What is to be done about all events since the last time.
+    ///
+    /// E-VPN instances come first: they tell those that they are plugged into of their hosts. Then IP-VPN instances
+    /// originate, which depends on nothing imported, so that those of one node hear of each other. Routes come last.
     pub fn settle(&mut self, now: Instant) -> Effects {
+        for vpn in self.touched.clone() {
+            if let Some(instance) = self.instances.get_mut(&vpn).filter(|instance| instance.router.is_none())
+            {
+                self.touched.remove(&vpn);
+                instance.settle(&mut self.effects, now);
+            }
+        }
+        for (ipvpn, evpn, ip, host) in std::mem::take(&mut self.effects.hosts) {
+            if let Some(router) = self.instances.get_mut(&ipvpn).and_then(|instance| instance.router.as_mut())
+            {
+                router.set_host(evpn, ip, host);
+                self.touched.insert(ipvpn);
+            }
+        }
+        for vpn in &self.touched {
+            if let Some(instance) = self.instances.get_mut(vpn) {
+                instance.announce_prefixes(&mut self.effects);
+            }
+        }
+        for (key, route) in std::mem::take(&mut self.effects.local) {
+            if route.is_some() || self.imports.is_local(&key) {
+                self.take_route(key, route);
+            }
+        }
         for vpn in std::mem::take(&mut self.touched) {
             if let Some(instance) = self.instances.get_mut(&vpn) {
                 instance.settle(&mut self.effects, now);
@@ -317,14 +425,14 @@ impl Vpns {
         self.imports.importers(attributes).into_iter().map(|vpn| self.name_of(vpn)).collect()
     }
 
-    fn name_of(&self, vpn: VpnId) -> String {
+    pub(super) fn name_of(&self, vpn: VpnId) -> String {
         self.instances.get(&vpn).map(|instance| instance.name.clone()).unwrap_or_default()
     }
 
-    /// Tunnel endpoint of this node.
+    /// What all instances have in common.
     #[must_use]
-    pub const fn local_endpoint(&self) -> IpAddr {
-        self.config.local_endpoint
+    pub const fn config(&self) -> &VpnsConfig {
+        &self.config
     }
 
     /// Whether nothing is held: no instance, no identifier, no route.
@@ -335,7 +443,9 @@ impl Vpns {
             && self.interfaces.is_empty()
             && self.owners.is_empty()
             && self.imports.is_empty()
-            && [&self.numbers, &self.ports, &self.vnis].iter().all(|numbers| numbers.in_use() == 0)
+            && [&self.numbers, &self.ports, &self.vnis, &self.labels]
+                .iter()
+                .all(|numbers| numbers.in_use() == 0)
     }
 }
 
@@ -348,13 +458,13 @@ fn check_attachments(instance: &Instance, attach: &Attach) -> Result<(), AttachE
     }
     if let Some(entry) = instance.local_mac(&attach.mac)
         && let Some(port) = instance.local.ports.get(&entry.port)
-        && port.interface != attach.interface
+        && let Some(asked) = attach.port.interface().filter(|asked| *asked != port.interface)
     {
         return Err(AttachError::MacOnOtherPort {
             mac: attach.mac,
             vpn: vpn(),
             port: port.interface.clone(),
-            asked: attach.interface.clone(),
+            asked: asked.to_owned(),
         });
     }
     let owner: Option<(IpAddr, MacAddr)> = attach.ip.and_then(|ip| Some((ip, instance.local.owner(&ip)?)));
@@ -366,12 +476,12 @@ fn check_attachments(instance: &Instance, attach: &Attach) -> Result<(), AttachE
     }
 }
 
-fn free(numbers: &Numbers, what: &'static str, remedy: &'static str) -> Result<u32, AttachError> {
+pub(super) fn free(numbers: &Numbers, what: &'static str, remedy: &'static str) -> Result<u32, AttachError> {
     let (first, last) = (*numbers.range().start(), *numbers.range().end());
     numbers.peek().ok_or(AttachError::Exhausted { what, first, last, remedy })
 }
 
-fn assign<T: PartialEq + Clone>(place: &mut T, value: &T) -> bool {
+pub(super) fn assign<T: PartialEq + Clone>(place: &mut T, value: &T) -> bool {
     let differs = place != value;
     if differs {
         place.clone_from(value);

@@ -189,7 +189,7 @@ fn what_goes_wrong_has_its_exit_code_and_says_what_to_do() {
     for (line, expected) in [
         ("attach --vpn blue --port tap0 --mac 03:00:00:00:00:01 --rt 64512:1", "mac_address"),
         ("attach --vpn blue --port tap0 --mac 02:00:00:00:00:01 --rt 64512", "import_rt"),
-        ("attach --vpn blue --type ipvpn --port tap0 --mac 02:00:00:00:00:01 --rt 64512:1", "ipvpn"),
+        ("attach --vpn blue --type ipvpn --port tap0 --mac 02:00:00:00:00:01 --rt 64512:1", "ip_address"),
         ("detach --vpn blue --port tap0 --mac 02:00:00:00:00:01", "VPN instance 'blue'"),
     ] {
         let output = agent.cli(line);

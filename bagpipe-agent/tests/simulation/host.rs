@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use bagpipe_agent::engine::{Engine, EngineConfig, EngineEvent};
 use bagpipe_agent::fib::{Change, Fib, Target};
-use bagpipe_agent::vpn::Snapshot;
+use bagpipe_agent::vpn::{Overlay, Snapshot};
 use bagpipe_bgp::speaker::{Action, ConnId, PeerConfig, Refused, Speaker, SpeakerConfig, SpeakerEvent};
 use bagpipe_bgp::types::Family;
 use bytes::Bytes;
 
 pub(crate) const ASN: u32 = 64_512;
-const FAMILIES: [Family; 2] = [Family::ROUTE_TARGET, Family::EVPN];
+const FAMILIES: [Family; 4] = [Family::ROUTE_TARGET, Family::EVPN, Family::VPNV4, Family::VPNV6];
 const HOLD_TIME: u16 = 30;
 const RESTART_TIME: u16 = 20;
 
@@ -84,6 +84,7 @@ impl Plan {
             speaker: self.speaker(host, before.is_some()),
             local_endpoint: self.address(host).into(),
             vnis: 1_000..=2_000,
+            overlay: Overlay::new(self.address(host).into()),
         };
         let (stored, kept) = before.unwrap_or_default();
         let mut engine = Engine::new(config, Some(&stored), now).unwrap();

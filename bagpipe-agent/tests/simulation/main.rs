@@ -20,6 +20,7 @@ mod migration;
 mod model;
 mod network;
 mod rng;
+mod routing;
 mod scenario;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +33,16 @@ fn networks_come_to_the_right_state_whatever_happens() {
     if let Some(seed) = number("BAGPIPE_SIMULATION_SEED") {
         return scenario::run(seed, true);
     }
+    for_all_seeds(|seed| scenario::run(seed, false));
+}
+
+#[test]
+fn ip_vpns_route_to_what_their_route_targets_let_them_hear_of() {
+    for_all_seeds(routing::run);
+}
+
+/// Runs all seeds, on all processors.
+fn for_all_seeds(run: impl Fn(u64) + Sync) {
     let seeds = number("BAGPIPE_SIMULATION_SEEDS").unwrap_or(SEEDS);
     let (next, failed) = (AtomicU64::new(1), AtomicBool::new(false));
     let work = || {
@@ -40,7 +51,7 @@ fn networks_come_to_the_right_state_whatever_happens() {
             if seed > seeds {
                 break;
             }
-            if catch_unwind(AssertUnwindSafe(|| scenario::run(seed, false))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| run(seed))).is_err() {
                 failed.store(true, Ordering::Relaxed);
                 eprintln!("seed {seed} failed; to see it again: BAGPIPE_SIMULATION_SEED={seed}");
             }

@@ -91,45 +91,64 @@ pub(super) struct Candidate<'a> {
 /// The position of the best path. `mobile`: MAC Mobility decides first.
 pub(super) fn best<'a>(candidates: impl Iterator<Item = Candidate<'a>>, mobile: bool) -> Option<usize> {
     let mut left: Vec<(usize, Candidate<'a>)> = candidates.enumerate().collect();
-    keep(&mut left, |path| !matches!(path.origination, Origination::Local));
+    keep(&mut left, |(_, path)| !matches!(path.origination, Origination::Local));
     // RFC 9494 §4.3: what has been stale for long is the last resort, whatever else speaks for it.
-    keep(&mut left, |path| path.preference.long_lived_stale);
+    keep(&mut left, |(_, path)| path.preference.long_lived_stale);
     if mobile {
-        keep(&mut left, |path| Reverse((path.preference.sticky, path.preference.sequence)));
+        keep(&mut left, |(_, path)| Reverse((path.preference.sticky, path.preference.sequence)));
     }
-    keep(&mut left, |path| Reverse(path.preference.local_pref));
-    keep(&mut left, |path| path.preference.as_path_length);
-    keep(&mut left, |path| path.preference.origin);
-    keep_lowest_med(&mut left);
-    keep(&mut left, Candidate::is_internal);
+    keep(&mut left, |(_, path)| Reverse(path.preference.local_pref));
+    keep(&mut left, |(_, path)| path.preference.as_path_length);
+    keep(&mut left, |(_, path)| path.preference.origin);
+    keep_lowest_med(&mut left, |(_, path)| path.preference);
+    keep(&mut left, |(_, path)| path.is_internal());
     // RFC 4456 §9: ORIGINATOR_ID stands for the router identifier, and the CLUSTER_LIST breaks the next tie.
-    keep(&mut left, Candidate::router_id);
-    keep(&mut left, |path| path.preference.cluster_list_length);
-    keep(&mut left, Candidate::peer);
+    keep(&mut left, |(_, path)| path.router_id());
+    keep(&mut left, |(_, path)| path.preference.cluster_list_length);
+    keep(&mut left, |(_, path)| path.peer());
     left.first().map(|(position, _)| *position)
 }
 
+/// Those of the paths to one prefix between which only identifiers would decide, so that traffic may use all of
+/// them: equal in LOCAL_PREF, AS_PATH length, ORIGIN and MED (RFC 4271 §9.1.2.2 a to c). They may be of routes
+/// with different route distinguishers: for a VRF they are one route (RFC 4364 §4.3.2).
+pub fn equally_good<'a, T>(paths: Vec<T>, attributes: impl Fn(&T) -> &'a Attributes) -> Vec<T> {
+    if paths.len() < 2 {
+        return paths;
+    }
+    let mut left: Vec<(Preference, T)> =
+        paths.into_iter().map(|path| (Preference::of(attributes(&path)), path)).collect();
+    keep(&mut left, |(preference, _)| Reverse(preference.local_pref));
+    keep(&mut left, |(preference, _)| preference.as_path_length);
+    keep(&mut left, |(preference, _)| preference.origin);
+    keep_lowest_med(&mut left, |(preference, _)| preference);
+    left.into_iter().map(|(_, path)| path).collect()
+}
+
 /// Keep the paths with the lowest rank.
-fn keep<'a, R: Ord>(left: &mut Vec<(usize, Candidate<'a>)>, rank: impl Fn(&Candidate<'a>) -> R) {
+fn keep<T, R: Ord>(left: &mut Vec<T>, rank: impl Fn(&T) -> R) {
     if left.len() < 2 {
         return;
     }
-    if let Some(lowest) = left.iter().map(|(_, path)| rank(path)).min() {
-        left.retain(|(_, path)| rank(path) == lowest);
+    if let Some(lowest) = left.iter().map(&rank).min() {
+        left.retain(|path| rank(path) == lowest);
     }
 }
 
 /// Of the paths from one neighboring AS, keep those with the lowest MED (RFC 4271 §9.1.2.2 c).
-fn keep_lowest_med(left: &mut Vec<(usize, Candidate<'_>)>) {
+fn keep_lowest_med<T>(left: &mut Vec<T>, preference: impl Fn(&T) -> &Preference) {
     if left.len() < 2 {
         return;
     }
     let mut lowest: FxHashMap<Option<Asn>, u32> = FxHashMap::default();
-    for (_, path) in left.iter() {
-        let med = lowest.entry(path.preference.neighbor).or_insert(u32::MAX);
-        *med = path.preference.med.min(*med);
+    for path in left.iter().map(&preference) {
+        let med = lowest.entry(path.neighbor).or_insert(u32::MAX);
+        *med = path.med.min(*med);
     }
-    left.retain(|(_, path)| lowest.get(&path.preference.neighbor) == Some(&path.preference.med));
+    left.retain(|path| {
+        let Preference { neighbor, med, .. } = preference(path);
+        lowest.get(neighbor) == Some(med)
+    });
 }
 
 impl Candidate<'_> {

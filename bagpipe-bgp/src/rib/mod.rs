@@ -29,6 +29,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use rustc_hash::FxHashMap;
 
+pub use self::best_path::equally_good;
 pub use self::policy::{Export, Import, NextHopPolicy, Policy};
 
 use self::attributes::AttributeTable;

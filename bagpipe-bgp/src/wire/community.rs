@@ -131,6 +131,14 @@ impl ExtendedCommunity {
         }
     }
 
+    /// The Consistent Hash Sort Order community (draft-ietf-bess-service-chaining §7.3): the place of a route among
+    /// equal ones, for who distributes flows between them.
+    #[must_use]
+    pub const fn consistent_hash_sort_order(order: u32) -> Self {
+        let [a, b, c, d] = order.to_be_bytes();
+        Self([0x03, 0x14, a, b, c, d, 0, 0])
+    }
+
     /// The Router's MAC community (RFC 9135 §8.1).
     #[must_use]
     pub const fn router_mac(MacAddr([a, b, c, d, e, f]): MacAddr) -> Self {

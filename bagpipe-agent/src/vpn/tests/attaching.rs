@@ -4,7 +4,7 @@ use super::*;
 fn the_first_attach_creates_an_instance_and_the_last_detach_leaves_nothing() {
     let mut node = Node::new();
     let attached = node.attach(&attach("tap0", 1, Some("10.0.0.1")));
-    assert_eq!((attached.vpn, attached.port, attached.vni.get()), (1, 1, 16_000));
+    assert_eq!((attached.vpn, attached.port, attached.vni.get()), (1, Some(1), 16_000));
     assert!(attached.created && attached.changed);
 
     assert_eq!(node.fib.vpns, [(1, attached.vni)].into());
@@ -55,7 +55,7 @@ fn attaching_again_changes_nothing() {
 fn ports_have_several_mac_addresses_and_those_several_ip_addresses() {
     let mut node = Node::new();
     for (address, ip_address) in [(1, "10.0.0.1"), (1, "2001:db8::1"), (1, "10.0.0.3"), (2, "10.0.0.2")] {
-        assert_eq!(node.attach(&attach("tap0", address, Some(ip_address))).port, 1);
+        assert_eq!(node.attach(&attach("tap0", address, Some(ip_address))).port, Some(1));
     }
     assert_eq!((node.fib.ports.len(), node.fib.macs.len(), node.fib.neighbors.len()), (1, 2, 4));
     assert_eq!(node.mac_routes().len(), 4);

@@ -117,10 +117,12 @@ fn import_targets_change_without_a_flap() {
 #[test]
 fn what_cannot_be_used_is_ignored_for_a_reason() {
     let good = remote(LOWER, 2, Some("10.0.0.2"));
-    let own = ip(OWN);
+    let (own, config) = (ip(OWN), config());
+    let reason_of =
+        |nlri: &Nlri, attributes: Attributes| classify(nlri, &Arc::new(attributes), &config).unwrap_err();
     for (route, reason) in [
-        (Remote { encapsulation: None, ..good.clone() }, Ignored::Encapsulation),
-        (Remote { encapsulation: Some(TunnelType::MPLS), ..good.clone() }, Ignored::Encapsulation),
+        (Remote { encapsulation: Some(TunnelType(19)), ..good.clone() }, Ignored::Encapsulation),
+        (Remote { encapsulation: None, vni: 3 << 4, ..good.clone() }, Ignored::Label),
         (Remote { tag: 5, ..good.clone() }, Ignored::EthernetTag),
         (Remote { mac: Some(MacAddr([1; 6])), ..good.clone() }, Ignored::Mac),
         (Remote { mac: Some(MacAddr([0; 6])), ..good.clone() }, Ignored::Mac),
@@ -130,20 +132,20 @@ fn what_cannot_be_used_is_ignored_for_a_reason() {
         (remote("224.0.0.1", 2, None), Ignored::Endpoint),
         (multicast("0.0.0.0"), Ignored::Endpoint),
     ] {
-        assert_eq!(classify(&route.nlri(), &route.attributes(), own), Err(reason));
+        assert_eq!(reason_of(&route.nlri(), route.attributes()), reason);
         let mut node = Node::new();
         node.attach(&attach("tap0", 1, None));
         assert!(node.announce(&route).is_empty());
         assert!(node.withdraw(&route).is_empty());
     }
     let without_pmsi = Attributes { pmsi_tunnel: None, ..multicast(LOWER).attributes() };
-    assert_eq!(classify(&multicast(LOWER).nlri(), &without_pmsi, own), Err(Ignored::Pmsi));
+    assert_eq!(reason_of(&multicast(LOWER).nlri(), without_pmsi), Ignored::Pmsi);
     let segment = Nlri::Evpn(EvpnRoute::EthernetSegment {
         rd: RouteDistinguisher([0; 8]),
         esi: Default::default(),
         originator: own,
     });
-    assert_eq!(classify(&segment, &good.attributes(), own), Err(Ignored::RouteType));
+    assert_eq!(reason_of(&segment, good.attributes()), Ignored::RouteType);
 }
 
 #[test]
@@ -151,7 +153,7 @@ fn a_route_that_becomes_unusable_is_lost() {
     let mut node = Node::new();
     node.attach(&attach("tap0", 1, None));
     node.announce(&remote(LOWER, 2, None));
-    node.announce(&Remote { encapsulation: None, ..remote(LOWER, 2, None) });
+    node.announce(&Remote { encapsulation: Some(TunnelType(19)), ..remote(LOWER, 2, None) });
     assert_eq!(node.target(1, 2), None);
     assert!(node.fib.endpoints.is_empty());
 }

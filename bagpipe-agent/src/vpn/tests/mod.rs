@@ -4,6 +4,7 @@ mod attaching;
 mod importing;
 mod moving;
 mod restoring;
+mod routing;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -95,22 +96,28 @@ impl Node {
     fn mac_routes(&self) -> Vec<(MacAddr, Option<IpAddr>, u32)> {
         let routes = self.routes.iter().filter_map(|(key, (_, attributes))| match key {
             RouteKey::MacIp(_, mac, ip) => Some((*mac, *ip, sequence(attributes))),
-            RouteKey::Multicast(..) => None,
+            _ => None,
         });
         routes.collect()
     }
 }
 
 fn config() -> VpnsConfig {
-    VpnsConfig { router_id: "192.0.2.10".parse().unwrap(), local_endpoint: ip(OWN), vnis: 16_000..=16_003 }
+    VpnsConfig {
+        router_id: "192.0.2.10".parse().unwrap(),
+        local_endpoint: ip(OWN),
+        vnis: 16_000..=16_003,
+        overlay: Overlay { labels: 100..=109, ..Overlay::new(ip(OWN)) },
+    }
 }
 
 fn attach(interface: &str, address: u8, ip_address: Option<&str>) -> Attach {
     Attach {
         vpn: "blue".into(),
-        interface: interface.into(),
+        port: AttachPort::Interface(interface.into()),
         mac: mac(address),
         ip: ip_address.map(ip),
+        routed: None,
         import: [target("64512:1")].into(),
         export: [target("64512:1")].into(),
         vni: None,
@@ -125,7 +132,8 @@ fn in_vpn(vpn: &str, attach: Attach) -> Attach {
 }
 
 fn detach(address: u8, ip_address: Option<&str>) -> Detach {
-    Detach { vpn: "blue".into(), mac: mac(address), ip: ip_address.map(ip) }
+    let ip = ip_address.map(|ip_address| InterfaceAddress::host(ip(ip_address)));
+    Detach { vpn: "blue".into(), mac: mac(address), ip, routed: false }
 }
 
 /// A route of another node: type 2, or type 3 if it has no MAC address.

@@ -28,7 +28,7 @@ fn what_was_stored_comes_out_the_same() {
     // Requests that come again change nothing, and new identifiers are those that would have come.
     assert!(!after.attach(&attach("tap0", 1, Some("10.0.0.1"))).changed);
     let next = after.attach(&in_vpn("next", attach("tap8", 8, None)));
-    assert_eq!((next.vpn, next.port, next.vni.get()), (3, 4, 16_002));
+    assert_eq!((next.vpn, next.port, next.vni.get()), (3, Some(4), 16_002));
 }
 
 #[test]

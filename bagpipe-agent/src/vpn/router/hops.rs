@@ -1,0 +1,170 @@
+//! Where a prefix of an IP-VPN is.
+
+use std::net::IpAddr;
+
+use bagpipe_bgp::rib::equally_good;
+use bagpipe_bgp::types::{IpPrefix, MacAddr};
+use serde::Serialize;
+
+use super::super::request::Direction;
+use super::super::route::{RouteKey, Through};
+use super::imported::Path;
+use super::{Router, Site};
+use crate::fib::{Adjacency, Hop, PortId, Target, VpnId};
+
+/// Why packets for a prefix go where they go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// The gateway itself.
+    Gateway,
+    /// Attached here: what is here is not sought elsewhere.
+    Attached,
+    /// A host of an E-VPN that is plugged in here.
+    PluggedHost,
+    /// The best of the imported routes (RFC 4271 §9.1.2.2).
+    Imported,
+    /// A host of a plugged E-VPN on another node, whose route names no IP-VPN (asymmetric IRB, RFC 9135 §4).
+    RemoteHost,
+}
+
+impl Router {
+    /// The hops of a prefix in their order, none if it is nowhere. `port` gives the port of a MAC address.
+    pub(crate) fn hops(&self, prefix: IpPrefix, port: &dyn Fn(MacAddr) -> Option<PortId>) -> Vec<Hop> {
+        self.resolve(prefix, port).map(|(hops, _)| hops).unwrap_or_default()
+    }
+
+    /// The hops of a prefix, and why.
+    pub(crate) fn resolve(
+        &self,
+        prefix: IpPrefix,
+        port: &dyn Fn(MacAddr) -> Option<PortId>,
+    ) -> Option<(Vec<Hop>, Reason)> {
+        let (mut hops, reason) = match self.local(prefix, port) {
+            Some(local) => local,
+            None => self.elsewhere(prefix, port)?,
+        };
+        hops.sort_unstable();
+        hops.dedup();
+        (!hops.is_empty()).then_some((hops, reason))
+    }
+
+    /// What is here is not sought elsewhere, whatever the attributes: packets that come from another node go to
+    /// ports of this one only.
+    fn local(
+        &self,
+        prefix: IpPrefix,
+        port: &dyn Fn(MacAddr) -> Option<PortId>,
+    ) -> Option<(Vec<Hop>, Reason)> {
+        if prefix.is_host() && self.is_gateway(&prefix.address()) {
+            return Some((vec![Hop::Router], Reason::Gateway));
+        }
+        let attached = self.by_prefix.get(&prefix).into_iter().flatten().filter_map(|attachment| {
+            let attached = self.attached.get(attachment)?;
+            let Site::Port(mac) = attachment.0 else { return None };
+            let reachable = attached.endpoint.direction != Direction::FromPort;
+            reachable.then_some((attached.endpoint.local_pref, mac))
+        });
+        let attached: Vec<_> = attached.collect();
+        if let Some(best) = attached.iter().map(|(local_pref, _)| *local_pref).max() {
+            let best = attached.into_iter().filter(|(local_pref, _)| *local_pref == best);
+            let hop = |(_, mac)| Some(Hop::Adjacency(self.adjacency(self.id, mac, Target::Port(port(mac)?))));
+            return Some((best.filter_map(hop).collect(), Reason::Attached));
+        }
+        let (evpn, host) = self.plugged(prefix, |target| matches!(target, Target::Port(_)))?;
+        let adjacency = self.adjacency(evpn, host.mac, host.target);
+        Some((vec![Hop::Adjacency(adjacency)], Reason::PluggedHost))
+    }
+
+    fn elsewhere(
+        &self,
+        prefix: IpPrefix,
+        port: &dyn Fn(MacAddr) -> Option<PortId>,
+    ) -> Option<(Vec<Hop>, Reason)> {
+        let best = self.best(prefix);
+        let symmetric = best.iter().any(|(key, _)| matches!(key, RouteKey::MacIp(..)));
+        if !symmetric
+            && let Some((evpn, host)) = self.plugged(prefix, |target| matches!(target, Target::Vxlan { .. }))
+        {
+            let adjacency = self.adjacency(evpn, host.mac, host.target);
+            return Some((vec![Hop::Adjacency(adjacency)], Reason::RemoteHost));
+        }
+        let hops = best.into_iter().flat_map(|(_, (through, _))| self.follow(through, port)).collect();
+        Some((hops, Reason::Imported))
+    }
+
+    /// The imported routes that are used: those of this node before others, then the best, and of equally good
+    /// ones the more specific kind: a host's MAC address, a prefix of E-VPN, a prefix of IP-VPN.
+    pub(crate) fn best(&self, prefix: IpPrefix) -> Vec<(&RouteKey, &Path)> {
+        let mut paths: Vec<(&RouteKey, &Path)> = self.imported.of(prefix).collect();
+        let is_local = |path: &(&RouteKey, &Path)| matches!(path.1.0, Through::Local(_));
+        if paths.iter().any(is_local) {
+            paths.retain(is_local);
+        }
+        let mut best = equally_good(paths, |(_, (_, attributes))| attributes);
+        if let Some(first) = best.iter().map(|(key, _)| kind(key)).min() {
+            best.retain(|(key, _)| kind(key) == first);
+        }
+        best
+    }
+
+    /// All imported routes of a prefix.
+    pub(crate) fn candidates(&self, prefix: IpPrefix) -> impl Iterator<Item = (&RouteKey, &Path)> {
+        self.imported.of(prefix)
+    }
+
+    fn follow(&self, through: &Through, port: &dyn Fn(MacAddr) -> Option<PortId>) -> Vec<Hop> {
+        match *through {
+            Through::Mpls { target, .. } => vec![Hop::Labelled(target)],
+            Through::Vxlan { endpoint, vni, router } => vec![Hop::Adjacency(Adjacency {
+                vpn: self.id,
+                destination: router,
+                source: self.overlay.router_mac,
+                target: Target::Vxlan { endpoint, vni },
+            })],
+            Through::Local(adjacency) => vec![Hop::Adjacency(adjacency)],
+            Through::Gateway(gateway) => self.follow_gateway(gateway, port),
+        }
+    }
+
+    /// A gateway is a host: its route is never behind another gateway (RFC 9136 §4.1).
+    fn follow_gateway(&self, gateway: IpAddr, port: &dyn Fn(MacAddr) -> Option<PortId>) -> Vec<Hop> {
+        let prefix = IpPrefix::host(gateway);
+        match self.local(prefix, port) {
+            Some((_, Reason::Gateway)) => Vec::new(),
+            Some((hops, _)) => hops,
+            None => {
+                let Some((evpn, host)) =
+                    self.plugged(prefix, |target| matches!(target, Target::Vxlan { .. }))
+                else {
+                    let direct =
+                        self.best(prefix).into_iter().filter(|(key, _)| matches!(key, RouteKey::MacIp(..)));
+                    return direct
+                        .filter(|(_, (through, _))| !matches!(through, Through::Gateway(_)))
+                        .flat_map(|(_, (through, _))| self.follow(through, port))
+                        .collect();
+                };
+                vec![Hop::Adjacency(self.adjacency(evpn, host.mac, host.target))]
+            }
+        }
+    }
+
+    /// The host of a plugged E-VPN that has this address. Where two have it, the first E-VPN counts.
+    fn plugged(&self, prefix: IpPrefix, wanted: impl Fn(&Target) -> bool) -> Option<(VpnId, super::Host)> {
+        let hosts = self.hosts.get(&prefix.address()).filter(|_| prefix.is_host())?;
+        hosts.iter().find(|(_, host)| wanted(&host.target)).map(|(evpn, host)| (*evpn, *host))
+    }
+
+    /// A packet in a frame from the gateway.
+    pub(crate) const fn adjacency(&self, vpn: VpnId, destination: MacAddr, target: Target) -> Adjacency {
+        Adjacency { vpn, destination, source: self.overlay.gateway_mac, target }
+    }
+}
+
+const fn kind(key: &RouteKey) -> u8 {
+    match key {
+        RouteKey::MacIp(..) => 0,
+        RouteKey::EvpnPrefix(..) => 1,
+        RouteKey::Prefix(..) | RouteKey::Multicast(..) => 2,
+    }
+}

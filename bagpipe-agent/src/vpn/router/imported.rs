@@ -1,0 +1,81 @@
+//! The imported routes of an IP-VPN. There may be a million: they are in one flat tree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bagpipe_bgp::types::{IpPrefix, MacAddr, RouteDistinguisher};
+use bagpipe_bgp::wire::Attributes;
+
+use super::super::remote::decrement;
+use super::super::route::{RouteKey, Through};
+
+/// What an imported route says.
+pub(super) type Path = (Through, Arc<Attributes>);
+
+#[derive(Debug, Default)]
+pub(super) struct Imported {
+    paths: BTreeMap<(IpPrefix, RouteKey), Path>,
+    /// Prefixes by the gateway that they are behind.
+    behind: BTreeMap<IpAddr, BTreeSet<(IpPrefix, RouteKey)>>,
+    /// How many routes come from an endpoint.
+    endpoints: BTreeMap<IpAddr, usize>,
+}
+
+impl Imported {
+    /// Adds, replaces or removes a route; gives back the one that was there.
+    pub(super) fn set(&mut self, prefix: IpPrefix, key: RouteKey, path: Option<Path>) -> Option<Path> {
+        let place = (prefix, key);
+        let through = path.as_ref().map(|(through, _)| *through);
+        let before = match path {
+            Some(path) => self.paths.insert(place, path),
+            None => self.paths.remove(&place),
+        };
+        if let Some((before, _)) = &before {
+            if let Some(endpoint) = before.endpoint() {
+                decrement(&mut self.endpoints, &endpoint);
+            }
+            if let Through::Gateway(gateway) = before
+                && let Some(places) = self.behind.get_mut(gateway)
+            {
+                places.remove(&place);
+                if places.is_empty() {
+                    self.behind.remove(gateway);
+                }
+            }
+        }
+        if let Some(through) = through {
+            if let Some(endpoint) = through.endpoint() {
+                *self.endpoints.entry(endpoint).or_default() += 1;
+            }
+            if let Through::Gateway(gateway) = through {
+                self.behind.entry(gateway).or_default().insert(place);
+            }
+        }
+        before
+    }
+
+    /// The routes of a prefix, in the order of their keys.
+    pub(super) fn of(&self, prefix: IpPrefix) -> impl Iterator<Item = (&RouteKey, &Path)> {
+        const FIRST: RouteKey = RouteKey::MacIp(RouteDistinguisher([0; 8]), MacAddr([0; 6]), None);
+        let all = self.paths.range((prefix, FIRST)..).take_while(move |((other, _), _)| *other == prefix);
+        all.map(|((_, key), path)| (key, path))
+    }
+
+    /// The prefixes that are behind a gateway.
+    pub(super) fn behind(&self, gateway: IpAddr) -> impl Iterator<Item = IpPrefix> {
+        self.behind.get(&gateway).into_iter().flatten().map(|(prefix, _)| *prefix)
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = (IpPrefix, RouteKey)> {
+        self.paths.keys().copied()
+    }
+
+    pub(super) fn has_endpoint(&self, endpoint: &IpAddr) -> bool {
+        self.endpoints.contains_key(endpoint)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.paths.len()
+    }
+}

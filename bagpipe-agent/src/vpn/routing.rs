@@ -1,0 +1,240 @@
+//! Attach to and detach from an IP-VPN: what is checked against all instances, and what is taken from the node.
+
+use bagpipe_bgp::types::{Label, MacAddr, Vni};
+
+use super::address::InterfaceAddress;
+use super::error::{AttachError, DetachError};
+use super::instance::Instance;
+use super::overlay::Encapsulation;
+use super::plug::Plug;
+use super::request::{Attach, AttachPort, Detach, Routed};
+use super::router::{Attached as AttachedPrefix, Attachment, Site};
+use super::vpns::{Detached, Plan, Vpns, free};
+use crate::fib::VpnId;
+
+/// What an attach to an IP-VPN takes, found before anything changes.
+pub(super) struct RoutedPlan {
+    attachment: Attachment,
+    /// A number for the route distinguisher, if it can't be that of the instance.
+    rd: Option<VpnId>,
+}
+
+/// What an attach to an IP-VPN has changed.
+pub(super) struct Outcome {
+    pub(super) changed: bool,
+    pub(super) added: bool,
+}
+
+impl Vpns {
+    pub(super) fn plan_routed(
+        &self,
+        instance: Option<&Instance>,
+        attach: &Attach,
+        routed: &Routed,
+        vni: Vni,
+    ) -> Result<RoutedPlan, AttachError> {
+        if self.config.overlay.ipvpn == Encapsulation::Vxlan && vni.get() > Label::MAX {
+            return Err(AttachError::VniNoLabel { vni, vpn: attach.vpn.clone() });
+        }
+        let site = match &attach.port {
+            AttachPort::Interface(_) => Site::Port(attach.mac),
+            AttachPort::Evpn(name) => Site::Evpn(self.pluggable(name, &attach.vpn)?, attach.mac),
+        };
+        let attachment = (site, routed.address);
+        let mut rd = None;
+        if let Some((instance, router)) =
+            instance.and_then(|instance| Some((instance, instance.router.as_ref()?)))
+        {
+            let advertise = routed.endpoint.advertise_subnet;
+            let prefix = routed.address.prefix();
+            if let Some((other, advertised)) = router.other_site(site, prefix) {
+                if !(advertise && advertised) {
+                    let (vpn, mac) = (instance.name.clone(), mac_of(other));
+                    return Err(AttachError::PrefixOnOtherMac { prefix, vpn, mac, asked: attach.mac });
+                }
+                rd = match router.attached.get(&attachment) {
+                    Some(known) => known.rd,
+                    None => Some(self.free_rd()?),
+                };
+            }
+            let owner = routed.address.host_address().and_then(|ip| Some((ip, instance.local.owner(&ip)?)));
+            if let Some((ip, mac)) = owner.filter(|(_, mac)| *mac != attach.mac)
+                && !(advertise && router.any_ip(mac))
+            {
+                let vpn = instance.name.clone();
+                return Err(AttachError::IpOnOtherMac { ip, vpn, mac, asked: attach.mac });
+            }
+        }
+        Ok(RoutedPlan { attachment, rd })
+    }
+
+    /// The E-VPN of this name, if it can be plugged into an IP-VPN.
+    fn pluggable(&self, name: &str, ipvpn: &str) -> Result<VpnId, AttachError> {
+        let evpn = self.names.get(name).and_then(|id| self.instances.get(id));
+        let evpn = evpn
+            .filter(|instance| instance.router.is_none())
+            .ok_or_else(|| AttachError::NoSuchEvpn { evpn: name.to_owned() })?;
+        match evpn.plug.as_ref().map(|plug| self.name_of(plug.ipvpn)) {
+            Some(vpn) if vpn != ipvpn => Err(AttachError::EvpnInUse { evpn: name.to_owned(), vpn }),
+            _ => Ok(evpn.id),
+        }
+    }
+
+    fn free_rd(&self) -> Result<VpnId, AttachError> {
+        let number = free(&self.numbers, "number for a route distinguisher", "detach what is not used")?;
+        // The range of these numbers is that of `VpnId`.
+        Ok(VpnId::try_from(number).unwrap_or_default())
+    }
+
+    /// Whether an instance has a label of its own.
+    pub(super) fn needs_label(&self, is_routed: bool) -> bool {
+        is_routed || self.config.overlay.evpn == Encapsulation::Mpls
+    }
+
+    /// The labels that an attach takes: one for a new instance, one for a new MAC address of an IP-VPN.
+    pub(super) fn free_labels(
+        &self,
+        instance: Option<&Instance>,
+        attach: &Attach,
+    ) -> Result<Vec<Label>, AttachError> {
+        let is_routed = attach.routed.is_some();
+        let own = instance.is_none() && self.needs_label(is_routed);
+        let known = instance.is_some_and(|instance| instance.local_mac(&attach.mac).is_some());
+        let mac = is_routed && attach.port.interface().is_some() && !known;
+        let labels = self.labels.peek_several(usize::from(own) + usize::from(mac));
+        let labels = labels.map(|labels| labels.into_iter().filter_map(Label::new).collect());
+        labels.ok_or(AttachError::Exhausted {
+            what: "label",
+            first: *self.labels.range().start(),
+            last: *self.labels.range().end(),
+            remedy: "widen 'labels' in the configuration, or detach what is not used",
+        })
+    }
+
+    pub(super) fn carry_out_routed(
+        &mut self,
+        attach: &Attach,
+        routed: &Routed,
+        plan: &Plan,
+        taken: &RoutedPlan,
+        label: Option<Label>,
+    ) -> Outcome {
+        if let Some(label) = label {
+            self.labels.take(label.get());
+        }
+        if let Some(rd) = taken.rd {
+            self.numbers.take(rd.into());
+        }
+        let port = plan.port.zip(attach.port.interface());
+        let Some(instance) = self.instances.get_mut(&plan.vpn) else {
+            return Outcome { changed: false, added: false };
+        };
+        let known = instance.router.as_ref().and_then(|router| router.attached.get(&taken.attachment));
+        let rd = known.map_or(taken.rd, |known| known.rd);
+        let attached = AttachedPrefix { endpoint: routed.endpoint, rd };
+        let mut changed = false;
+        if let (Some(router), Some(proxy)) = (&mut instance.router, routed.proxy) {
+            changed |= router.proxy != proxy;
+            router.proxy = proxy;
+        }
+        let before = instance.attach_prefix(port, taken.attachment, attached, label);
+        changed |= before != Some(attached);
+        self.replug(plan.vpn);
+        Outcome { changed, added: before.is_none() }
+    }
+
+    pub(super) fn check_detach_routed(&self, vpn: VpnId, detach: &Detach) -> Result<bool, DetachError> {
+        let is_attached = !self.attachments(vpn, detach.mac, detach.ip).is_empty();
+        match detach.ip {
+            Some(ip) if !is_attached => {
+                let (vpn, mac) = (detach.vpn.clone(), detach.mac);
+                Err(DetachError::NoSuchEndpoint { vpn, mac, ip: ip.address })
+            }
+            _ => Ok(is_attached),
+        }
+    }
+
+    pub(super) fn detach_routed(&mut self, vpn: VpnId, detach: &Detach) -> Result<Detached, DetachError> {
+        let changed = self.check_detach_routed(vpn, detach)?;
+        for attachment in self.attachments(vpn, detach.mac, detach.ip) {
+            self.detach_attachment(vpn, attachment);
+        }
+        let removed = self.remove_if_empty(vpn);
+        Ok(Detached { vpn, removed, changed })
+    }
+
+    /// The attachments that a detach names. The length may be left out, and may be given where the subnet was not
+    /// announced.
+    fn attachments(&self, vpn: VpnId, mac: MacAddr, ip: Option<InterfaceAddress>) -> Vec<Attachment> {
+        let router = self.instances.get(&vpn).and_then(|instance| instance.router.as_ref());
+        let all = router.into_iter().flat_map(|router| router.attached.keys()).copied();
+        let of_mac: Vec<Attachment> = all.filter(|(site, _)| mac_of(*site) == mac).collect();
+        let Some(ip) = ip else { return of_mac };
+        let with = |wanted: &dyn Fn(&InterfaceAddress) -> bool| -> Vec<Attachment> {
+            of_mac.iter().filter(|(_, address)| wanted(address)).copied().collect()
+        };
+        let exact = with(&|address| *address == ip);
+        if !exact.is_empty() {
+            exact
+        } else if ip.is_host() {
+            with(&|address| address.address == ip.address)
+        } else {
+            with(&|address| *address == InterfaceAddress::host(ip.address))
+        }
+    }
+
+    fn detach_attachment(&mut self, vpn: VpnId, attachment: Attachment) {
+        let Some(instance) = self.instances.get_mut(&vpn) else { return };
+        let rd = instance.router.as_ref().and_then(|router| router.attached.get(&attachment)?.rd);
+        let gone = instance.detach_prefix(attachment);
+        if let Some(rd) = rd {
+            self.numbers.release(rd.into());
+        }
+        if let Some(label) = gone.label {
+            self.labels.release(label.get());
+        }
+        if let Some((port, interface)) = gone.port {
+            self.ports.release(port);
+            self.interfaces.remove(&interface);
+        }
+        self.replug(vpn);
+        if let Site::Evpn(evpn, _) = attachment.0 {
+            let plugged = |router: &super::router::Router| router.plugs().any(|plug| plug == evpn);
+            let router = self.instances.get(&vpn).and_then(|instance| instance.router.as_ref());
+            if !router.is_some_and(|router| plugged(router)) {
+                if let Some(instance) = self.instances.get_mut(&evpn) {
+                    instance.set_plug(None, &mut self.effects);
+                }
+                self.remove_if_empty(evpn);
+            }
+        }
+    }
+
+    /// Tells the E-VPN instances that are plugged into an IP-VPN what they need to know of it now.
+    pub(super) fn replug(&mut self, vpn: VpnId) {
+        let Some(instance) = self.instances.get(&vpn) else { return };
+        let Some(router) = &instance.router else { return };
+        let plugs: Vec<(VpnId, Plug)> = router
+            .plugs()
+            .map(|evpn| {
+                let gateways = router.gateways_of(evpn);
+                let face = router.face(gateways.iter().copied());
+                let (vni, label) = (instance.originator.vni, router.label);
+                let export = instance.export.clone();
+                (evpn, Plug { ipvpn: vpn, vni, label, export, gateways, face })
+            })
+            .collect();
+        for (evpn, plug) in plugs {
+            if let Some(instance) = self.instances.get_mut(&evpn) {
+                instance.set_plug(Some(plug), &mut self.effects);
+                self.touched.insert(evpn);
+            }
+        }
+    }
+}
+
+const fn mac_of(site: Site) -> MacAddr {
+    match site {
+        Site::Port(mac) | Site::Evpn(_, mac) => mac,
+    }
+}
