@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, Vni};
 use serde::Serialize;
@@ -79,10 +80,11 @@ pub enum Hop {
 }
 
 /// Where an IP prefix of an instance is: one hop, or several equal ones, between which the flow chooses.
+/// Routes with the same hops share them: there may be a million.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Never empty.
-    pub hops: BTreeSet<Hop>,
+    /// In their order, each once; never empty.
+    pub hops: Arc<[Hop]>,
 }
 
 /// What a label of this node means.

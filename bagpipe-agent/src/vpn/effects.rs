@@ -1,6 +1,7 @@
 //! What VPN instances ask of the rest of the agent.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bagpipe_bgp::types::RouteTarget;
 use bagpipe_bgp::wire::{Attributes, Nlri};
@@ -27,7 +28,7 @@ pub struct Effects {
     /// What E-VPN instances tell the IP-VPN that they are plugged into: instance, E-VPN, host.
     pub(crate) hosts: Vec<(VpnId, VpnId, IpAddr, Option<Host>)>,
     /// Routes for the other IP-VPN instances of this node.
-    pub(crate) local: Vec<(RouteKey, Option<RemoteRoute>)>,
+    pub(crate) local: Vec<(RouteKey, Option<Arc<RemoteRoute>>)>,
 }
 
 impl Effects {

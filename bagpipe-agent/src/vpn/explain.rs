@@ -183,9 +183,9 @@ impl Vpns {
         let best: Vec<_> = router.best(prefix).into_iter().map(|(key, _)| *key).collect();
         explanation.candidates = router
             .candidates(prefix)
-            .map(|(key, (_, attributes))| CandidateView {
+            .map(|(key, path)| CandidateView {
                 route: format!("{key:?}"),
-                attributes: attributes.to_string(),
+                attributes: path.attributes.to_string(),
                 best: best.contains(key),
             })
             .collect();

@@ -1,6 +1,7 @@
 //! Which routes belong to which instances. Route targets alone decide (RFC 4364 §4.3.1), never the VNI.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bagpipe_bgp::types::RouteTarget;
 use bagpipe_bgp::wire::Attributes;
@@ -14,7 +15,9 @@ use crate::fib::VpnId;
 #[derive(Debug, Default)]
 pub(crate) struct Imports {
     importers: BTreeMap<RouteTarget, BTreeSet<VpnId>>,
-    routes: BTreeMap<RouteKey, RemoteRoute>,
+    routes: BTreeMap<RouteKey, Arc<RemoteRoute>>,
+    /// The one that came last.
+    last: Option<Arc<RemoteRoute>>,
     by_target: BTreeMap<RouteTarget, BTreeSet<RouteKey>>,
 }
 
@@ -33,14 +36,14 @@ impl Imports {
     pub(crate) fn route(
         &mut self,
         key: RouteKey,
-        route: Option<RemoteRoute>,
-    ) -> Vec<(VpnId, Option<RemoteRoute>)> {
+        route: Option<Arc<RemoteRoute>>,
+    ) -> Vec<(VpnId, Option<Arc<RemoteRoute>>)> {
         let before = self.forget(key).map(|known| self.importers(&known.attributes)).unwrap_or_default();
         let mut lessons = Vec::new();
-        if let Some(route) = route {
+        if let Some(route) = route.map(|route| self.share(route)) {
             let after = self.importers(&route.attributes);
             lessons.extend(before.difference(&after).map(|vpn| (*vpn, None)));
-            lessons.extend(after.iter().map(|vpn| (*vpn, Some(route.clone()))));
+            lessons.extend(after.iter().map(|vpn| (*vpn, Some(Arc::clone(&route)))));
             // The speaker would not emit a route of this node again.
             if !after.is_empty() || route.is_local() {
                 self.keep(key, route);
@@ -52,11 +55,11 @@ impl Imports {
     }
 
     /// An instance imports one more target: the routes that it gets.
-    pub(crate) fn import(&mut self, target: RouteTarget, vpn: VpnId) -> Vec<(RouteKey, RemoteRoute)> {
+    pub(crate) fn import(&mut self, target: RouteTarget, vpn: VpnId) -> Vec<(RouteKey, Arc<RemoteRoute>)> {
         self.importers.entry(target).or_default().insert(vpn);
         let keys = self.by_target.get(&target).into_iter().flatten();
         let mut routes: Vec<_> =
-            keys.filter_map(|key| self.routes.get(key).map(|route| (*key, route.clone()))).collect();
+            keys.filter_map(|key| self.routes.get(key).map(|route| (*key, Arc::clone(route)))).collect();
         routes.sort_unstable_by_key(|(key, _)| *key);
         routes
     }
@@ -85,14 +88,21 @@ impl Imports {
         lost
     }
 
-    fn keep(&mut self, key: RouteKey, route: RemoteRoute) {
+    /// The routes of one UPDATE that lead to the same place, as those with the label of a whole instance do, are
+    /// one in memory.
+    fn share(&mut self, route: Arc<RemoteRoute>) -> Arc<RemoteRoute> {
+        let last = self.last.take().filter(|last| last.says_the_same(&route)).unwrap_or(route);
+        Arc::clone(self.last.insert(last))
+    }
+
+    fn keep(&mut self, key: RouteKey, route: Arc<RemoteRoute>) {
         for target in route.attributes.route_targets() {
             self.by_target.entry(target).or_default().insert(key);
         }
         self.routes.insert(key, route);
     }
 
-    fn forget(&mut self, key: RouteKey) -> Option<RemoteRoute> {
+    fn forget(&mut self, key: RouteKey) -> Option<Arc<RemoteRoute>> {
         let known = self.routes.remove(&key)?;
         for target in known.attributes.route_targets() {
             if let Some(keys) = self.by_target.get_mut(&target) {
@@ -107,7 +117,7 @@ impl Imports {
 
     /// Whether a route is one of this node itself.
     pub(crate) fn is_local(&self, key: &RouteKey) -> bool {
-        self.routes.get(key).is_some_and(RemoteRoute::is_local)
+        self.routes.get(key).is_some_and(|route| route.is_local())
     }
 
     /// Whether nothing is imported and no route is kept.

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, Vni};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::remote::decrement;
 use crate::fib::{Change, Hop, LabelUse, Mac, Neighbor, Port, PortId, Route, Router, Target, VpnId};
 
 /// What one instance has in the forwarding state.
@@ -20,8 +22,9 @@ pub(crate) struct Installed {
     pub(crate) floods: FxHashSet<Target>,
     pub(crate) endpoints: FxHashSet<IpAddr>,
     pub(crate) router: Option<Router>,
-    /// Ordered hops: a tree for each of a million routes would take several times the memory.
-    pub(crate) routes: BTreeMap<IpPrefix, Box<[Hop]>>,
+    pub(crate) routes: BTreeMap<IpPrefix, Arc<[Hop]>>,
+    /// The hops of routes, and how many routes have them: most of a million routes lead to few places.
+    hops: BTreeMap<Arc<[Hop]>, usize>,
     pub(crate) labels: BTreeMap<Label, LabelUse>,
 }
 
@@ -100,14 +103,25 @@ impl Installed {
         hops: Vec<Hop>,
         changes: &mut Vec<Change>,
     ) {
-        if hops.is_empty() {
-            if self.routes.remove(&prefix).is_some() {
-                changes.push(Change::Route(vpn, prefix, None));
-            }
-        } else if self.routes.get(&prefix).is_none_or(|before| **before != *hops) {
-            changes.push(Change::Route(vpn, prefix, Some(Route { hops: hops.iter().copied().collect() })));
-            self.routes.insert(prefix, hops.into_boxed_slice());
+        if self.routes.get(&prefix).map(|before| &**before).unwrap_or_default() == hops {
+            return;
         }
+        let hops = (!hops.is_empty()).then(|| self.share(hops));
+        let before = match &hops {
+            Some(hops) => self.routes.insert(prefix, Arc::clone(hops)),
+            None => self.routes.remove(&prefix),
+        };
+        if let Some(before) = before {
+            decrement(&mut self.hops, &before);
+        }
+        changes.push(Change::Route(vpn, prefix, hops.map(|hops| Route { hops })));
+    }
+
+    fn share(&mut self, hops: Vec<Hop>) -> Arc<[Hop]> {
+        let known = self.hops.get_key_value(hops.as_slice()).map(|(hops, _)| Arc::clone(hops));
+        let hops = known.unwrap_or_else(|| hops.into());
+        *self.hops.entry(Arc::clone(&hops)).or_default() += 1;
+        hops
     }
 
     pub(crate) fn set_label(&mut self, label: Label, value: Option<LabelUse>, changes: &mut Vec<Change>) {

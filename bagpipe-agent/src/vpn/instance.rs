@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bagpipe_bgp::types::{MacAddr, RouteTarget};
@@ -183,7 +184,7 @@ impl Instance {
     }
 
     /// Imports a route, or what it says now, or loses it.
-    pub(crate) fn learn(&mut self, key: RouteKey, route: Option<RemoteRoute>) {
+    pub(crate) fn learn(&mut self, key: RouteKey, route: Option<Arc<RemoteRoute>>) {
         if let Some(router) = &mut self.router {
             return router.learn(key, route);
         }

@@ -69,6 +69,12 @@ impl RemoteRoute {
     pub(crate) const fn is_local(&self) -> bool {
         matches!(self.packets, Some(Through::Local(_)))
     }
+
+    /// Whether both came with the same attributes in memory, and lead to the same places.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.attributes, &other.attributes)
+            && (self.frames, self.packets) == (other.frames, other.packets)
+    }
 }
 
 /// Where frames go.

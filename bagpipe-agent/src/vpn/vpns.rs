@@ -367,11 +367,12 @@ impl Vpns {
         if self.imports.is_local(&key) {
             return;
         }
-        let route = attributes.and_then(|attributes| Some(classify(nlri, attributes, &self.config).ok()?.1));
+        let route = attributes
+            .and_then(|attributes| Some(Arc::new(classify(nlri, attributes, &self.config).ok()?.1)));
         self.take_route(key, route);
     }
 
-    fn take_route(&mut self, key: RouteKey, route: Option<RemoteRoute>) {
+    fn take_route(&mut self, key: RouteKey, route: Option<Arc<RemoteRoute>>) {
         for (vpn, route) in self.imports.route(key, route) {
             if let Some(instance) = self.instances.get_mut(&vpn) {
                 instance.learn(key, route);

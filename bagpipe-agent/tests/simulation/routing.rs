@@ -157,7 +157,7 @@ fn check(network: &Network, model: &Model, seed: u64) {
         }
         let fib = &network.node(node).expect("all nodes are up").fib;
         let found: BTreeMap<_, _> =
-            fib.routes.iter().map(|(key, route)| (*key, route.hops.clone())).collect();
+            fib.routes.iter().map(|(key, route)| (*key, route.hops.iter().copied().collect())).collect();
         assert_eq!(found, routes, "routes of node {node}, seed {seed}");
         assert_eq!(fib.endpoints, endpoints, "endpoints of node {node}, seed {seed}");
         let hosts =

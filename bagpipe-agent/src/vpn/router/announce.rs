@@ -78,10 +78,9 @@ impl Router {
                 effects.announce.push((nlri.clone(), attributes.clone()));
             }
             // Where it is may change while the route stays the same.
-            let route = place.filter(|_| matches!(key, RouteKey::Prefix(..))).map(|place| RemoteRoute {
-                frames: None,
-                packets: Some(place),
-                attributes: Arc::new(attributes.clone()),
+            let route = place.filter(|_| matches!(key, RouteKey::Prefix(..))).map(|place| {
+                let attributes = Arc::new(attributes.clone());
+                Arc::new(RemoteRoute { frames: None, packets: Some(place), attributes })
             });
             effects.local.push((key, route));
             after.insert(key, (nlri, attributes));

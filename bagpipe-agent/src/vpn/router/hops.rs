@@ -7,8 +7,7 @@ use bagpipe_bgp::types::{IpPrefix, MacAddr};
 use serde::Serialize;
 
 use super::super::request::Direction;
-use super::super::route::{RouteKey, Through};
-use super::imported::Path;
+use super::super::route::{RemoteRoute, RouteKey, Through};
 use super::{Router, Site};
 use crate::fib::{Adjacency, Hop, PortId, Target, VpnId};
 
@@ -89,19 +88,19 @@ impl Router {
             let adjacency = self.adjacency(evpn, host.mac, host.target);
             return Some((vec![Hop::Adjacency(adjacency)], Reason::RemoteHost));
         }
-        let hops = best.into_iter().flat_map(|(_, (through, _))| self.follow(through, port)).collect();
+        let hops = best.into_iter().flat_map(|(_, route)| self.follow(route, port)).collect();
         Some((hops, Reason::Imported))
     }
 
     /// The imported routes that are used: those of this node before others, then the best, and of equally good
     /// ones the more specific kind: a host's MAC address, a prefix of E-VPN, a prefix of IP-VPN.
-    pub(crate) fn best(&self, prefix: IpPrefix) -> Vec<(&RouteKey, &Path)> {
-        let mut paths: Vec<(&RouteKey, &Path)> = self.imported.of(prefix).collect();
-        let is_local = |path: &(&RouteKey, &Path)| matches!(path.1.0, Through::Local(_));
+    pub(crate) fn best(&self, prefix: IpPrefix) -> Vec<(&RouteKey, &RemoteRoute)> {
+        let mut paths: Vec<(&RouteKey, &RemoteRoute)> = self.imported.of(prefix).collect();
+        let is_local = |path: &(&RouteKey, &RemoteRoute)| path.1.is_local();
         if paths.iter().any(is_local) {
             paths.retain(is_local);
         }
-        let mut best = equally_good(paths, |(_, (_, attributes))| attributes);
+        let mut best = equally_good(paths, |(_, route)| &*route.attributes);
         if let Some(first) = best.iter().map(|(key, _)| kind(key)).min() {
             best.retain(|(key, _)| kind(key) == first);
         }
@@ -109,12 +108,13 @@ impl Router {
     }
 
     /// All imported routes of a prefix.
-    pub(crate) fn candidates(&self, prefix: IpPrefix) -> impl Iterator<Item = (&RouteKey, &Path)> {
+    pub(crate) fn candidates(&self, prefix: IpPrefix) -> impl Iterator<Item = (&RouteKey, &RemoteRoute)> {
         self.imported.of(prefix)
     }
 
-    fn follow(&self, through: &Through, port: &dyn Fn(MacAddr) -> Option<PortId>) -> Vec<Hop> {
-        match *through {
+    fn follow(&self, route: &RemoteRoute, port: &dyn Fn(MacAddr) -> Option<PortId>) -> Vec<Hop> {
+        let Some(through) = route.packets else { return Vec::new() };
+        match through {
             Through::Mpls { target, .. } => vec![Hop::Labelled(target)],
             Through::Vxlan { endpoint, vni, router } => vec![Hop::Adjacency(Adjacency {
                 vpn: self.id,
@@ -140,8 +140,8 @@ impl Router {
                     let direct =
                         self.best(prefix).into_iter().filter(|(key, _)| matches!(key, RouteKey::MacIp(..)));
                     return direct
-                        .filter(|(_, (through, _))| !matches!(through, Through::Gateway(_)))
-                        .flat_map(|(_, (through, _))| self.follow(through, port))
+                        .filter(|(_, route)| !matches!(route.packets, Some(Through::Gateway(_))))
+                        .flat_map(|(_, route)| self.follow(route, port))
                         .collect();
                 };
                 vec![Hop::Adjacency(self.adjacency(evpn, host.mac, host.target))]

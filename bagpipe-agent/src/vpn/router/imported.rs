@@ -5,17 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bagpipe_bgp::types::{IpPrefix, MacAddr, RouteDistinguisher};
-use bagpipe_bgp::wire::Attributes;
 
 use super::super::remote::decrement;
-use super::super::route::{RouteKey, Through};
-
-/// What an imported route says.
-pub(super) type Path = (Through, Arc<Attributes>);
+use super::super::route::{RemoteRoute, RouteKey, Through};
 
 #[derive(Debug, Default)]
 pub(super) struct Imported {
-    paths: BTreeMap<(IpPrefix, RouteKey), Path>,
+    /// Each says where packets go.
+    paths: BTreeMap<(IpPrefix, RouteKey), Arc<RemoteRoute>>,
     /// Prefixes by the gateway that they are behind.
     behind: BTreeMap<IpAddr, BTreeSet<(IpPrefix, RouteKey)>>,
     /// How many routes come from an endpoint.
@@ -24,18 +21,23 @@ pub(super) struct Imported {
 
 impl Imported {
     /// Adds, replaces or removes a route; gives back the one that was there.
-    pub(super) fn set(&mut self, prefix: IpPrefix, key: RouteKey, path: Option<Path>) -> Option<Path> {
+    pub(super) fn set(
+        &mut self,
+        prefix: IpPrefix,
+        key: RouteKey,
+        path: Option<Arc<RemoteRoute>>,
+    ) -> Option<Arc<RemoteRoute>> {
         let place = (prefix, key);
-        let through = path.as_ref().map(|(through, _)| *through);
+        let through = path.as_ref().and_then(|path| path.packets);
         let before = match path {
             Some(path) => self.paths.insert(place, path),
             None => self.paths.remove(&place),
         };
-        if let Some((before, _)) = &before {
+        if let Some(before) = before.as_ref().and_then(|before| before.packets) {
             if let Some(endpoint) = before.endpoint() {
                 decrement(&mut self.endpoints, &endpoint);
             }
-            if let Through::Gateway(gateway) = before
+            if let Through::Gateway(gateway) = &before
                 && let Some(places) = self.behind.get_mut(gateway)
             {
                 places.remove(&place);
@@ -56,10 +58,10 @@ impl Imported {
     }
 
     /// The routes of a prefix, in the order of their keys.
-    pub(super) fn of(&self, prefix: IpPrefix) -> impl Iterator<Item = (&RouteKey, &Path)> {
+    pub(super) fn of(&self, prefix: IpPrefix) -> impl Iterator<Item = (&RouteKey, &RemoteRoute)> {
         const FIRST: RouteKey = RouteKey::MacIp(RouteDistinguisher([0; 8]), MacAddr([0; 6]), None);
         let all = self.paths.range((prefix, FIRST)..).take_while(move |((other, _), _)| *other == prefix);
-        all.map(|((_, key), path)| (key, path))
+        all.map(|((_, key), path)| (key, &**path))
     }
 
     /// The prefixes that are behind a gateway.

@@ -10,6 +10,7 @@ mod imported;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bagpipe_bgp::types::{IpPrefix, Label, MacAddr};
 use bagpipe_bgp::wire::{Attributes, Nlri};
@@ -199,14 +200,13 @@ impl Router {
     }
 
     /// Imports a route, or what it says now, or loses it.
-    pub(crate) fn learn(&mut self, key: RouteKey, route: Option<RemoteRoute>) {
+    pub(crate) fn learn(&mut self, key: RouteKey, route: Option<Arc<RemoteRoute>>) {
         let Some(prefix) = key.prefix() else { return };
-        let route = route.and_then(|route| Some((route.packets?, route.attributes)));
-        let route = route.filter(|(through, _)| !self.is_own(through));
+        let route = route.filter(|route| route.packets.is_some_and(|through| !self.is_own(&through)));
         let before = self.imported.set(prefix, key, route.clone());
         if before != route {
             let both = before.iter().chain(&route);
-            self.touched.endpoints.extend(both.filter_map(|(through, _)| through.endpoint()));
+            self.touched.endpoints.extend(both.filter_map(|route| route.packets?.endpoint()));
             self.touch(prefix);
         }
     }
@@ -222,8 +222,8 @@ impl Router {
     /// Everything goes.
     pub(crate) fn clear(&mut self) {
         for (prefix, key) in self.imported.keys().collect::<Vec<_>>() {
-            if let Some((through, _)) = self.imported.set(prefix, key, None) {
-                self.touched.endpoints.extend(through.endpoint());
+            if let Some(route) = self.imported.set(prefix, key, None) {
+                self.touched.endpoints.extend(route.packets.and_then(|through| through.endpoint()));
             }
             self.touched.prefixes.insert(prefix);
         }

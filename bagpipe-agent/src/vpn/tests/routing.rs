@@ -63,7 +63,7 @@ fn rd(number: u16) -> RouteDistinguisher {
 impl Node {
     fn hops(&self, vpn: VpnId, text: &str) -> Vec<Hop> {
         let route: Option<&Route> = self.fib.routes.get(&(vpn, prefix(text)));
-        route.map(|route| route.hops.iter().copied().collect()).unwrap_or_default()
+        route.map(|route| route.hops.to_vec()).unwrap_or_default()
     }
 
     /// A VPN-IPv4 or VPN-IPv6 route of another node.

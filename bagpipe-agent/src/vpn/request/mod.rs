@@ -1,0 +1,270 @@
+//! Attach and detach: the request as it comes in JSON; `valid`: what it says once it is right; `fields`: what each field
+//! may be.
+//!
+//! The field names are those of bagpipe-bgp's REST API. Fields that this agent has no use for are ignored.
+
+mod fields;
+mod valid;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use self::valid::{Attach, AttachPort, Detach, Direction, Endpoint, Routed};
+
+/// A request to attach a MAC address, and perhaps an IP address of it, of a local port to a VPN instance.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, expecting = "an attachment must be a JSON object")]
+pub struct AttachRequest {
+    /// `evpn` or `ipvpn`.
+    pub vpn_type: Option<String>,
+    /// Name of the instance; the first attach creates it.
+    pub vpn_instance_id: Option<String>,
+    /// The MAC address.
+    pub mac_address: Option<String>,
+    /// The IP address, one more of the MAC address; with or without a prefix length. Without an address the MAC
+    /// address of an E-VPN may use any, in place of those that it had. An IP-VPN needs one; with
+    /// `advertise_subnet` it may be a subnet behind the MAC address.
+    pub ip_address: Option<String>,
+    /// The interface.
+    pub local_port: Option<LocalPort>,
+    /// Route targets of routes to import, for the whole instance.
+    pub import_rt: Option<TextList>,
+    /// Route targets of the routes that the instance originates.
+    pub export_rt: Option<TextList>,
+    /// VNI to receive with; zero or none to have one chosen.
+    pub vni: Option<Number>,
+    /// The gateway of the instance: its address is answered for with the router flag set.
+    pub gateway_ip: Option<String>,
+    /// Anything, kept to be shown with the attachment.
+    pub description: Option<Value>,
+    /// Anything, kept to be shown with the instance.
+    pub instance_description: Option<Value>,
+    /// `both`; for an IP-VPN also `to-port` or `from-port`.
+    pub direction: Option<String>,
+    /// IP-VPN: announce the subnet of the IP address, not the address alone.
+    pub advertise_subnet: Option<bool>,
+    /// IP-VPN: LOCAL_PREF of the route; default 100.
+    pub local_pref: Option<Number>,
+    /// IP-VPN: place of the route among equal ones, for who distributes flows by it.
+    pub lb_consistent_hash_order: Option<Number>,
+    /// IP-VPN: answer ARP and ND for addresses that nobody has, too.
+    pub proxy_arp: Option<bool>,
+}
+
+/// An attach as a client posts it: with more than one IP address it is several attachments, all or none of them.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(expecting = "an attachment must be a JSON object")]
+pub struct AttachPost {
+    /// More IP addresses of the MAC address.
+    #[serde(default)]
+    pub ip_addresses: Option<Vec<String>>,
+    /// All else, and the first IP address.
+    #[serde(flatten)]
+    pub request: AttachRequest,
+}
+
+impl AttachPost {
+    /// One request per IP address.
+    #[must_use]
+    pub fn requests(self) -> Vec<AttachRequest> {
+        let Self { ip_addresses, request } = self;
+        let more = ip_addresses.unwrap_or_default();
+        let first = (request.ip_address.is_some() || more.is_empty()).then(|| request.clone());
+        let with = |address| AttachRequest { ip_address: Some(address), ..request.clone() };
+        first.into_iter().chain(more.into_iter().map(with)).collect()
+    }
+}
+
+/// A request to detach a MAC address, or one IP address of it, from a VPN instance.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, expecting = "a detachment must be a JSON object")]
+pub struct DetachRequest {
+    /// `evpn` or `ipvpn`.
+    pub vpn_type: Option<String>,
+    /// Name of the instance; the last detach removes it.
+    pub vpn_instance_id: Option<String>,
+    /// The MAC address.
+    pub mac_address: Option<String>,
+    /// The IP address; without it the MAC address goes with all its IP addresses.
+    pub ip_address: Option<String>,
+    /// The interface. Not compared: a MAC address is on one port of an instance only.
+    pub local_port: Option<LocalPort>,
+}
+
+/// A detach as a client posts it: with more than one IP address it is several, all or none of them.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(expecting = "a detachment must be a JSON object")]
+pub struct DetachPost {
+    /// More IP addresses of the MAC address.
+    #[serde(default)]
+    pub ip_addresses: Option<Vec<String>>,
+    /// All else, and the first IP address.
+    #[serde(flatten)]
+    pub request: DetachRequest,
+}
+
+impl DetachPost {
+    /// One request per IP address.
+    #[must_use]
+    pub fn requests(self) -> Vec<DetachRequest> {
+        let Self { ip_addresses, request } = self;
+        let more = ip_addresses.unwrap_or_default();
+        let first = (request.ip_address.is_some() || more.is_empty()).then(|| request.clone());
+        let with = |address| DetachRequest { ip_address: Some(address), ..request.clone() };
+        first.into_iter().chain(more.into_iter().map(with)).collect()
+    }
+}
+
+/// An interface, as a string or an object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "local_port must be an interface name, or an object with 'linuxif' or 'evpn'")]
+pub enum LocalPort {
+    /// Its name.
+    Name(String),
+    /// Its name in an object; other members are ignored.
+    Object {
+        /// Its name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        linuxif: Option<String>,
+        /// An E-VPN instance in place of an interface.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        evpn: Option<EvpnPort>,
+    },
+}
+
+/// An E-VPN instance that is plugged into an IP-VPN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvpnPort {
+    /// Its name.
+    pub id: String,
+}
+
+impl LocalPort {
+    /// The name of the interface, or of what is attached in its place, as it was given.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Name(name) => Some(name),
+            Self::Object { linuxif, evpn } => {
+                linuxif.as_deref().or(evpn.as_ref().map(|evpn| evpn.id.as_str()))
+            }
+        }
+    }
+}
+
+/// A list of texts, or one text with commas.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "route targets must be a list of strings, or one string separated by commas")]
+pub enum TextList {
+    /// A list.
+    List(Vec<String>),
+    /// One text.
+    Text(String),
+}
+
+/// A number, perhaps as a text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "vni, local_pref and lb_consistent_hash_order must be numbers")]
+pub enum Number {
+    /// A number.
+    Number(i64),
+    /// A number in a text.
+    Text(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use bagpipe_bgp::types::Vni;
+
+    use super::*;
+    use crate::vpn::FieldError;
+
+    const GOOD: &str = r#"{"vpn_type": "evpn", "vpn_instance_id": "blue", "mac_address": "02:00:00:00:00:01",
+        "ip_address": "192.0.2.1/24", "local_port": {"linuxif": "tap0", "vlan": 31}, "import_rt": "64512:1, 64512:2",
+        "export_rt": ["64512:1"], "vni": 0, "readvertise": null, "attract_traffic": {}, "linuxbr": "brq0"}"#;
+
+    fn request(replace: &str, by: &str) -> Result<Attach, FieldError> {
+        assert!(GOOD.contains(replace), "{replace}");
+        serde_json::from_str::<AttachRequest>(&GOOD.replace(replace, by)).unwrap().validate()
+    }
+
+    #[test]
+    fn all_forms_of_the_fields_are_taken() {
+        let attach = request("tap0", "tap0").unwrap();
+        assert_eq!((attach.vpn.as_str(), attach.port.interface()), ("blue", Some("tap0")));
+        assert_eq!(attach.ip, Some("192.0.2.1".parse().unwrap()));
+        assert_eq!(attach.import.len(), 2);
+        assert_eq!(attach.vni, None);
+        assert_eq!(request(r#"{"linuxif": "tap0", "vlan": 31}"#, r#""tap0""#).unwrap(), attach);
+        assert_eq!(request(r#""192.0.2.1/24""#, "null").unwrap().ip, None);
+        assert_eq!(request(r#""vni": 0"#, r#""vni": "101""#).unwrap().vni, Vni::new(101));
+        assert_eq!(
+            request("192.0.2.1/24", "2001:db8::1/64").unwrap().ip,
+            Some("2001:db8::1".parse().unwrap())
+        );
+        assert!(request(r#"["64512:1"]"#, "[]").unwrap().export.is_empty());
+    }
+
+    #[test]
+    fn every_wrong_field_is_named_with_its_value() {
+        for (replace, by, field) in [
+            (r#""evpn""#, r#""vpls""#, "vpn_type"),
+            (r#""evpn""#, "null", "vpn_type"),
+            (r#""blue""#, "null", "vpn_instance_id"),
+            (r#""blue""#, r#""""#, "vpn_instance_id"),
+            ("02:00:00:00:00:01", "02:00:00:00:00", "mac_address"),
+            ("02:00:00:00:00:01", "03:00:00:00:00:01", "mac_address"),
+            ("02:00:00:00:00:01", "00:00:00:00:00:00", "mac_address"),
+            ("192.0.2.1/24", "192.0.2.256", "ip_address"),
+            ("192.0.2.1/24", "192.0.2.1/33", "ip_address"),
+            ("192.0.2.1/24", "192.0.2.1/", "ip_address"),
+            ("192.0.2.1/24", "224.0.0.1", "ip_address"),
+            ("192.0.2.1/24", "::", "ip_address"),
+            ("192.0.2.1/24", "::ffff:192.0.2.1", "ip_address"),
+            ("linuxif", "ovs", "local_port"),
+            ("tap0", "a-name-longer-than-any", "local_port"),
+            ("tap0", "a/b", "local_port"),
+            ("64512:1, 64512:2", "64512", "import_rt"),
+            (r#"["64512:1"]"#, "null", "export_rt"),
+            (r#"["64512:1"]"#, r#"["64512:1", "x:1"]"#, "export_rt"),
+            (r#""vni": 0"#, r#""vni": 16777216"#, "vni"),
+            (r#""vni": 0"#, r#""vni": -1"#, "vni"),
+            (r#""vni": 0"#, r#""vni": "x""#, "vni"),
+            (r#""vni": 0"#, r#""gateway_ip": "x""#, "gateway_ip"),
+            (r#""vni": 0"#, r#""direction": "to-port""#, "direction"),
+            (r#""vni": 0"#, r#""advertise_subnet": true"#, "advertise_subnet"),
+        ] {
+            let text = request(replace, by).unwrap_err().to_string();
+            assert!(text.contains(field), "{by}: {text}");
+        }
+    }
+
+    #[test]
+    fn several_addresses_are_several_requests() {
+        let addresses = |members: &str| -> Vec<Option<String>> {
+            let text = GOOD.replace(r#""ip_address": "192.0.2.1/24""#, members);
+            let requests = serde_json::from_str::<AttachPost>(&text).unwrap().requests();
+            assert!(
+                requests.iter().all(|request| request.validate().unwrap().port.interface() == Some("tap0"))
+            );
+            requests.into_iter().map(|request| request.ip_address).collect()
+        };
+        let (one, two) = (|| Some("192.0.2.1".to_owned()), || Some("2001:db8::1".to_owned()));
+        assert_eq!(addresses(r#""ip_address": "192.0.2.1""#), [one()]);
+        assert_eq!(addresses(r#""ip_address": null, "ip_addresses": null"#), [None]);
+        assert_eq!(addresses(r#""ip_addresses": []"#), [None]);
+        assert_eq!(addresses(r#""ip_addresses": ["192.0.2.1", "2001:db8::1"]"#), [one(), two()]);
+        assert_eq!(
+            addresses(r#""ip_address": "192.0.2.1", "ip_addresses": ["2001:db8::1"]"#),
+            [one(), two()]
+        );
+    }
+
+    #[test]
+    fn wrong_json_types_are_explained() {
+        let error = serde_json::from_str::<AttachRequest>(r#"{"local_port": 5}"#).unwrap_err();
+        assert!(error.to_string().contains("linuxif"), "{error}");
+        let error = serde_json::from_str::<AttachPost>("[]").unwrap_err();
+        assert!(error.to_string().contains("an attachment must be a JSON object"), "{error}");
+    }
+}
