@@ -25,32 +25,34 @@ pub(crate) struct Delivery {
 /// See [`crate::programs::underlay_ingress`].
 #[inline(always)]
 pub(crate) fn ingress(skb: Skb) -> Result<Action, DropReason> {
-    match arrival(skb)? {
-        Ok(Delivery { vpn, target, typed }) => switch::from_tunnel(skb, vpn, target, typed),
-        Err(action) => Ok(action),
-    }
+    let Delivery { vpn, target, typed } = match verdict(skb) {
+        Some((vpn, target)) => Delivery { vpn, target, typed: true },
+        None => {
+            let is_labelled = skb.protocol() == ethertype::MPLS && is_untagged(skb)?;
+            // A tag means another network on the same wire: its packets come again on the VLAN's own interface.
+            let is_ours = skb.tag().is_none() && matches!(skb.protocol(), ethertype::IPV4 | ethertype::IPV6);
+            if !is_labelled && !is_ours {
+                return Ok(NEXT);
+            }
+            match if is_labelled { None } else { arrival(skb)? } {
+                Some(arrival) => from_vxlan(skb, arrival)?,
+                None => match labelled::arrival(skb) {
+                    Ok(delivery) => delivery,
+                    Err(action) => return Ok(action),
+                },
+            }
+        }
+    };
+    switch::from_tunnel(skb, vpn, target, typed)
 }
 
-/// Takes a frame out of its tunnel, or says what else to do with the packet.
 #[inline(always)]
-fn arrival(skb: Skb) -> Result<Result<Delivery, Action>, DropReason> {
-    if let Some((vpn, target)) = verdict(skb) {
-        return Ok(Ok(Delivery { vpn, target, typed: true }));
-    }
-    let is_labelled = skb.protocol() == ethertype::MPLS && is_untagged(skb)?;
-    if !is_labelled {
-        // A tag means another network on the same wire: its packets come again on the VLAN's own interface.
-        if skb.tag().is_some() || !matches!(skb.protocol(), ethertype::IPV4 | ethertype::IPV6) {
-            return Ok(Err(NEXT));
-        }
-        make_readable(skb, tunnel::READ_MOSTLY);
-        if let Some(arrival) = tunnel::arrival(skb.bytes(), skb.length())? {
-            return from_vxlan(skb, arrival).map(Ok);
-        }
-    }
-    Ok(labelled::arrival(skb))
+fn arrival(skb: Skb) -> Result<Option<Arrival>, DropReason> {
+    make_readable(skb, tunnel::READ_MOSTLY);
+    tunnel::arrival(skb.bytes(), skb.length())
 }
 
+/// Takes a frame out of its tunnel.
 #[inline(always)]
 fn from_vxlan(skb: Skb, arrival: Arrival) -> Result<Delivery, DropReason> {
     if !arrival.is_read(skb.bytes()) {
