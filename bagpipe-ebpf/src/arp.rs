@@ -5,9 +5,9 @@ use bagpipe_common::{DropReason, mapped};
 use bagpipe_packet::header::{ARP_REQUEST, Arp, ETHERNET, Ethernet, is_group};
 use bagpipe_packet::reply::ArpReply;
 
-use crate::skb::{Action, Skb, redirect};
+use crate::skb::{Action, Skb};
 use crate::source::Sender;
-use crate::{counters, maps, stage};
+use crate::{maps, stage};
 
 /// Answers a request; other ARP packets go on (`None`).
 ///
@@ -37,6 +37,5 @@ fn ingress(skb: Skb, sender: &Sender) -> Result<Option<Action>, DropReason> {
         return Ok(None);
     }
     skb.store(0, &ArpReply::new(&arp, ethernet.source, owner.mac))?;
-    counters::delivered(sender.port, sender.vpn, skb.length());
-    Ok(Some(redirect(skb.interface())))
+    Ok(Some(sender.give_back(skb)))
 }

@@ -8,9 +8,9 @@ use bagpipe_packet::header::{
 };
 use bagpipe_packet::reply::NeighborAdvertisement;
 
-use crate::skb::{Action, Skb, redirect};
+use crate::skb::{Action, Skb};
 use crate::source::Sender;
-use crate::{counters, maps, stage};
+use crate::{maps, stage};
 
 /// Extension headers that are looked behind.
 const EXTENSIONS: usize = 6;
@@ -78,8 +78,7 @@ fn answer(skb: Skb, sender: &Sender, source: Address, target: Address) -> Result
     let reply = NeighborAdvertisement::new(sender.mac, source, target, owner.mac, router);
     skb.renew(size_of_val(&reply) as u32)?;
     skb.store(0, &reply)?;
-    counters::delivered(sender.port, sender.vpn, skb.length());
-    Ok(Some(redirect(skb.interface())))
+    Ok(Some(sender.give_back(skb)))
 }
 
 #[inline(always)]
@@ -92,7 +91,7 @@ fn message(skb: Skb, at: u32) -> Result<NeighborMessage, DropReason> {
 /// The first header that is no extension, and where it is. A fragment is looked at no further: receivers ignore
 /// neighbour discovery in fragments (RFC 6980 §5).
 #[inline(always)]
-fn behind_extensions(skb: Skb, first: u8) -> Result<(u8, u32), DropReason> {
+pub(crate) fn behind_extensions(skb: Skb, first: u8) -> Result<(u8, u32), DropReason> {
     let (mut next, mut at) = (first, FIRST);
     for _ in 0..EXTENSIONS {
         if !is_extension(next) || next == protocol::FRAGMENT {
