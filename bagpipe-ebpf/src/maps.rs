@@ -5,7 +5,7 @@ use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, PerCpuArray};
 use aya_ebpf::macros::btf_map;
 use bagpipe_common::{
     Address, Adjacency, Counters, Drop, DropReason, Encap, EndpointKey, FdbKey, FloodKey, GROUP_BUCKETS,
-    Label, Neighbor, NeighborKey, Port, ROUTE_KEY_VPN_BITS, RoutePrefix, Router, Settings, Target, Tunnel,
+    Label, Neighbor, NeighborKey, Port, ROUTE_KEY_BITS, RoutePrefix, Router, Settings, Target, Tunnel,
     TunnelKey, Vpn, limits,
 };
 use bagpipe_packet::header;
@@ -102,17 +102,14 @@ fn neighbor_key(vpn: u16, [a, b, c, d]: [u32; 4]) -> NeighborKey {
     unsafe { core::mem::transmute::<[u32; 5], NeighborKey>([a, b, c, d, last]) }
 }
 
-/// The key of the longest prefix: all bits count. Two bytes of instance come before the address, which is of words in
-/// network order.
+/// The key of the longest prefix: all bits count.
 #[inline(always)]
-fn route_key(vpn: u16, [a, b, c, d]: [u32; 4]) -> Key<RoutePrefix> {
-    const BITS: u32 = ROUTE_KEY_VPN_BITS + 8 * size_of::<Address>() as u32;
-    let (a, b, c, d) = (a.to_be(), b.to_be(), c.to_be(), d.to_be());
-    let words =
-        [u32::from(vpn) << 16 | a >> 16, a << 16 | b >> 16, b << 16 | c >> 16, c << 16 | d >> 16, d << 16];
-    let [e, f, g, h, i] = words.map(u32::to_be);
+fn route_key(vpn: u16, address @ [a, b, c, d]: [u32; 4]) -> Key<RoutePrefix> {
+    const BITS: u32 = ROUTE_KEY_BITS + 8 * size_of::<Address>() as u32;
+    let family = if matches!(address, [0, 0, header::MAPPED, _]) { 4 } else { 6 };
+    let instance = (u32::from(vpn) << 16 | family).to_be();
     // SAFETY: twenty-four bytes both, and any bytes are a key.
-    unsafe { core::mem::transmute::<[u32; 6], Key<RoutePrefix>>([BITS, e, f, g, h, i]) }
+    unsafe { core::mem::transmute::<[u32; 6], Key<RoutePrefix>>([BITS, instance, a, b, c, d]) }
 }
 
 /// The header template of a next hop.
