@@ -21,6 +21,8 @@ mod encap;
 #[cfg(target_arch = "bpf")]
 mod flood;
 #[cfg(target_arch = "bpf")]
+mod gateway;
+#[cfg(target_arch = "bpf")]
 mod gre;
 #[cfg(target_arch = "bpf")]
 mod icmp;
