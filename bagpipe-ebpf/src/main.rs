@@ -9,6 +9,8 @@
 #[cfg(target_arch = "bpf")]
 mod arp;
 #[cfg(target_arch = "bpf")]
+mod budget;
+#[cfg(target_arch = "bpf")]
 mod bytes;
 #[cfg(target_arch = "bpf")]
 mod counters;

@@ -383,6 +383,18 @@ fn no_error_about_what_asks_for_none() {
 }
 
 #[test]
+fn errors_are_few() {
+    let mut node = node();
+    let packet = from_a(0x0800, &packet_v4(IP_B, 1, 10));
+    // A thousand at once for each CPU that a run may be on.
+    let most = 1_500 * std::thread::available_parallelism().map_or(1, usize::from);
+    let silent = (0..most).find(|_| node.run("port_ingress", &packet).0 == SHOT);
+    assert!(silent.is_some_and(|after| after >= 1_000), "{silent:?} of {most}");
+    // The other packets go their way.
+    assert_eq!(node.run("port_ingress", &from_a(0x0800, &packet_v4(IP_B, 2, 10))).0, REDIRECT);
+}
+
+#[test]
 fn what_no_router_forwards() {
     let mut node = node();
     node.route(VRF, [0; 16], 0, adjacent(TO_B));
