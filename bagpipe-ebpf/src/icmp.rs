@@ -9,6 +9,7 @@ use bagpipe_packet::header::{
 };
 use bagpipe_packet::scope::{self, Scope};
 
+use crate::budget;
 use crate::echo::TTL;
 use crate::maps::{ROUTERS, SCRATCH};
 use crate::skb::{Action, Skb};
@@ -69,7 +70,7 @@ pub(crate) extern "C" fn icmp_error(skb: *mut __sk_buff, router: u32, reason: u3
 #[inline(always)]
 fn ipv4(skb: Skb, router: u32, reason: DropReason, mtu: u32) -> Option<()> {
     let ip = *skb.header::<Ipv4>(ETHERNET).ok()?;
-    if !may_be_told_ipv4(skb, &ip) {
+    if !may_be_told_ipv4(skb, &ip) || !budget::spend() {
         return None;
     }
     let (kind, code, mtu) = match reason {
@@ -107,7 +108,7 @@ fn ipv4(skb: Skb, router: u32, reason: DropReason, mtu: u32) -> Option<()> {
 #[inline(always)]
 fn ipv6(skb: Skb, router: u32, reason: DropReason, mtu: u32) -> Option<()> {
     let ip = *skb.header::<Ipv6>(ETHERNET).ok()?;
-    if !may_be_told_ipv6(skb, &ip) {
+    if !may_be_told_ipv6(skb, &ip) || !budget::spend() {
         return None;
     }
     let (kind, mtu) = match reason {

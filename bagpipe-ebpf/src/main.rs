@@ -9,6 +9,8 @@
 #[cfg(target_arch = "bpf")]
 mod arp;
 #[cfg(target_arch = "bpf")]
+mod budget;
+#[cfg(target_arch = "bpf")]
 mod bytes;
 #[cfg(target_arch = "bpf")]
 mod counters;
@@ -20,6 +22,8 @@ mod echo;
 mod encap;
 #[cfg(target_arch = "bpf")]
 mod flood;
+#[cfg(target_arch = "bpf")]
+mod gateway;
 #[cfg(target_arch = "bpf")]
 mod gre;
 #[cfg(target_arch = "bpf")]

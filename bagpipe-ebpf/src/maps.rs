@@ -10,6 +10,8 @@ use bagpipe_common::{
 };
 use bagpipe_packet::header;
 
+use crate::budget::Budget;
+
 /// `BPF_F_NO_PREALLOC`: memory for what is there, not for what could be.
 const ON_DEMAND: usize = 1;
 
@@ -61,6 +63,10 @@ pub(crate) static DROPS: PerCpuArray<Drop, { DropReason::ALL.len() }> = PerCpuAr
 /// Room for what an ICMP error quotes, too large for the stack. Private to the programs.
 #[btf_map]
 pub(crate) static SCRATCH: PerCpuArray<[u8; crate::icmp::QUOTE_ROOM], 1> = PerCpuArray::new();
+
+/// What each CPU may spend on ICMP errors. Private to the programs.
+#[btf_map]
+pub(crate) static BUDGET: PerCpuArray<Budget, 1> = PerCpuArray::new();
 
 /// What the agent was configured with.
 #[inline(always)]
