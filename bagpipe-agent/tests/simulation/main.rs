@@ -4,8 +4,8 @@
 //! and compares the forwarding state of every node with what follows from the attachments directly.
 //!
 //! * `BAGPIPE_SIMULATION_SEEDS=100000 cargo test -p bagpipe-agent --test simulation`: more seeds.
-//! * `BAGPIPE_SIMULATION_SEED=17 cargo test -p bagpipe-agent --test simulation -- --nocapture`: one seed again, with
-//!   all that happens.
+//! * `BAGPIPE_SIMULATION_SEED=17 cargo test -p bagpipe-agent --test simulation -- --nocapture`: one seed again in
+//!   each scenario, with all that happens; a test's name after `--` picks one.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,10 +30,7 @@ const SEEDS: u64 = 3_000;
 
 #[test]
 fn networks_come_to_the_right_state_whatever_happens() {
-    if let Some(seed) = number("BAGPIPE_SIMULATION_SEED") {
-        return scenario::run(seed, true);
-    }
-    for_all_seeds(|seed| scenario::run(seed, false));
+    for_all_seeds(scenario::run);
 }
 
 #[test]
@@ -41,8 +38,11 @@ fn ip_vpns_route_to_what_their_route_targets_let_them_hear_of() {
     for_all_seeds(routing::run);
 }
 
-/// Runs all seeds, on all processors.
-fn for_all_seeds(run: impl Fn(u64) + Sync) {
+/// Runs all seeds on all processors, or one seed again, which then tells what happens.
+fn for_all_seeds(run: impl Fn(u64, bool) + Sync) {
+    if let Some(seed) = number("BAGPIPE_SIMULATION_SEED") {
+        return run(seed, true);
+    }
     let seeds = number("BAGPIPE_SIMULATION_SEEDS").unwrap_or(SEEDS);
     let (next, failed) = (AtomicU64::new(1), AtomicBool::new(false));
     let work = || {
@@ -51,7 +51,7 @@ fn for_all_seeds(run: impl Fn(u64) + Sync) {
             if seed > seeds {
                 break;
             }
-            if catch_unwind(AssertUnwindSafe(|| run(seed))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| run(seed, false))).is_err() {
                 failed.store(true, Ordering::Relaxed);
                 eprintln!("seed {seed} failed; to see it again: BAGPIPE_SIMULATION_SEED={seed}");
             }

@@ -37,10 +37,10 @@ struct Numbers {
     hosts: BTreeMap<MacAddr, (PortId, Label)>,
 }
 
-pub(crate) fn run(seed: u64) {
+pub(crate) fn run(seed: u64, trace: bool) {
     let mut rng = Rng::new(seed);
     let plan = Plan { nodes: 2 + rng.below(3), reflectors: 1 + rng.below(2) };
-    let (mut network, mut model) = (Network::new(plan, rng, false), Model::new());
+    let (mut network, mut model) = (Network::new(plan, rng, trace), Model::new());
     for _ in 0..2 {
         for _ in 0..25 {
             step(&mut network, &mut model);
@@ -103,6 +103,7 @@ fn attach(network: &mut Network, model: &mut Model, node: usize, vpn: &'static s
         local_pref: Some(Number::Number(local_pref.into())),
         ..AttachRequest::default()
     };
+    network.say(|| format!("node {node} attaches {request:?}"));
     let now = network.now;
     network.with_node(node, |node| node.engine.attach(&request, now).unwrap());
 }
@@ -122,6 +123,7 @@ fn detach(network: &mut Network, model: &mut Model, node: usize, vpn: &'static s
         ip_address: Some(ip(host).to_string()),
         local_port: None,
     };
+    network.say(|| format!("node {node} detaches {request:?}"));
     let now = network.now;
     network.with_node(node, |node| node.engine.detach(&request, now).unwrap());
 }
