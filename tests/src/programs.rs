@@ -10,7 +10,7 @@ use aya::{Ebpf, EbpfLoader, Pod};
 use bagpipe_agent::dataplane::programs::OBJECT;
 use bagpipe_common::{
     Address, Adjacency, Counters, Drop, DropReason, Encap, EndpointKey, FdbKey, FloodKey, FloodScope,
-    GROUP_BUCKETS, Label, LabelKind, Neighbor, NeighborKey, Port, ROUTE_KEY_VPN_BITS, RoutePrefix, Router,
+    GROUP_BUCKETS, Label, LabelKind, Neighbor, NeighborKey, Port, ROUTE_KEY_BITS, RoutePrefix, Router,
     Settings, Target, TargetKind, Tunnel, TunnelKey, Vpn, encap_flags, mapped,
 };
 
@@ -228,10 +228,12 @@ impl Copy {
     /// When the map can't be written.
     pub fn route(&mut self, vpn: u16, address: Address, bits: u32, target: Target) {
         let map: &mut Map = self.object.map_mut("ROUTES").expect("the map");
-        let prefix = RoutePrefix { vpn: vpn.to_be_bytes(), address, zero: [0; 2] };
+        let is_ipv4 = address[..12] == mapped([0; 4])[..12];
+        let family = [0, if is_ipv4 { 4 } else { 6 }];
+        let prefix = RoutePrefix { vpn: vpn.to_be_bytes(), family, address };
         LpmTrie::<&mut MapData, RoutePrefix, Target>::try_from(map)
             .expect("a trie")
-            .insert(&Key::new(ROUTE_KEY_VPN_BITS + bits, prefix), target, 0)
+            .insert(&Key::new(ROUTE_KEY_BITS + bits, prefix), target, 0)
             .expect("the route");
     }
 
