@@ -101,7 +101,7 @@ fn subnets_and_a_default_route() -> Result<(), LabError> {
         (&internet, 2, ["0.0.0.0/0", "::/0"], ["203.0.113.9/32", "2001:db8::9/128"]),
     ] {
         for address in addresses {
-            router.node.ip(&["address", "add", address, "dev", "lo"])?;
+            router.node.address("eth0", address)?;
         }
         for prefix in prefixes {
             let words = ["attach", "--type", "ipvpn", "--vpn", "red", "--rt", "64512:1", "--ip", prefix];

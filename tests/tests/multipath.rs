@@ -19,7 +19,7 @@ fn flows_are_spread_and_stay() -> Result<(), LabError> {
     let servers = (2..=4).map(|number| edges.attach_site(number, "red", number, TARGET));
     let servers = servers.collect::<Result<Vec<_>, _>>()?;
     for (server, agent) in servers.iter().zip(&edges.agents[1..]) {
-        server.node.ip(&["address", "add", &format!("{SERVICE}/32"), "dev", "lo"])?;
+        server.node.address("eth0", &format!("{SERVICE}/32"))?;
         announce(server, agent)?;
     }
     ways(&edges.agents[0], 3)?;
