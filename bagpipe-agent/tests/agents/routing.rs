@@ -139,8 +139,6 @@ fn hosts_of_two_e_vpns_are_routed_to_each_other_across_nodes() {
     assert_eq!(way["ports"], json!(["tap0"]));
     let hop = &way["hops"][0];
     assert_eq!((&hop["hop"], &hop["endpoint"], &hop["vni"]), (&json!("vxlan"), &lab.address(3).into(), &vni));
-    assert!(
-        refused(first, "detach --vpn none --type ipvpn --port tap0 --mac 02:00:00:00:00:01")
-            .contains("'none'")
-    );
+    first.done("detach --vpn vpn --type ipvpn --evpn lan1 --mac 02:00:00:00:01:01");
+    assert!(refused(first, "explain --vpn lan1 --ip 10.0.2.5").contains("not plugged into an IP-VPN"));
 }
