@@ -55,6 +55,27 @@ pub enum TargetKind {
     Group = 9,
 }
 
+impl TargetKind {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Port,
+        Self::PortAnyIp,
+        Self::Vxlan,
+        Self::Mpls,
+        Self::MplsGre,
+        Self::MplsUdp,
+        Self::Router,
+        Self::Adjacency,
+        Self::Group,
+    ];
+
+    /// The kind with this number.
+    #[must_use]
+    pub fn of(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == number)
+    }
+}
+
 /// Value of `FDB`, `FLOODS`, `HOSTS`, `ROUTES` and `GROUPS`: where a frame or a packet goes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

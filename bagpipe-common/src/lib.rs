@@ -26,8 +26,8 @@ pub use counters::{Counters, Drop, DropReason};
 pub use forwarding::{Neighbor, Port, Target, TargetKind, Vpn, neighbor_flags, port_flags};
 pub use keys::{FdbKey, FloodKey, FloodScope, NeighborKey, TunnelKey};
 pub use routing::{
-    Adjacency, EndpointKey, GROUP_BUCKETS, Label, LabelKind, ROUTE_KEY_VPN_BITS, RouteKey, RoutePrefix,
-    Router, router_flags,
+    Adjacency, EndpointKey, GROUP_BUCKETS, Label, LabelKind, ROUTE_KEY_BITS, RouteKey, RoutePrefix, Router,
+    router_flags,
 };
 pub use underlay::{Encap, Settings, Tunnel, encap_flags, settings_flags};
 

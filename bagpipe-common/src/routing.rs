@@ -12,7 +12,7 @@ pub const GROUP_BUCKETS: u32 = 64;
 
 /// Key of `ROUTES` (longest-prefix match). Host routes are not there but in `HOSTS`, which is asked first.
 ///
-/// The bits that count are `vpn`, `address`: a prefix of IPv4 has `16 + 96 + n` of them, one of IPv6 `16 + n`.
+/// The bits that count begin with [`ROUTE_KEY_BITS`]: a prefix of IPv4 has `32 + 96 + n` of them, one of IPv6 `32 + n`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RouteKey {
@@ -28,14 +28,14 @@ pub struct RouteKey {
 pub struct RoutePrefix {
     /// Number of the VPN instance on this node, in network order.
     pub vpn: [u8; 2],
+    /// Zero, and 4 or 6: an IPv4 address is no IPv6 address, though it is written as one.
+    pub family: [u8; 2],
     /// The prefix; the bits beyond are zero.
     pub address: Address,
-    /// Zero.
-    pub zero: [u8; 2],
 }
 
 /// Bits before the address of a [`RoutePrefix`].
-pub const ROUTE_KEY_VPN_BITS: u32 = 16;
+pub const ROUTE_KEY_BITS: u32 = 32;
 
 /// Key of `ENDPOINTS`: a labelled packet is let in only from a known remote endpoint of the label's instance.
 #[repr(C)]
@@ -95,6 +95,17 @@ pub enum LabelKind {
     Router = 2,
     /// The frame below is switched by the E-VPN instance; only to ports of this node.
     Bridge = 3,
+}
+
+impl LabelKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Adjacency, Self::Router, Self::Bridge];
+
+    /// The kind with this number.
+    #[must_use]
+    pub fn of(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == number)
+    }
 }
 
 /// Value of `LABELS`: what a label that this node has assigned means.

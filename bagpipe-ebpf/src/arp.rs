@@ -2,17 +2,16 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use bagpipe_common::{DropReason, mapped};
-use bagpipe_packet::header::{ARP_REQUEST, Arp, ETHERNET, Ethernet, is_group};
+use bagpipe_packet::header::{ARP_REQUEST, Arp, ETHERNET, Ethernet};
 use bagpipe_packet::reply::ArpReply;
+use bagpipe_packet::scope;
 
-use crate::skb::{Action, Skb, redirect};
+use crate::skb::{Action, Skb};
 use crate::source::Sender;
-use crate::{counters, maps, stage};
+use crate::{gateway, stage};
 
-/// Answers a request; other ARP packets go on (`None`).
-///
-/// Not answered are requests for an address of the same port, announcements (RFC 5227 §1.1), and requests to a
-/// single station, which ask whether that station is there.
+/// Answers a request that [`gateway::respondent`] knows the answer to and that is no announcement (RFC 5227 §1.1); other
+/// ARP packets go on.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn arp_ingress(skb: *mut __sk_buff, sender: *const Sender) -> Action {
     stage::run(skb, sender, ingress)
@@ -27,16 +26,14 @@ fn ingress(skb: Skb, sender: &Sender) -> Result<Option<Action>, DropReason> {
         return Err(DropReason::Malformed);
     }
     sender.claiming(arp.sender_mac)?.check_address(mapped(arp.sender_ip))?;
-    let asks =
-        arp.operation == ARP_REQUEST && arp.sender_ip != arp.target_ip && is_group(ethernet.destination);
-    if !asks {
+    if arp.operation != ARP_REQUEST || arp.sender_ip == arp.target_ip {
         return Ok(None);
     }
-    let Some(owner) = maps::neighbor(sender.vpn, mapped(arp.target_ip)) else { return Ok(None) };
-    if sender.shares_port_with(owner.mac) {
+    let (source, target) = (mapped(arp.sender_ip), mapped(arp.target_ip));
+    let scope = scope::ipv4(arp.target_ip);
+    let Some(owner) = gateway::respondent(sender, ethernet.destination, source, target, scope) else {
         return Ok(None);
-    }
+    };
     skb.store(0, &ArpReply::new(&arp, ethernet.source, owner.mac))?;
-    counters::delivered(sender.port, sender.vpn, skb.length());
-    Ok(Some(redirect(skb.interface())))
+    Ok(Some(sender.give_back(skb)))
 }

@@ -13,7 +13,6 @@ use bagpipe_packet::outer::{Inner, OVER_IPV4, OVER_IPV6, OverIpv4, OverIpv6};
 
 use crate::maps;
 use crate::skb::{Action, Skb, redirect, redirect_neighbor};
-use crate::source::Sender;
 use crate::{mpls, stage};
 
 /// Kept for every packet: the segment size, because segments are of the inner packet; and what the NIC said of
@@ -52,8 +51,17 @@ pub(crate) struct Wrapping {
 impl Wrapping {
     /// Takes a frame's link header apart.
     #[inline(always)]
-    pub(crate) fn new(skb: Skb, largest: u32) -> Result<Self, DropReason> {
-        let mut wrapping = Self {
+    fn new(skb: Skb, largest: u32) -> Result<Self, DropReason> {
+        let mut wrapping = Self::begun(skb, largest);
+        wrapping.take(skb)?;
+        Ok(wrapping)
+    }
+
+    /// What is known without touching the frame, to be completed by [`Wrapping::take`] where it is: copied as a whole, it
+    /// would be on the stack twice.
+    #[inline(always)]
+    pub(crate) fn begun(skb: Skb, largest: u32) -> Self {
+        Self {
             hash: skb.flow_hash(),
             largest,
             outer: 0,
@@ -64,21 +72,26 @@ impl Wrapping {
             ethernet: Ethernet { destination: [0; 6], source: [0; 6], ethertype: [0; 2] },
             traffic_class: 0,
             zero: 0,
-        };
-        wrapping.take_tags(skb)?;
-        wrapping.ethernet = *skb.header(0)?;
-        wrapping.traffic_class = traffic_class(skb);
-        let length = skb.length() + wrapping.tags_length();
+        }
+    }
+
+    /// Takes the frame's link header apart.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, skb: Skb) -> Result<(), DropReason> {
+        self.take_tags(skb)?;
+        self.ethernet = *skb.header(0)?;
+        self.traffic_class = traffic_class(skb);
+        let length = skb.length() + self.tags_length();
         // More would not fit the length fields of the outer headers.
         if length > u32::from(u16::MAX) - OVER_IPV6 as u32 {
             return Err(DropReason::TooBig);
         }
-        wrapping.length = length as u16;
+        self.length = length as u16;
         // The kernel adds room only to what it takes for IP.
         if !matches!(skb.protocol(), ethertype::IPV4 | ethertype::IPV6) {
             skb.set_protocol(ethertype::IPV4)?;
         }
-        Ok(wrapping)
+        Ok(())
     }
 
     /// Puts the outer headers for an endpoint before the frame, in place of those for another one.
@@ -286,17 +299,16 @@ pub(crate) extern "C" fn wrap(
     }
 }
 
-/// Sends a frame from a port to one remote endpoint. `largest` is the length of the frame, or of the largest that it
+/// Sends a frame to one remote endpoint. `largest` is the length of the frame, or of the largest that it
 /// is cut into.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn send_remote(
     skb: *mut __sk_buff,
-    sender: *const Sender,
     encap: *const Encap,
     target: u32,
     largest: u32,
 ) -> Action {
-    stage::run(skb, sender, |skb, _| {
+    stage::run_alone(skb, |skb| {
         // SAFETY: the caller passes a value of the map; the verifier wants to see that it is not null.
         let encap = unsafe { encap.as_ref() }.ok_or(DropReason::NoNextHop)?;
         let target = unpacked(target);

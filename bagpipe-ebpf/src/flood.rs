@@ -88,7 +88,8 @@ struct ToRemotes {
 fn to_remotes(skb: Skb, vpn: u16) -> Result<Option<Action>, DropReason> {
     let members = VPNS.get(vpn.into()).ok_or(DropReason::Unattached)?.remote_endpoints;
     let Some(last) = members.checked_sub(1) else { return Ok(None) };
-    let mut state = ToRemotes { skb, vpn, wrapping: Wrapping::new(skb, too_big::largest_frame(skb))? };
+    let mut state = ToRemotes { skb, vpn, wrapping: Wrapping::begun(skb, too_big::largest_frame(skb)) };
+    state.wrapping.take(skb)?;
     repeat(last, copy_to_remote as *mut c_void, (&raw mut state).cast());
     let Some(target) = member(vpn, FloodScope::Remote, last.into()) else {
         return Ok(Some(TC_ACT_SHOT as Action));

@@ -1,7 +1,9 @@
 //! From the underlay: packets under a label, in UDP, in GRE, or on Ethernet.
 
 use aya_ebpf::bindings::__sk_buff;
-use bagpipe_common::{Address, DropReason, EndpointKey, Label, LabelKind, Settings, Target, mapped};
+use bagpipe_common::{
+    Address, DropReason, EndpointKey, Label, LabelKind, Settings, Target, TargetKind, mapped,
+};
 
 use bagpipe_packet::checksum;
 use bagpipe_packet::header::{ETHERNET, Ethernet, Ipv4, Ipv6, Tag, Udp, ethertype, fragment, protocol};
@@ -10,8 +12,8 @@ use bagpipe_packet::mpls::{ENTRY, Entry, GRE, Gre, UDP_PORT, reserved};
 use crate::maps::{ENDPOINTS, LABELS, settings};
 use crate::skb::{Action, Skb};
 use crate::tunnel::{Arrival, Inner};
-use crate::underlay::NEXT;
-use crate::{decap, gre, mpls, route, stage, switch};
+use crate::underlay::{Delivery, NEXT};
+use crate::{decap, gre, mpls, stage, switch};
 
 /// Entries of a label stack, at most.
 const DEEPEST: usize = 3;
@@ -53,10 +55,10 @@ struct Found {
     typed: u32,
 }
 
-/// Takes a packet whose label is ours out of what carries it, and hands it on. What has no label, or is not for us, goes
-/// on to the kernel.
+/// Takes a packet whose label is ours out of what carries it, and says where it goes; or what else to do: what has no
+/// label, or is not for us, goes on to the kernel.
 #[inline(always)]
-pub(crate) fn ingress(skb: Skb) -> Result<Action, DropReason> {
+pub(crate) fn arrival(skb: Skb) -> Result<Delivery, Action> {
     let mut found = Found::default();
     let mut carrier = Carrier::default();
     // Stages of their own, so that what comes next has their stack.
@@ -65,16 +67,18 @@ pub(crate) fn ingress(skb: Skb) -> Result<Action, DropReason> {
         action = take_label(skb.as_raw(), &raw const carrier, &raw mut found);
     }
     if action != stage::CONTINUE {
-        return Ok(action);
+        return Err(action);
     }
     let Label { kind, vpn, id, .. } = found.label;
     if kind == LabelKind::Bridge as u8 {
-        return switch::from_tunnel(skb, vpn, found.target, found.typed != 0);
+        return Ok(Delivery { vpn, target: found.target, typed: found.typed != 0 });
     }
-    if kind == LabelKind::Adjacency as u8 {
-        return Ok(route::adjacent_local(skb.as_raw(), id));
-    }
-    Ok(route::route_local(skb.as_raw(), vpn.into()))
+    let (kind, id) = if kind == LabelKind::Adjacency as u8 {
+        (TargetKind::Adjacency, id)
+    } else {
+        (TargetKind::Router, vpn.into())
+    };
+    Ok(Delivery { vpn, target: Target { kind: kind as u8, vni: [0; 3], id }, typed: true })
 }
 
 /// Reads what is before the label stack.

@@ -9,17 +9,25 @@
 #[cfg(target_arch = "bpf")]
 mod arp;
 #[cfg(target_arch = "bpf")]
+mod budget;
+#[cfg(target_arch = "bpf")]
 mod bytes;
 #[cfg(target_arch = "bpf")]
 mod counters;
 #[cfg(target_arch = "bpf")]
 mod decap;
 #[cfg(target_arch = "bpf")]
+mod echo;
+#[cfg(target_arch = "bpf")]
 mod encap;
 #[cfg(target_arch = "bpf")]
 mod flood;
 #[cfg(target_arch = "bpf")]
+mod gateway;
+#[cfg(target_arch = "bpf")]
 mod gre;
+#[cfg(target_arch = "bpf")]
+mod icmp;
 #[cfg(target_arch = "bpf")]
 mod labelled;
 #[cfg(target_arch = "bpf")]
@@ -34,6 +42,8 @@ mod port;
 mod programs;
 #[cfg(target_arch = "bpf")]
 mod route;
+#[cfg(target_arch = "bpf")]
+mod routed;
 #[cfg(target_arch = "bpf")]
 mod skb;
 #[cfg(target_arch = "bpf")]

@@ -1,13 +1,16 @@
 //! The maps. Their types, and the rules for reading them while the agent writes, are in `bagpipe-common`.
 
+use aya_ebpf::btf_maps::lpm_trie::Key;
 use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, PerCpuArray};
 use aya_ebpf::macros::btf_map;
 use bagpipe_common::{
     Address, Adjacency, Counters, Drop, DropReason, Encap, EndpointKey, FdbKey, FloodKey, GROUP_BUCKETS,
-    Label, Neighbor, NeighborKey, Port, RoutePrefix, Router, Settings, Target, Tunnel, TunnelKey, Vpn,
-    limits,
+    Label, Neighbor, NeighborKey, Port, ROUTE_KEY_BITS, RoutePrefix, Router, Settings, Target, Tunnel,
+    TunnelKey, Vpn, limits,
 };
 use bagpipe_packet::header;
+
+use crate::budget::Budget;
 
 /// `BPF_F_NO_PREALLOC`: memory for what is there, not for what could be.
 const ON_DEMAND: usize = 1;
@@ -59,7 +62,11 @@ pub(crate) static VPN_STATS: PerCpuArray<Counters, { limits::VPNS as usize }> = 
 pub(crate) static DROPS: PerCpuArray<Drop, { DropReason::ALL.len() }> = PerCpuArray::new();
 /// Room for what an ICMP error quotes, too large for the stack. Private to the programs.
 #[btf_map]
-pub(crate) static SCRATCH: PerCpuArray<[u8; crate::too_big::QUOTE_IPV6], 1> = PerCpuArray::new();
+pub(crate) static SCRATCH: PerCpuArray<[u8; crate::icmp::QUOTE_ROOM], 1> = PerCpuArray::new();
+
+/// What each CPU may spend on ICMP errors. Private to the programs.
+#[btf_map]
+pub(crate) static BUDGET: PerCpuArray<Budget, 1> = PerCpuArray::new();
 
 /// What the agent was configured with.
 #[inline(always)]
@@ -77,15 +84,38 @@ pub(crate) fn fdb(vpn: u16, mac: [u8; 6]) -> Option<Target> {
 /// Which MAC address an IP address of an instance has.
 #[inline(always)]
 pub(crate) fn neighbor(vpn: u16, address: Address) -> Option<Neighbor> {
-    let [a, b, c, d] = header::words(&address);
-    let [first, second] = vpn.to_ne_bytes();
-    // Put together of words: the compiler for BPF writes an address byte by byte, which the kernel then reads by words.
-    // SAFETY: twenty bytes both, and any bytes are a key.
-    let key = unsafe {
-        core::mem::transmute::<[u32; 5], NeighborKey>([a, b, c, d, u32::from_ne_bytes([first, second, 0, 0])])
-    };
+    let key = neighbor_key(vpn, header::words(&address));
     // SAFETY: a value of eight bytes, copied at once.
     unsafe { NEIGHBORS.get(key) }.copied()
+}
+
+/// Where packets for an address, given as its words, are routed: by its own route, else by that of the longest prefix.
+#[inline(always)]
+pub(crate) fn route(vpn: u16, address: [u32; 4]) -> Option<Target> {
+    // SAFETY: a value of eight bytes, copied at once.
+    if let Some(target) = unsafe { HOSTS.get(neighbor_key(vpn, address)) } {
+        return Some(*target);
+    }
+    ROUTES.get(&route_key(vpn, address)).copied()
+}
+
+/// A key put together of words: the compiler for BPF writes an address byte by byte, which the kernel then reads by words.
+#[inline(always)]
+fn neighbor_key(vpn: u16, [a, b, c, d]: [u32; 4]) -> NeighborKey {
+    let [first, second] = vpn.to_ne_bytes();
+    let last = u32::from_ne_bytes([first, second, 0, 0]);
+    // SAFETY: twenty bytes both, and any bytes are a key.
+    unsafe { core::mem::transmute::<[u32; 5], NeighborKey>([a, b, c, d, last]) }
+}
+
+/// The key of the longest prefix: all bits count.
+#[inline(always)]
+fn route_key(vpn: u16, address @ [a, b, c, d]: [u32; 4]) -> Key<RoutePrefix> {
+    const BITS: u32 = ROUTE_KEY_BITS + 8 * size_of::<Address>() as u32;
+    let family = if matches!(address, [0, 0, header::MAPPED, _]) { 4 } else { 6 };
+    let instance = (u32::from(vpn) << 16 | family).to_be();
+    // SAFETY: twenty-four bytes both, and any bytes are a key.
+    unsafe { core::mem::transmute::<[u32; 6], Key<RoutePrefix>>([BITS, instance, a, b, c, d]) }
 }
 
 /// The header template of a next hop.

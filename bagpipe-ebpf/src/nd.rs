@@ -3,14 +3,13 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use bagpipe_common::{Address, DropReason, neighbor_flags};
-use bagpipe_packet::header::{
-    ETHERNET, Ethernet, Ipv6, Mac, NeighborMessage, is_extension, is_group, nd, protocol,
-};
+use bagpipe_packet::header::{ETHERNET, Ethernet, Ipv6, Mac, NeighborMessage, is_extension, nd, protocol};
 use bagpipe_packet::reply::NeighborAdvertisement;
+use bagpipe_packet::scope;
 
-use crate::skb::{Action, Skb, redirect};
+use crate::skb::{Action, Skb};
 use crate::source::Sender;
-use crate::{counters, maps, stage};
+use crate::{gateway, stage};
 
 /// Extension headers that are looked behind.
 const EXTENSIONS: usize = 6;
@@ -19,10 +18,7 @@ const OPTIONS: usize = 8;
 /// Where ICMPv6 is without extension headers.
 const FIRST: u32 = (ETHERNET + size_of::<Ipv6>()) as u32;
 
-/// Answers a solicitation; other packets go on (`None`).
-///
-/// Not answered are solicitations for an address of the same port, and those to a single station, which ask
-/// whether that station is there.
+/// Answers a solicitation that [`gateway::respondent`] knows the answer to; other packets go on.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn nd_ingress(skb: *mut __sk_buff, sender: *const Sender) -> Action {
     stage::run(skb, sender, ingress)
@@ -30,7 +26,7 @@ pub(crate) extern "C" fn nd_ingress(skb: *mut __sk_buff, sender: *const Sender) 
 
 #[inline(always)]
 fn ingress(skb: Skb, sender: &Sender) -> Result<Option<Action>, DropReason> {
-    let to_group = is_group(skb.header::<Ethernet>(0)?.destination);
+    let station = skb.header::<Ethernet>(0)?.destination;
     let ip = *skb.header::<Ipv6>(ETHERNET)?;
     let (next, at) = behind_extensions(skb, ip.next_header)?;
     if next != protocol::ICMPV6 {
@@ -57,8 +53,8 @@ fn ingress(skb: Skb, sender: &Sender) -> Result<Option<Action>, DropReason> {
             check_options(skb, sender, at + MESSAGE, end, nd::SOURCE_LINK_LAYER)?;
             // RFC 4861 §7.1.1; a packet that a receiver would ignore is not answered.
             let valid = at == FIRST && ip.hop_limit == nd::HOP_LIMIT && message.code == 0;
-            if valid && to_group {
-                return answer(skb, sender, ip.source, message.target);
+            if valid {
+                return answer(skb, sender, station, ip.source, message.target);
             }
             Ok(None)
         }
@@ -69,17 +65,20 @@ fn ingress(skb: Skb, sender: &Sender) -> Result<Option<Action>, DropReason> {
 const MESSAGE: u32 = size_of::<NeighborMessage>() as u32;
 
 #[inline(always)]
-fn answer(skb: Skb, sender: &Sender, source: Address, target: Address) -> Result<Option<Action>, DropReason> {
-    let Some(owner) = maps::neighbor(sender.vpn, target) else { return Ok(None) };
-    if sender.shares_port_with(owner.mac) {
-        return Ok(None);
-    }
+fn answer(
+    skb: Skb,
+    sender: &Sender,
+    station: Mac,
+    source: Address,
+    target: Address,
+) -> Result<Option<Action>, DropReason> {
+    let scope = scope::ipv6(&target);
+    let Some(owner) = gateway::respondent(sender, station, source, target, scope) else { return Ok(None) };
     let router = owner.flags & neighbor_flags::ROUTER != 0;
     let reply = NeighborAdvertisement::new(sender.mac, source, target, owner.mac, router);
     skb.renew(size_of_val(&reply) as u32)?;
     skb.store(0, &reply)?;
-    counters::delivered(sender.port, sender.vpn, skb.length());
-    Ok(Some(redirect(skb.interface())))
+    Ok(Some(sender.give_back(skb)))
 }
 
 #[inline(always)]
@@ -92,7 +91,7 @@ fn message(skb: Skb, at: u32) -> Result<NeighborMessage, DropReason> {
 /// The first header that is no extension, and where it is. A fragment is looked at no further: receivers ignore
 /// neighbour discovery in fragments (RFC 6980 §5).
 #[inline(always)]
-fn behind_extensions(skb: Skb, first: u8) -> Result<(u8, u32), DropReason> {
+pub(crate) fn behind_extensions(skb: Skb, first: u8) -> Result<(u8, u32), DropReason> {
     let (mut next, mut at) = (first, FIRST);
     for _ in 0..EXTENSIONS {
         if !is_extension(next) || next == protocol::FRAGMENT {

@@ -7,7 +7,7 @@ use bagpipe_packet::header::{ETHERNET, Ethernet, Ipv4, Ipv6, Mac, ethertype, pro
 use crate::maps::{self, PORT_OF_INTERFACE, PORTS};
 use crate::skb::{Action, Skb};
 use crate::source::{self, Sender};
-use crate::{arp, counters, encap, flood, nd, route, stage, switch, too_big};
+use crate::{arp, counters, encap, flood, nd, routed, stage, switch, too_big};
 
 /// See [`crate::programs::port_ingress`].
 #[inline(always)]
@@ -86,12 +86,12 @@ fn forward(skb: Skb, sender: &Sender, target: Target) -> Result<Action, DropReas
         let encap = maps::encap(target.id).ok_or(DropReason::NoNextHop)?;
         let (largest, limit) = (too_big::largest_frame(skb), encap::limit(encap, target));
         if largest > limit {
-            return Ok(too_big::answer_too_big(skb.as_raw(), sender, limit));
+            return Ok(too_big::answer(skb, sender, limit));
         }
-        return Ok(encap::send_remote(skb.as_raw(), sender, encap, encap::packed(target), largest));
+        return Ok(encap::send_remote(skb.as_raw(), encap, encap::packed(target), largest));
     }
     if target.kind == TargetKind::Router as u8 {
-        return Ok(route::route(skb.as_raw(), sender, target.id));
+        return routed::from_port(skb, sender, target.id as u16);
     }
     if switch::is_port(target) {
         if target.id == sender.port {

@@ -136,6 +136,33 @@ impl Skb {
         if result == 0 { Ok(()) } else { Err(DropReason::Malformed) }
     }
 
+    /// Copies bytes from anywhere in the packet, a number that only the program run knows.
+    ///
+    /// # Safety
+    /// There is room for as many.
+    #[inline(always)]
+    pub(crate) unsafe fn load_some(self, offset: u32, bytes: *mut u8, length: u32) -> Result<(), DropReason> {
+        // SAFETY: as required from the caller.
+        let result = unsafe { helper::bpf_skb_load_bytes(self.0.cast(), offset, bytes.cast(), length) };
+        if result == 0 { Ok(()) } else { Err(DropReason::Malformed) }
+    }
+
+    /// Writes bytes, a number that only the program run knows, as [`Skb::store`] does.
+    ///
+    /// # Safety
+    /// There are as many.
+    #[inline(always)]
+    pub(crate) unsafe fn store_some(
+        self,
+        offset: u32,
+        bytes: *const u8,
+        length: u32,
+    ) -> Result<(), DropReason> {
+        // SAFETY: as required from the caller.
+        let result = unsafe { helper::bpf_skb_store_bytes(self.0.cast(), offset, bytes.cast(), length, 0) };
+        if result == 0 { Ok(()) } else { Err(DropReason::Encapsulation) }
+    }
+
     /// Writes a header (made of bytes) into the Ethernet header or before what the kernel has a checksum of.
     #[inline(always)]
     pub(crate) fn store<T>(self, offset: u32, header: &T) -> Result<(), DropReason> {

@@ -3,9 +3,8 @@
 use bagpipe_common::{Address, DropReason, TargetKind, neighbor_flags};
 use bagpipe_packet::header::{ETHERNET, Mac, is_group, is_tag, is_unspecified};
 
-use crate::maps;
-use crate::skb::Skb;
-use crate::switch;
+use crate::skb::{Action, Skb, redirect};
+use crate::{counters, maps, switch};
 
 /// The sender of a frame: a port and one of its MAC addresses.
 #[repr(C)]
@@ -71,6 +70,13 @@ impl Sender {
             None => self.any_ip != 0 || is_link_local(address),
         };
         if allowed { Ok(()) } else { Err(DropReason::SourceIp) }
+    }
+
+    /// Sends what its packet has become back to the sender.
+    #[inline(always)]
+    pub(crate) fn give_back(&self, skb: Skb) -> Action {
+        counters::delivered(self.port, self.vpn, skb.length());
+        redirect(skb.interface())
     }
 
     /// Whether a MAC address is behind the sender's own port.

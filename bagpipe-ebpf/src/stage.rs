@@ -20,6 +20,8 @@ pub(crate) const CONTINUE: Action = i32::MIN;
 pub(crate) const ARP: Action = i32::MIN + 1;
 /// What [`crate::port`]'s check returns for IPv6 that may be neighbour discovery.
 pub(crate) const ND: Action = i32::MIN + 2;
+/// What [`crate::route`] returns for a packet that goes nowhere, but is to be answered.
+pub(crate) const ANSWER: Action = i32::MIN + 3;
 
 /// Runs a stage for a packet from a port. Drops are counted here.
 #[inline(always)]

@@ -5,10 +5,13 @@ use bagpipe_packet::header::{Mac, is_group, is_link_local_multicast};
 
 use crate::maps::{self, PORTS};
 use crate::skb::{Action, Skb, redirect, redirect_peer};
-use crate::{counters, flood};
+use crate::{counters, flood, routed};
 
 /// A [`Target`] of no kind: every member of the instance.
 pub(crate) const EVERYWHERE: Target = Target { kind: 0, vni: [0; 3], id: 0 };
+
+/// A [`Target`] of no kind, where the instance's other members do not count.
+pub(crate) const NOWHERE: Target = EVERYWHERE;
 
 /// Whether a target is a port of this node.
 #[inline(always)]
@@ -59,7 +62,21 @@ pub(crate) fn from_tunnel(skb: Skb, vpn: u16, target: Target, typed: bool) -> Re
     if is_port(target) {
         return deliver(skb, vpn, target.id, typed);
     }
+    if target.kind == TargetKind::Router as u8 || target.kind == TargetKind::Adjacency as u8 {
+        return route(skb, vpn, target, typed);
+    }
     Ok(flood::flood_from_tunnel(skb.as_raw(), vpn.into()))
+}
+
+/// Routes the packet in a frame that came through a tunnel for a router of this node. An adjacency is the label's.
+#[inline(always)]
+fn route(skb: Skb, vpn: u16, target: Target, typed: bool) -> Result<Action, DropReason> {
+    if !typed {
+        return Err(DropReason::NotRoutable);
+    }
+    let (vrf, adjacency) =
+        if target.kind == TargetKind::Router as u8 { (target.id as u16, NOWHERE) } else { (vpn, target) };
+    routed::from_tunnel(skb, vrf, adjacency)
 }
 
 /// Delivers a frame to one port.

@@ -5,29 +5,56 @@ use bagpipe_packet::header::ethertype;
 
 use crate::skb::{Action, Skb};
 use crate::switch;
-use crate::tunnel::{self, Inner};
+use crate::tunnel::{self, Arrival, Inner};
 use crate::{decap, labelled, xdp};
 
 /// `TCX_NEXT`: what is not ours goes on to the next program, and to the kernel.
 pub(crate) const NEXT: Action = -1;
 
+/// A frame, or a packet in one, that has come out of a tunnel.
+#[derive(Clone, Copy)]
+pub(crate) struct Delivery {
+    /// The instance.
+    pub(crate) vpn: u16,
+    /// Where it goes.
+    pub(crate) target: Target,
+    /// Whether the kernel knows the frame's EtherType.
+    pub(crate) typed: bool,
+}
+
 /// See [`crate::programs::underlay_ingress`].
 #[inline(always)]
 pub(crate) fn ingress(skb: Skb) -> Result<Action, DropReason> {
-    if let Some((vpn, target)) = verdict(skb) {
-        return switch::from_tunnel(skb, vpn, target, true);
-    }
-    if skb.protocol() == ethertype::MPLS && is_untagged(skb)? {
-        return labelled::ingress(skb);
-    }
-    // A tag means another network on the same wire: its packets come again on the VLAN's own interface.
-    if skb.tag().is_some() || !matches!(skb.protocol(), ethertype::IPV4 | ethertype::IPV6) {
-        return Ok(NEXT);
-    }
-    make_readable(skb, tunnel::READ_MOSTLY);
-    let Some(arrival) = tunnel::arrival(skb.bytes(), skb.length())? else {
-        return labelled::ingress(skb);
+    let Delivery { vpn, target, typed } = match verdict(skb) {
+        Some((vpn, target)) => Delivery { vpn, target, typed: true },
+        None => {
+            let is_labelled = skb.protocol() == ethertype::MPLS && is_untagged(skb)?;
+            // A tag means another network on the same wire: its packets come again on the VLAN's own interface.
+            let is_ours = skb.tag().is_none() && matches!(skb.protocol(), ethertype::IPV4 | ethertype::IPV6);
+            if !is_labelled && !is_ours {
+                return Ok(NEXT);
+            }
+            match if is_labelled { None } else { arrival(skb)? } {
+                Some(arrival) => from_vxlan(skb, arrival)?,
+                None => match labelled::arrival(skb) {
+                    Ok(delivery) => delivery,
+                    Err(action) => return Ok(action),
+                },
+            }
+        }
     };
+    switch::from_tunnel(skb, vpn, target, typed)
+}
+
+#[inline(always)]
+fn arrival(skb: Skb) -> Result<Option<Arrival>, DropReason> {
+    make_readable(skb, tunnel::READ_MOSTLY);
+    tunnel::arrival(skb.bytes(), skb.length())
+}
+
+/// Takes a frame out of its tunnel.
+#[inline(always)]
+fn from_vxlan(skb: Skb, arrival: Arrival) -> Result<Delivery, DropReason> {
     if !arrival.is_read(skb.bytes()) {
         make_readable(skb, tunnel::READ);
     }
@@ -35,7 +62,7 @@ pub(crate) fn ingress(skb: Skb) -> Result<Action, DropReason> {
     let target = switch::target_from_tunnel(arrival.vpn, inner.ethernet.destination)?;
     let typed = decap::remove(skb, &arrival, &inner)?;
     skb.outer_checksum_done();
-    switch::from_tunnel(skb, arrival.vpn, target, typed)
+    Ok(Delivery { vpn: arrival.vpn, target, typed })
 }
 
 /// What [`crate::programs::underlay_xdp`] decided, if it has seen the packet.

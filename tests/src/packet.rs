@@ -112,6 +112,28 @@ pub fn arp(operation: u16, sender: (Mac, [u8; 4]), target: (Mac, [u8; 4])) -> Ve
     packet
 }
 
+/// The packet with options between its IPv4 header, which has none, and its payload.
+#[must_use]
+pub fn with_options(packet: &[u8], options: &[u8]) -> Vec<u8> {
+    let mut header = [&packet[..20], options].concat();
+    header[0] += (options.len() / 4) as u8;
+    let length = (packet.len() + options.len()) as u16;
+    header[2..4].copy_from_slice(&length.to_be_bytes());
+    header[10..12].fill(0);
+    let sum = checksum(&header);
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+    [&header[..], &packet[20..]].concat()
+}
+
+/// An ICMP message with its checksum.
+#[must_use]
+pub fn icmp(kind: u8, code: u8, body: &[u8]) -> Vec<u8> {
+    let mut message = [&[kind, code, 0, 0][..], body].concat();
+    let sum = checksum(&message);
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    message
+}
+
 /// An ICMPv6 message with its checksum.
 #[must_use]
 pub fn icmpv6(source: [u8; 16], destination: [u8; 16], kind: u8, body: &[u8]) -> Vec<u8> {

@@ -3,14 +3,15 @@
 use std::fs;
 use std::net::Ipv6Addr;
 
+use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use bagpipe_agent::dataplane::programs::OBJECT;
 use bagpipe_common::{
-    Address, Adjacency, Counters, Drop, DropReason, Encap, EndpointKey, FdbKey, FloodKey, FloodScope, Label,
-    LabelKind, Neighbor, NeighborKey, Port, Settings, Target, TargetKind, Tunnel, TunnelKey, Vpn,
-    encap_flags, mapped,
+    Address, Adjacency, Counters, Drop, DropReason, Encap, EndpointKey, FdbKey, FloodKey, FloodScope,
+    GROUP_BUCKETS, Label, LabelKind, Neighbor, NeighborKey, Port, ROUTE_KEY_BITS, RoutePrefix, Router,
+    Settings, Target, TargetKind, Tunnel, TunnelKey, Vpn, encap_flags, mapped,
 };
 
 use crate::packet::Mac;
@@ -57,7 +58,7 @@ impl Copy {
 
     fn of(object: &[u8]) -> Self {
         let mut loader = EbpfLoader::new();
-        for map in ["FDB", "NEIGHBORS", "FLOODS", "TUNNELS", "HOSTS", "LABELS", "ENDPOINTS"] {
+        for map in ["FDB", "NEIGHBORS", "FLOODS", "TUNNELS", "HOSTS", "ROUTES", "LABELS", "ENDPOINTS"] {
             loader.map_max_entries(map, 4096);
         }
         let mut object = loader.load(object).expect("the object loads");
@@ -97,10 +98,30 @@ impl Copy {
     /// # Panics
     /// When the kernel refuses to.
     pub fn run(&mut self, name: &str, packet: &[u8]) -> (i32, Vec<u8>) {
+        self.run_with(name, packet, None)
+    }
+
+    /// Runs a TC program once, as [`Copy::run`] does, for a packet that says it is to be cut into segments with `payload`
+    /// bytes each.
+    ///
+    /// # Panics
+    /// When the kernel refuses to.
+    pub fn run_segments(&mut self, name: &str, packet: &[u8], payload: u32) -> (i32, Vec<u8>) {
+        const GSO_SEGS: usize = 164;
+        const GSO_SIZE: usize = 176;
+        const CONTEXT: usize = 192;
+        let mut context = [0; CONTEXT];
+        context[GSO_SEGS..GSO_SEGS + 4].copy_from_slice(&2u32.to_ne_bytes());
+        context[GSO_SIZE..GSO_SIZE + 4].copy_from_slice(&payload.to_ne_bytes());
+        self.run_with(name, packet, Some(&context))
+    }
+
+    fn run_with(&mut self, name: &str, packet: &[u8], context: Option<&[u8]>) -> (i32, Vec<u8>) {
         let mut output = vec![0; packet.len() + 2048];
         let options = TestRunOptions {
             data_in: Some(packet),
             data_out: Some(&mut output),
+            ctx_in: context,
             ..TestRunOptions::default()
         };
         let result = if name == "underlay_xdp" {
@@ -201,6 +222,31 @@ impl Copy {
         self.insert("HOSTS", NeighborKey { address, vpn, zero: 0 }, target);
     }
 
+    /// Where packets for a prefix are routed: its address, and how many bits of it count.
+    ///
+    /// # Panics
+    /// When the map can't be written.
+    pub fn route(&mut self, vpn: u16, address: Address, bits: u32, target: Target) {
+        let map: &mut Map = self.object.map_mut("ROUTES").expect("the map");
+        let is_ipv4 = address[..12] == mapped([0; 4])[..12];
+        let family = [0, if is_ipv4 { 4 } else { 6 }];
+        let prefix = RoutePrefix { vpn: vpn.to_be_bytes(), family, address };
+        LpmTrie::<&mut MapData, RoutePrefix, Target>::try_from(map)
+            .expect("a trie")
+            .insert(&Key::new(ROUTE_KEY_BITS + bits, prefix), target, 0)
+            .expect("the route");
+    }
+
+    /// A bucket of a group.
+    pub fn bucket(&mut self, group: u32, bucket: u32, target: Target) {
+        self.element("GROUPS", group * GROUP_BUCKETS + bucket, target);
+    }
+
+    /// What the router is to an instance's hosts.
+    pub fn router(&mut self, vpn: u16, router: Router) {
+        self.element("ROUTERS", vpn.into(), router);
+    }
+
     /// What a routed packet gets for an Ethernet header, and where it goes then.
     pub fn adjacency(&mut self, slot: u32, adjacency: Adjacency) {
         self.element("ADJACENCIES", slot, adjacency);
@@ -263,6 +309,24 @@ pub fn remote(id: u32, vni: u32) -> Target {
 #[must_use]
 pub fn labelled(kind: TargetKind, id: u32, label: u32) -> Target {
     Target { kind: kind as u8, ..remote(id, label) }
+}
+
+/// The target of frames that a router takes.
+#[must_use]
+pub fn router(vrf: u16) -> Target {
+    Target { kind: TargetKind::Router as u8, ..port(vrf.into()) }
+}
+
+/// The target of an adjacency.
+#[must_use]
+pub fn adjacent(slot: u32) -> Target {
+    Target { kind: TargetKind::Adjacency as u8, ..port(slot) }
+}
+
+/// The target of a group.
+#[must_use]
+pub fn group(id: u32) -> Target {
+    Target { kind: TargetKind::Group as u8, ..port(id) }
 }
 
 /// A resolved next hop over IPv4.

@@ -26,18 +26,37 @@ pub fn wait_for_ping(node: &Node, target: &str) -> Result<(), LabError> {
 /// # Errors
 /// When iperf3 fails.
 pub fn tcp_throughput(client: &Node, server: &Node, address: &str) -> Result<f64, LabError> {
+    iperf(client, server, address, &["-t", "1"], "/end/sum_received/bits_per_second")
+}
+
+/// The share of 20,000 UDP packets that was lost on the way.
+///
+/// # Errors
+/// When iperf3 fails.
+pub fn udp_loss(client: &Node, server: &Node, address: &str) -> Result<f64, LabError> {
+    let options = ["-u", "-b", "100M", "-l", "500", "-k", "20000"];
+    iperf(client, server, address, &options, "/end/sum/lost_percent").map(|percent| percent / 100.0)
+}
+
+/// One run of iperf3, and the figure at this place of its report.
+fn iperf(
+    client: &Node,
+    server: &Node,
+    address: &str,
+    options: &[&str],
+    figure: &str,
+) -> Result<f64, LabError> {
     let mut listening = server.spawn("iperf3", &["iperf3", "-s", "-1", "--forceflush"])?;
     listening
         .wait_ready(SOON, "iperf3 server", |process| process.printed().contains("listening").then_some(()))?;
-    let text = client.run(&["iperf3", "-c", address, "-t", "1", "-J", "--connect-timeout", "5000"])?;
+    let line = ["iperf3", "-c", address, "-J", "--connect-timeout", "5000"];
+    let text = client.run(&[&line[..], options].concat())?;
     listening.wait(SOON)?;
     let report = serde_json::from_str::<Value>(&text).unwrap_or_default();
-    report.pointer("/end/sum_received/bits_per_second").and_then(Value::as_f64).ok_or_else(|| {
-        LabError::Failed {
-            command: format!("iperf3 -c {address}"),
-            status: "no figure in its report".to_owned(),
-            output: text,
-        }
+    report.pointer(figure).and_then(Value::as_f64).ok_or_else(|| LabError::Failed {
+        command: format!("iperf3 -c {address}"),
+        status: "no figure in its report".to_owned(),
+        output: text,
     })
 }
 

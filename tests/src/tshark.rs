@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
+/// What iperf3 sends is random: tshark would guess protocols from it, and find them malformed.
+const IPERF: [&str; 4] = ["-d", "tcp.port==5201,data", "-d", "udp.port==5201,data"];
+
 /// Asserts that tshark finds no malformed packet in a capture, and at least one packet for each filter.
 ///
 /// # Panics
@@ -21,7 +24,8 @@ pub fn assert_well_formed(capture: &Path, present: &[&str]) {
 /// When tshark fails.
 #[must_use]
 pub fn packets(capture: &Path, filter: &str) -> String {
-    let output = Command::new("tshark").arg("-n").arg("-r").arg(capture).args(["-Y", filter]).output();
+    let output =
+        Command::new("tshark").arg("-n").arg("-r").arg(capture).args(IPERF).args(["-Y", filter]).output();
     let output =
         output.unwrap_or_else(|error| panic!("cannot start tshark: {error}; install the package tshark"));
     let errors = String::from_utf8_lossy(&output.stderr);

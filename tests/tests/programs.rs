@@ -1,11 +1,13 @@
 //! Each program by itself, fed with packets made by hand (BPF_PROG_TEST_RUN).
 
-use aya::programs::{TcAttachType, TestRun, TestRunOptions};
-use bagpipe_common::{Counters, DropReason, FloodScope, Port, Vpn, encap_flags, mapped, neighbor_flags};
+use aya::programs::TcAttachType;
+use bagpipe_common::{
+    Adjacency, Counters, DropReason, FloodScope, Port, Vpn, encap_flags, mapped, neighbor_flags,
+};
 use bagpipe_tests::isolated::{Namespace, ip, isolated};
 use bagpipe_tests::packet::{self, Ipv4, Mac, ethernet, tagged, udp, vxlan};
 use bagpipe_tests::programs::{
-    Copy, NEXT, REDIRECT, SHOT, XDP_DROP, XDP_PASS, encap, port, port_any_ip, remote,
+    Copy, NEXT, REDIRECT, SHOT, XDP_DROP, XDP_PASS, adjacent, encap, port, port_any_ip, remote, router,
 };
 
 const VPN: u16 = 7;
@@ -128,8 +130,16 @@ fn provoke(reason: DropReason) {
         DropReason::SamePort => ("port_ingress", frame(A2, A, IP_A, 100)),
         // Provoked in `programs_mpls.rs`.
         DropReason::UnknownLabel | DropReason::BadLabelStack | DropReason::BadGreHeader => return,
-        // Of routed packets.
-        DropReason::NoRoute | DropReason::TtlExceeded | DropReason::NotRoutable => return,
+        DropReason::NoRoute | DropReason::TtlExceeded | DropReason::NotRoutable => {
+            node.mac(VPN, NOBODY, router(VPN));
+            let ip = Ipv4 { ttl: 1, ..Ipv4::new(IP_A, IP_B, 17) };
+            if reason == DropReason::TtlExceeded {
+                node.host(VPN, mapped(IP_B), adjacent(1));
+                node.adjacency(1, Adjacency { vpn: VPN, target: port(2), ..Adjacency::default() });
+            }
+            let ethertype = if reason == DropReason::NotRoutable { 0x88b5 } else { 0x0800 };
+            ("port_ingress", ethernet(NOBODY, A, ethertype, &ip.packet(&udp(1, 2, &[0; 30]))))
+        }
     };
     assert_drops(&mut node, reason, program, &packet);
     if program == "underlay_ingress" {
@@ -139,17 +149,8 @@ fn provoke(reason: DropReason) {
 
 /// A packet that claims to be segments of nothing that the kernel knows: it does not let a program change it.
 fn provoke_encapsulation() {
-    const GSO_SEGS: usize = 164;
-    const GSO_SIZE: usize = 176;
-    const CONTEXT: usize = 192;
     let mut node = node();
-    let mut context = [0; CONTEXT];
-    context[GSO_SEGS..GSO_SEGS + 4].copy_from_slice(&2u32.to_ne_bytes());
-    context[GSO_SIZE..GSO_SIZE + 4].copy_from_slice(&500u32.to_ne_bytes());
-    let packet = frame(B, A, IP_A, 1000);
-    let options =
-        TestRunOptions { data_in: Some(&packet), ctx_in: Some(&context), ..TestRunOptions::default() };
-    node.classifier("port_ingress").test_run(options).expect("the program runs");
+    node.run_segments("port_ingress", &frame(B, A, IP_A, 1000), 500);
     assert_eq!(node.drops(DropReason::Encapsulation).packets, 1);
 }
 

@@ -45,6 +45,7 @@ pub(crate) const NEEDS: &[Need] = &[
     need(Purpose::Demo, "tcpdump", "sees packets on the wire", "tcpdump", "tcpdump"),
     need(Purpose::Test, "ethtool", "switches offloads", "ethtool", "ethtool"),
     need(Purpose::Test, "iperf3", "sends TCP", "iperf3", "iperf3"),
+    need(Purpose::Test, "traceroute", "shows the routers on the way", "traceroute", "traceroute"),
     need(Purpose::Test, "tshark", "dissects captures independently", "tshark", "wireshark-cli"),
     need(Purpose::Test, "bpftool", "reads pinned maps independently", "bpftool", "bpftool"),
     need(Purpose::Test, "gobgpd", "is a route reflector to talk to", "gobgpd", "gobgp"),

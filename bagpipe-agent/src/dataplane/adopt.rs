@@ -1,13 +1,19 @@
 //! After a restart: what the pinned maps hold becomes desired state again, marked stale until it is confirmed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use bagpipe_bgp::types::{MacAddr, Vni};
-use bagpipe_common::{self as abi, Encap, FloodScope, TargetKind, neighbor_flags};
+use bagpipe_bgp::types::{Label, MacAddr, Vni};
+use bagpipe_common::{
+    self as abi, Encap, FloodScope, GROUP_BUCKETS, LabelKind, TargetKind, neighbor_flags, router_flags,
+};
 
-use super::entry::{Key, Value, ip_of};
+use super::address::{host_of, ip_of, prefix_of};
+use super::entry::{Key, Value};
 use super::tables::{Object, Tables};
-use crate::fib::{Change, Fib, Mac, Neighbor, Port, Target, VpnId};
+use crate::fib::{
+    Adjacency, Change, Fib, Hop, LabelUse, Mac, MplsForm, Neighbor, Port, Route, Router, Target, VpnId,
+};
 
 impl Tables {
     /// Adopts the content of the maps, so far as it belongs to an instance of `known`; the next commit removes
@@ -19,6 +25,8 @@ impl Tables {
             self.dirty.extend(number.map(Key::Nexthop));
         }
         let fib = found.fib(known, |ifindex| self.links.get(ifindex).map(|link| link.name.clone()));
+        self.adjacencies.adopt(found.adjacencies());
+        self.groups.adopt(found.groups());
         let flood_lists = found.flood_lists(known);
         for ((vpn, scope), members) in flood_lists {
             self.floods.adopt(vpn, scope, members);
@@ -28,7 +36,9 @@ impl Tables {
             self.apply(&change);
             self.stale.insert(object);
         }
-        self.dirty.extend(contents.iter().map(|(key, _)| key).filter(|key| !matches!(key, Key::Encap(_))));
+        // What is written once is left as it is: nothing reads it any longer, or it is just right.
+        let rewritten = |key: &&Key| !matches!(key, Key::Encap(_) | Key::Adjacency(_) | Key::Bucket(_));
+        self.dirty.extend(contents.iter().map(|(key, _)| key).filter(rewritten));
         self.mirror.extend(contents);
         self.stale.len()
     }
@@ -69,12 +79,116 @@ impl<'a> Found<'a> {
     }
 
     fn target(&self, target: &abi::Target) -> Option<(Target, bool)> {
-        if target.kind == TargetKind::Vxlan as u8 {
+        let endpoint = || {
             let Some(Value::Number(slot)) = self.entries.get(&Key::Nexthop(target.id)) else { return None };
-            let endpoint = ip_of(&self.encap(*slot)?.remote);
-            return Some((Target::Vxlan { endpoint, vni: Vni::from_octets(target.vni) }, false));
+            Some(ip_of(&self.encap(*slot)?.remote))
+        };
+        let labelled = |form| {
+            let [a, b, c] = target.vni;
+            let label = Label::new(u32::from_be_bytes([0, a, b, c]))?;
+            Some(Target::Mpls { endpoint: endpoint()?, label, form })
+        };
+        let plain = match TargetKind::of(target.kind)? {
+            TargetKind::PortAnyIp => return Some((Target::Port(target.id), true)),
+            TargetKind::Port => Target::Port(target.id),
+            TargetKind::Vxlan => Target::Vxlan { endpoint: endpoint()?, vni: Vni::from_octets(target.vni) },
+            TargetKind::Mpls => labelled(MplsForm::Ethernet)?,
+            TargetKind::MplsGre => labelled(MplsForm::Gre)?,
+            TargetKind::MplsUdp => labelled(MplsForm::Udp)?,
+            TargetKind::Router => Target::Router(target.id.try_into().ok()?),
+            TargetKind::Adjacency | TargetKind::Group => return None,
+        };
+        Some((plain, false))
+    }
+
+    fn adjacency(&self, slot: u32) -> Option<Adjacency> {
+        let Some(Value::Adjacency(adjacency)) = self.entries.get(&Key::Adjacency(slot)) else { return None };
+        Some(Adjacency {
+            vpn: adjacency.vpn,
+            destination: MacAddr(adjacency.destination),
+            source: MacAddr(adjacency.source),
+            target: self.target(&adjacency.target)?.0,
+        })
+    }
+
+    fn hop(&self, target: &abi::Target) -> Option<Hop> {
+        match TargetKind::of(target.kind)? {
+            TargetKind::Adjacency => self.adjacency(target.id).map(Hop::Adjacency),
+            TargetKind::Router => Some(Hop::Router),
+            TargetKind::Mpls | TargetKind::MplsGre | TargetKind::MplsUdp => {
+                self.target(target).map(|(target, _)| Hop::Labelled(target))
+            }
+            TargetKind::Port | TargetKind::PortAnyIp | TargetKind::Vxlan | TargetKind::Group => None,
         }
-        Some((Target::Port(target.id), target.kind == TargetKind::PortAnyIp as u8))
+    }
+
+    fn buckets(&self, group: u32) -> Option<Box<[Hop]>> {
+        let first = group.checked_mul(GROUP_BUCKETS)?;
+        let bucket = |index| match self.entries.get(&Key::Bucket(index)) {
+            Some(Value::Target(target)) => self.hop(target),
+            _ => None,
+        };
+        (first..first.checked_add(GROUP_BUCKETS)?).map(bucket).collect()
+    }
+
+    fn route(&self, target: &abi::Target) -> Option<Route> {
+        let hops = if target.kind == TargetKind::Group as u8 {
+            self.buckets(target.id)?.iter().copied().collect()
+        } else {
+            [self.hop(target)?].into()
+        };
+        Some(Route { hops })
+    }
+
+    fn label(&self, label: &abi::Label) -> Option<LabelUse> {
+        Some(match LabelKind::of(label.kind)? {
+            LabelKind::Adjacency => LabelUse::Adjacency(label.vpn, self.adjacency(label.id)?),
+            LabelKind::Router => LabelUse::Router(label.vpn),
+            LabelKind::Bridge => LabelUse::Bridge(label.vpn),
+        })
+    }
+
+    /// The targets of all routes.
+    fn route_targets(&self) -> impl Iterator<Item = &abi::Target> {
+        self.entries.iter().filter_map(|(key, value)| match (key, value) {
+            (Key::Host(_) | Key::Route(_), Value::Target(target)) => Some(target),
+            _ => None,
+        })
+    }
+
+    /// Adjacencies that a route, a group of one, or a label refers to, with their slots. Others may be left of a
+    /// slot's former use.
+    fn adjacencies(&self) -> BTreeMap<u32, Adjacency> {
+        let groups = self.groups();
+        let buckets = groups.keys().flat_map(|group| {
+            let first = group * GROUP_BUCKETS;
+            (first..first + GROUP_BUCKETS).filter_map(|index| self.entries.get(&Key::Bucket(index)).copied())
+        });
+        let buckets = buckets.filter_map(|value| match value {
+            Value::Target(target) => Some(target),
+            _ => None,
+        });
+        let of_targets = self
+            .route_targets()
+            .chain(buckets)
+            .filter_map(|target| (target.kind == TargetKind::Adjacency as u8).then_some(target.id));
+        let of_labels = self.entries.values().filter_map(|value| match value {
+            Value::Label(label) if label.kind == LabelKind::Adjacency as u8 => Some(label.id),
+            _ => None,
+        });
+        of_targets.chain(of_labels).filter_map(|slot| Some((slot, self.adjacency(slot)?))).collect()
+    }
+
+    /// Groups that a route refers to, with their numbers and buckets.
+    fn groups(&self) -> BTreeMap<u32, Box<[Hop]>> {
+        let numbers = self
+            .route_targets()
+            .filter_map(|target| (target.kind == TargetKind::Group as u8).then_some(target.id));
+        numbers
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .filter_map(|number| Some((number, self.buckets(number)?)))
+            .collect()
     }
 
     /// The members of each flood list, in their order and each once: a list that was being changed when the
@@ -129,6 +243,29 @@ impl<'a> Found<'a> {
                 (Key::Tunnel(key), Value::Tunnel(tunnel)) if known.contains(&tunnel.vpn) => {
                     fib.endpoints.insert((tunnel.vpn, ip_of(&key.remote)));
                 }
+                (Key::Endpoint(key), Value::Number(_)) if known.contains(&key.vpn) => {
+                    fib.endpoints.insert((key.vpn, ip_of(&key.remote)));
+                }
+                (Key::Host(key), Value::Target(target)) if known.contains(&key.vpn) => {
+                    if let Some(route) = self.route(target) {
+                        fib.routes.insert((key.vpn, host_of(key)), route);
+                    }
+                }
+                (Key::Route(key), Value::Target(target)) => {
+                    if let Some((at, route)) = prefix_of(key).zip(self.route(target))
+                        && known.contains(&at.0)
+                    {
+                        fib.routes.insert(at, route);
+                    }
+                }
+                (Key::Label(label), Value::Label(entry)) if known.contains(&entry.vpn) => {
+                    if let Some((label, meaning)) = Label::new(*label).zip(self.label(entry)) {
+                        fib.labels.insert(label, meaning);
+                    }
+                }
+                (Key::Router(vpn), Value::Router(router)) if known.contains(vpn) => {
+                    fib.routers.insert(*vpn, face(router));
+                }
                 _ => {}
             }
         }
@@ -149,5 +286,18 @@ fn changes(fib: Fib) -> Vec<Change> {
         .extend(fib.neighbors.into_iter().map(|((vpn, ip), value)| Change::Neighbor(vpn, ip, Some(value))));
     changes.extend(fib.floods.into_iter().map(|(vpn, target)| Change::Flood(vpn, target, true)));
     changes.extend(fib.endpoints.into_iter().map(|(vpn, endpoint)| Change::Endpoint(vpn, endpoint, true)));
+    changes.extend(fib.routers.into_iter().map(|(vpn, router)| Change::Router(vpn, Some(router))));
     changes
+        .extend(fib.routes.into_iter().map(|((vpn, prefix), route)| Change::Route(vpn, prefix, Some(route))));
+    changes.extend(fib.labels.into_iter().map(|(label, meaning)| Change::Label(label, Some(meaning))));
+    changes
+}
+
+fn face(router: &abi::Router) -> Router {
+    let (ipv4, ipv6) = (Ipv4Addr::from(router.ipv4), Ipv6Addr::from(router.ipv6));
+    Router {
+        ipv4: (!ipv4.is_unspecified()).then_some(ipv4),
+        ipv6: (!ipv6.is_unspecified()).then_some(ipv6),
+        proxy: router.flags & router_flags::PROXY != 0,
+    }
 }

@@ -43,14 +43,25 @@ impl Tables {
     /// When to commit again although nothing changed.
     #[must_use]
     pub(crate) fn timeout(&self) -> Option<Instant> {
-        [self.floods.timeout(), self.nexthops.timeout()].into_iter().flatten().min()
+        let timeouts = [
+            self.floods.timeout(),
+            self.nexthops.timeout(),
+            self.adjacencies.timeout(),
+            self.groups.timeout(),
+        ];
+        timeouts.into_iter().flatten().min()
     }
 
-    /// Gives next hops numbers, asks for routes, and takes the outer headers that result.
+    /// Gives next hops, adjacencies and groups numbers, asks for routes, and takes the outer headers that result.
     fn resolve(&mut self, kernel: &mut impl Kernel, now: Instant) {
-        for remote in self.nexthops.assign(now) {
-            self.underlay.follow(remote);
+        let remotes = self.nexthops.assign(now);
+        let numbered = [self.adjacencies.assign(now), self.groups.assign(now)].concat();
+        if !remotes.is_empty() || !numbered.is_empty() {
             self.dirty.extend(self.failed.keys());
+            self.dirty.extend(numbered);
+        }
+        for remote in remotes {
+            self.underlay.follow(remote);
         }
         for remote in self.underlay.take_unrouted() {
             match kernel.route(remote) {
@@ -164,6 +175,8 @@ impl Tables {
 
     /// Ends next hops that nothing refers to; the keys of their entries.
     fn collect(&mut self, now: Instant) -> Vec<Key> {
+        self.groups.collect(now);
+        self.adjacencies.collect(now);
         let mut keys = Vec::new();
         for (remote, number) in self.nexthops.collect(now) {
             self.underlay.forget(remote);

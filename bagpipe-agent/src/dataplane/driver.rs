@@ -9,8 +9,8 @@ use bagpipe_bgp::types::MacAddr;
 use bagpipe_common::encap_flags;
 use serde::Serialize;
 
+use super::address::ip_of;
 use super::counters::{CounterMaps, Dropped, Traffic};
-use super::entry::ip_of;
 use super::headroom::Headroom;
 use super::health::Problem;
 use super::host::{self, Host};

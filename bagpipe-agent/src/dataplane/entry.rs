@@ -4,11 +4,15 @@
 //! refers to it. Removal goes the other way. So the order of a sorted set of keys is the order of the writes.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bagpipe_bgp::types::MacAddr;
-use bagpipe_common::{self as abi, Address, FdbKey, FloodKey, NeighborKey, TunnelKey, limits};
+use bagpipe_common::{
+    self as abi, EndpointKey, FdbKey, FloodKey, GROUP_BUCKETS, LabelKind, NeighborKey, RouteKey, TargetKind,
+    TunnelKey, limits,
+};
 
+use super::address::{ip_of, prefix_of};
 use super::sys;
 
 /// The maps that the agent fills, in writing order.
@@ -20,6 +24,18 @@ pub enum Map {
     Nexthops,
     /// Ports.
     Ports,
+    /// Ethernet headers of routed packets.
+    Adjacencies,
+    /// Buckets of groups of equal hops.
+    Groups,
+    /// Host routes.
+    Hosts,
+    /// Other IP routes.
+    Routes,
+    /// Labels.
+    Labels,
+    /// Routers.
+    Routers,
     /// IP addresses.
     Neighbors,
     /// MAC addresses.
@@ -30,24 +46,33 @@ pub enum Map {
     Vpns,
     /// VNIs.
     Vnis,
-    /// Accepted remote endpoints.
+    /// Accepted remote endpoints of VXLAN.
     Tunnels,
+    /// Accepted remote endpoints of MPLS.
+    Endpoints,
     /// Interfaces of ports.
     PortOfInterface,
 }
 
 impl Map {
     /// All maps, in writing order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 17] = [
         Self::Encaps,
         Self::Nexthops,
         Self::Ports,
+        Self::Adjacencies,
+        Self::Groups,
+        Self::Hosts,
+        Self::Routes,
+        Self::Labels,
+        Self::Routers,
         Self::Neighbors,
         Self::Fdb,
         Self::Floods,
         Self::Vpns,
         Self::Vnis,
         Self::Tunnels,
+        Self::Endpoints,
         Self::PortOfInterface,
     ];
 
@@ -58,12 +83,19 @@ impl Map {
             Self::Encaps => "ENCAPS",
             Self::Nexthops => "NEXTHOPS",
             Self::Ports => "PORTS",
+            Self::Adjacencies => "ADJACENCIES",
+            Self::Groups => "GROUPS",
+            Self::Hosts => "HOSTS",
+            Self::Routes => "ROUTES",
+            Self::Labels => "LABELS",
+            Self::Routers => "ROUTERS",
             Self::Neighbors => "NEIGHBORS",
             Self::Fdb => "FDB",
             Self::Floods => "FLOODS",
             Self::Vpns => "VPNS",
             Self::Vnis => "VNIS",
             Self::Tunnels => "TUNNELS",
+            Self::Endpoints => "ENDPOINTS",
             Self::PortOfInterface => "PORT_OF_INTERFACE",
         }
     }
@@ -77,20 +109,38 @@ impl Map {
     /// Whether the map is an array: elements are never absent, zero means none.
     #[must_use]
     pub const fn is_array(self) -> bool {
-        matches!(self, Self::Ports | Self::Vpns | Self::Nexthops | Self::Encaps)
+        matches!(
+            self,
+            Self::Ports
+                | Self::Vpns
+                | Self::Nexthops
+                | Self::Encaps
+                | Self::Adjacencies
+                | Self::Groups
+                | Self::Routers
+        )
     }
 
     /// Size of a key, in bytes.
     #[must_use]
     pub const fn key_size(self) -> usize {
         match self {
-            Self::Neighbors => size_of::<NeighborKey>(),
+            Self::Neighbors | Self::Hosts => size_of::<NeighborKey>(),
+            Self::Routes => size_of::<RouteKey>(),
             Self::Fdb => size_of::<FdbKey>(),
             Self::Floods => size_of::<FloodKey>(),
             Self::Tunnels => size_of::<TunnelKey>(),
-            Self::Encaps | Self::Nexthops | Self::Ports | Self::Vpns | Self::Vnis | Self::PortOfInterface => {
-                size_of::<u32>()
-            }
+            Self::Endpoints => size_of::<EndpointKey>(),
+            Self::Encaps
+            | Self::Nexthops
+            | Self::Ports
+            | Self::Adjacencies
+            | Self::Groups
+            | Self::Labels
+            | Self::Routers
+            | Self::Vpns
+            | Self::Vnis
+            | Self::PortOfInterface => size_of::<u32>(),
         }
     }
 
@@ -101,10 +151,13 @@ impl Map {
             Self::Encaps => size_of::<abi::Encap>(),
             Self::Ports => size_of::<abi::Port>(),
             Self::Neighbors => size_of::<abi::Neighbor>(),
-            Self::Fdb | Self::Floods => size_of::<abi::Target>(),
+            Self::Adjacencies => size_of::<abi::Adjacency>(),
+            Self::Fdb | Self::Floods | Self::Groups | Self::Hosts | Self::Routes => size_of::<abi::Target>(),
+            Self::Labels => size_of::<abi::Label>(),
+            Self::Routers => size_of::<abi::Router>(),
             Self::Vpns => size_of::<abi::Vpn>(),
             Self::Tunnels => size_of::<abi::Tunnel>(),
-            Self::Nexthops | Self::Vnis | Self::PortOfInterface => size_of::<u32>(),
+            Self::Nexthops | Self::Vnis | Self::Endpoints | Self::PortOfInterface => size_of::<u32>(),
         }
     }
 
@@ -115,11 +168,17 @@ impl Map {
             Self::Encaps => limits::ENCAPS,
             Self::Nexthops => limits::NEXTHOPS,
             Self::Ports | Self::PortOfInterface => limits::PORTS,
+            Self::Adjacencies => limits::ADJACENCIES,
+            Self::Groups => limits::GROUPS * GROUP_BUCKETS,
+            Self::Hosts => limits::HOSTS,
+            Self::Routes => limits::ROUTES,
+            Self::Labels => limits::LABELS,
             Self::Neighbors => limits::NEIGHBORS,
             Self::Fdb => limits::FDB,
             Self::Floods => limits::FLOODS,
-            Self::Vpns | Self::Vnis => limits::VPNS,
+            Self::Vpns | Self::Vnis | Self::Routers => limits::VPNS,
             Self::Tunnels => limits::TUNNELS,
+            Self::Endpoints => limits::ENDPOINTS,
         }
     }
 }
@@ -139,6 +198,18 @@ pub(crate) enum Key {
     Nexthop(u32),
     /// A port number.
     Port(u32),
+    /// A slot of an adjacency.
+    Adjacency(u32),
+    /// A bucket of a group, counted through all groups.
+    Bucket(u32),
+    /// A host.
+    Host(NeighborKey),
+    /// Another prefix.
+    Route(RouteKey),
+    /// A label of this node.
+    Label(u32),
+    /// The number of an instance whose hosts have a router.
+    Router(u16),
     /// An IP address.
     Neighbor(NeighborKey),
     /// A MAC address.
@@ -151,6 +222,8 @@ pub(crate) enum Key {
     Vni(u32),
     /// A remote endpoint and VNI.
     Tunnel(TunnelKey),
+    /// A remote endpoint and instance.
+    Endpoint(EndpointKey),
     /// An interface index.
     PortOfInterface(u32),
 }
@@ -163,12 +236,19 @@ impl Key {
             Self::Encap(_) => Map::Encaps,
             Self::Nexthop(_) => Map::Nexthops,
             Self::Port(_) => Map::Ports,
+            Self::Adjacency(_) => Map::Adjacencies,
+            Self::Bucket(_) => Map::Groups,
+            Self::Host(_) => Map::Hosts,
+            Self::Route(_) => Map::Routes,
+            Self::Label(_) => Map::Labels,
+            Self::Router(_) => Map::Routers,
             Self::Neighbor(_) => Map::Neighbors,
             Self::Fdb(_) => Map::Fdb,
             Self::Flood(_) => Map::Floods,
             Self::Vpn(_) => Map::Vpns,
             Self::Vni(_) => Map::Vnis,
             Self::Tunnel(_) => Map::Tunnels,
+            Self::Endpoint(_) => Map::Endpoints,
             Self::PortOfInterface(_) => Map::PortOfInterface,
         }
     }
@@ -180,13 +260,18 @@ impl Key {
             Self::Encap(number)
             | Self::Nexthop(number)
             | Self::Port(number)
+            | Self::Adjacency(number)
+            | Self::Bucket(number)
+            | Self::Label(number)
             | Self::Vni(number)
             | Self::PortOfInterface(number) => number.to_ne_bytes().to_vec(),
-            Self::Vpn(number) => u32::from(*number).to_ne_bytes().to_vec(),
-            Self::Neighbor(key) => sys::bytes_of(key).to_vec(),
+            Self::Vpn(number) | Self::Router(number) => u32::from(*number).to_ne_bytes().to_vec(),
+            Self::Neighbor(key) | Self::Host(key) => sys::bytes_of(key).to_vec(),
+            Self::Route(key) => sys::bytes_of(key).to_vec(),
             Self::Fdb(key) => sys::bytes_of(key).to_vec(),
             Self::Flood(key) => sys::bytes_of(key).to_vec(),
             Self::Tunnel(key) => sys::bytes_of(key).to_vec(),
+            Self::Endpoint(key) => sys::bytes_of(key).to_vec(),
         }
     }
 
@@ -198,12 +283,19 @@ impl Key {
             Map::Encaps => Self::Encap(number()?),
             Map::Nexthops => Self::Nexthop(number()?),
             Map::Ports => Self::Port(number()?),
+            Map::Adjacencies => Self::Adjacency(number()?),
+            Map::Groups => Self::Bucket(number()?),
+            Map::Hosts => Self::Host(sys::read(bytes)?),
+            Map::Routes => Self::Route(sys::read(bytes)?),
+            Map::Labels => Self::Label(number()?),
+            Map::Routers => Self::Router(number()?.try_into().ok()?),
             Map::Neighbors => Self::Neighbor(sys::read(bytes)?),
             Map::Fdb => Self::Fdb(sys::read(bytes)?),
             Map::Floods => Self::Flood(sys::read(bytes)?),
             Map::Vpns => Self::Vpn(number()?.try_into().ok()?),
             Map::Vnis => Self::Vni(number()?),
             Map::Tunnels => Self::Tunnel(sys::read(bytes)?),
+            Map::Endpoints => Self::Endpoint(sys::read(bytes)?),
             Map::PortOfInterface => Self::PortOfInterface(number()?),
         })
     }
@@ -212,17 +304,28 @@ impl Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Encap(number) | Self::Nexthop(number) | Self::Port(number) => write!(f, "{number}"),
+            Self::Encap(number) | Self::Nexthop(number) | Self::Port(number) | Self::Adjacency(number) => {
+                write!(f, "{number}")
+            }
+            Self::Bucket(index) => {
+                write!(f, "group {} bucket {}", index / GROUP_BUCKETS, index % GROUP_BUCKETS)
+            }
+            Self::Label(label) => write!(f, "label {label}"),
             Self::PortOfInterface(ifindex) => write!(f, "ifindex {ifindex}"),
-            Self::Vpn(vpn) => write!(f, "{vpn}"),
+            Self::Vpn(vpn) | Self::Router(vpn) => write!(f, "{vpn}"),
             Self::Vni(vni) => write!(f, "vni {vni}"),
-            Self::Neighbor(key) => write!(f, "vpn {} {}", key.vpn, ip_of(&key.address)),
+            Self::Neighbor(key) | Self::Host(key) => write!(f, "vpn {} {}", key.vpn, ip_of(&key.address)),
+            Self::Route(key) => match prefix_of(key) {
+                Some((vpn, prefix)) => write!(f, "vpn {vpn} {prefix}"),
+                None => write!(f, "no prefix"),
+            },
             Self::Fdb(key) => write!(f, "vpn {} {}", key.vpn, MacAddr(key.mac)),
             Self::Flood(key) => {
                 let scope = if key.scope == 0 { "local" } else { "remote" };
                 write!(f, "vpn {} {scope} {}", key.vpn, key.index)
             }
             Self::Tunnel(key) => write!(f, "{} vni {}", ip_of(&key.remote), key.vni),
+            Self::Endpoint(key) => write!(f, "vpn {} {}", key.vpn, ip_of(&key.remote)),
         }
     }
 }
@@ -236,13 +339,19 @@ pub(crate) enum Value {
     Port(abi::Port),
     /// In `NEIGHBORS`.
     Neighbor(abi::Neighbor),
-    /// In `FDB` and `FLOODS`.
+    /// In `FDB`, `FLOODS`, `GROUPS`, `HOSTS` and `ROUTES`.
     Target(abi::Target),
+    /// In `LABELS`.
+    Label(abi::Label),
+    /// In `ADJACENCIES`; boxed, as the next ones, since it is larger than the others.
+    Adjacency(Box<abi::Adjacency>),
+    /// In `ROUTERS`.
+    Router(Box<abi::Router>),
     /// In `VPNS`.
     Vpn(abi::Vpn),
     /// In `TUNNELS`.
     Tunnel(abi::Tunnel),
-    /// In `ENCAPS`; boxed, since it is ten times as large as the others.
+    /// In `ENCAPS`.
     Encap(Box<abi::Encap>),
 }
 
@@ -255,6 +364,9 @@ impl Value {
             Self::Port(value) => sys::bytes_of(value).to_vec(),
             Self::Neighbor(value) => sys::bytes_of(value).to_vec(),
             Self::Target(value) => sys::bytes_of(value).to_vec(),
+            Self::Label(value) => sys::bytes_of(value).to_vec(),
+            Self::Adjacency(value) => sys::bytes_of(&**value).to_vec(),
+            Self::Router(value) => sys::bytes_of(&**value).to_vec(),
             Self::Vpn(value) => sys::bytes_of(value).to_vec(),
             Self::Tunnel(value) => sys::bytes_of(value).to_vec(),
             Self::Encap(value) => sys::bytes_of(&**value).to_vec(),
@@ -271,10 +383,17 @@ impl Value {
             Map::Encaps => Self::Encap(Box::new(sys::read(bytes)?)),
             Map::Ports => Self::Port(sys::read(bytes)?),
             Map::Neighbors => Self::Neighbor(sys::read(bytes)?),
-            Map::Fdb | Map::Floods => Self::Target(sys::read(bytes)?),
+            Map::Fdb | Map::Floods | Map::Groups | Map::Hosts | Map::Routes => {
+                Self::Target(sys::read(bytes)?)
+            }
+            Map::Adjacencies => Self::Adjacency(Box::new(sys::read(bytes)?)),
+            Map::Labels => Self::Label(sys::read(bytes)?),
+            Map::Routers => Self::Router(Box::new(sys::read(bytes)?)),
             Map::Vpns => Self::Vpn(sys::read(bytes)?),
             Map::Tunnels => Self::Tunnel(sys::read(bytes)?),
-            Map::Nexthops | Map::Vnis | Map::PortOfInterface => Self::Number(sys::read(bytes)?),
+            Map::Nexthops | Map::Vnis | Map::Endpoints | Map::PortOfInterface => {
+                Self::Number(sys::read(bytes)?)
+            }
         })
     }
 }
@@ -285,14 +404,17 @@ impl fmt::Display for Value {
             Self::Number(value) => write!(f, "{value}"),
             Self::Port(port) => write!(f, "ifindex {} vpn {} flags {}", port.ifindex, port.vpn, port.flags),
             Self::Neighbor(neighbor) => write!(f, "{} flags {}", MacAddr(neighbor.mac), neighbor.flags),
-            Self::Target(target) if target.kind == abi::TargetKind::Vxlan as u8 => {
-                let [a, b, c] = target.vni;
-                write!(f, "next hop {} vni {}", target.id, u32::from_be_bytes([0, a, b, c]))
+            Self::Target(target) => write_target(f, target),
+            Self::Label(label) => write_label(f, label),
+            Self::Adjacency(adjacency) => {
+                let (source, destination) = (MacAddr(adjacency.source), MacAddr(adjacency.destination));
+                write!(f, "vpn {} {source} > {destination} ", adjacency.vpn)?;
+                write_target(f, &adjacency.target)
             }
-            Self::Target(target) if target.kind == abi::TargetKind::PortAnyIp as u8 => {
-                write!(f, "port {} any ip", target.id)
+            Self::Router(router) => {
+                let (ipv4, ipv6) = (Ipv4Addr::from(router.ipv4), Ipv6Addr::from(router.ipv6));
+                write!(f, "{ipv4} {ipv6} flags {}", router.flags)
             }
-            Self::Target(target) => write!(f, "port {}", target.id),
             Self::Vpn(vpn) => {
                 write!(f, "vni {} ports {} endpoints {}", vpn.vni, vpn.local_ports, vpn.remote_endpoints)
             }
@@ -314,24 +436,38 @@ impl fmt::Display for Value {
     }
 }
 
-/// The sixteen octets of an address as the maps hold it.
-#[must_use]
-pub(crate) fn address_of(ip: IpAddr) -> Address {
-    match ip {
-        IpAddr::V4(ip) => abi::mapped(ip.octets()),
-        IpAddr::V6(ip) => ip.octets(),
+/// Kind and number, with the VNI or label that it goes with.
+fn write_target(f: &mut fmt::Formatter<'_>, target: &abi::Target) -> fmt::Result {
+    let [a, b, c] = target.vni;
+    let (id, label) = (target.id, u32::from_be_bytes([0, a, b, c]));
+    match TargetKind::of(target.kind) {
+        Some(TargetKind::Port) => write!(f, "port {id}"),
+        Some(TargetKind::PortAnyIp) => write!(f, "port {id} any ip"),
+        Some(TargetKind::Vxlan) => write!(f, "next hop {id} vni {label}"),
+        Some(TargetKind::Mpls) => write!(f, "next hop {id} label {label}"),
+        Some(TargetKind::MplsGre) => write!(f, "next hop {id} label {label} in gre"),
+        Some(TargetKind::MplsUdp) => write!(f, "next hop {id} label {label} in udp"),
+        Some(TargetKind::Router) => write!(f, "router {id}"),
+        Some(TargetKind::Adjacency) => write!(f, "adjacency {id}"),
+        Some(TargetKind::Group) => write!(f, "group {id}"),
+        None => write!(f, "kind {} {id}", target.kind),
     }
 }
 
-/// The address that sixteen octets of a map stand for.
-#[must_use]
-pub(crate) fn ip_of(address: &Address) -> IpAddr {
-    Ipv6Addr::from(*address).to_canonical()
+fn write_label(f: &mut fmt::Formatter<'_>, label: &abi::Label) -> fmt::Result {
+    let (vpn, id) = (label.vpn, label.id);
+    match LabelKind::of(label.kind) {
+        Some(LabelKind::Adjacency) => write!(f, "vpn {vpn} adjacency {id}"),
+        Some(LabelKind::Router) => write!(f, "router {vpn}"),
+        Some(LabelKind::Bridge) => write!(f, "bridge {vpn}"),
+        None => write!(f, "kind {} vpn {vpn}", label.kind),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataplane::address::{address_of, endpoint_key, route_key};
 
     #[test]
     fn keys_and_values_have_the_sizes_of_their_maps() {
@@ -341,6 +477,12 @@ mod tests {
             (Key::Encap(3), Value::Encap(Box::new(abi::Encap { ttl: 64, ..Default::default() }))),
             (Key::Nexthop(1), Value::Number(3)),
             (Key::Port(9), Value::Port(abi::Port { ifindex: 4, vpn: 1, flags: 0 })),
+            (Key::Adjacency(2), Value::Adjacency(Box::new(abi::Adjacency { vpn: 3, ..Default::default() }))),
+            (Key::Bucket(64), target()),
+            (Key::Host(NeighborKey { address, vpn: 1, zero: 0 }), target()),
+            (route_key(1, "192.0.2.0/24".parse().unwrap()), target()),
+            (Key::Label(16), Value::Label(abi::Label { kind: 1, zero: 0, vpn: 1, id: 2 })),
+            (Key::Router(1), Value::Router(Box::new(abi::Router { flags: 1, ..Default::default() }))),
             (
                 Key::Neighbor(NeighborKey { address, vpn: 1, zero: 0 }),
                 Value::Neighbor(abi::Neighbor::default()),
@@ -353,6 +495,7 @@ mod tests {
                 Key::Tunnel(TunnelKey { remote: address, vni: 100 }),
                 Value::Tunnel(abi::Tunnel { vpn: 1, zero: 0 }),
             ),
+            (endpoint_key(1, ip_of(&address)), Value::Number(1)),
             (Key::PortOfInterface(4), Value::Number(9)),
         ];
         for ((key, value), map) in entries.iter().zip(Map::ALL) {

@@ -64,13 +64,18 @@ fn remedy(failure: &Failure) -> String {
 
 fn vpn_of(key: &Key) -> Option<u16> {
     match key {
-        Key::Neighbor(key) => Some(key.vpn),
+        Key::Neighbor(key) | Key::Host(key) => Some(key.vpn),
+        Key::Route(key) => Some(u16::from_be_bytes(key.prefix.vpn)),
+        Key::Endpoint(key) => Some(key.vpn),
         Key::Fdb(key) => Some(key.vpn),
         Key::Flood(key) => Some(key.vpn),
-        Key::Vpn(vpn) => Some(*vpn),
+        Key::Vpn(vpn) | Key::Router(vpn) => Some(*vpn),
         Key::Encap(_)
         | Key::Nexthop(_)
         | Key::Port(_)
+        | Key::Adjacency(_)
+        | Key::Bucket(_)
+        | Key::Label(_)
         | Key::Vni(_)
         | Key::Tunnel(_)
         | Key::PortOfInterface(_) => None,

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 
-use bagpipe_common::Settings;
+use bagpipe_common::{Settings, settings_flags};
 
 use super::entry::{Key, Map, Value};
 use super::kernel::Kernel;
@@ -64,7 +64,13 @@ pub(crate) trait Hooks {
 /// # Errors
 /// When they can't be loaded.
 pub(crate) fn load(config: &Config) -> Result<Box<dyn Hooks>, DataplaneError> {
-    let mut settings = Settings { vxlan_port: config.vxlan_port, ..Settings::default() };
+    let mut settings = Settings {
+        vxlan_port: config.vxlan_port,
+        flags: if config.uniform_ttl { settings_flags::UNIFORM_TTL } else { 0 },
+        gateway_mac: config.gateway_mac.0,
+        router_mac: config.router_mac.0,
+        ..Settings::default()
+    };
     for address in &config.local_addresses {
         match address {
             IpAddr::V4(address) => settings.local_ipv4 = address.octets(),

@@ -3,12 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bagpipe_bgp::types::{MacAddr, Vni};
-use bagpipe_common::{self as abi, TargetKind, encap_flags, neighbor_flags, port_flags};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use super::entry::{Key, Map, Value, ip_of};
+use super::entry::Map;
+use super::map_json::{key_json, value_json};
 use super::maps::{Maps, MapsError};
 use super::netlink::request::Requests;
 use super::pins;
@@ -122,69 +121,4 @@ pub fn cleanup(instance: &str) -> io::Result<Vec<String>> {
 
 fn context(what: &impl std::fmt::Display, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("can't remove {what}: {error}"))
-}
-
-fn key_json(key: &Key) -> Json {
-    match key {
-        Key::Encap(slot) => json!({ "slot": slot }),
-        Key::Nexthop(number) => json!({ "nexthop": number }),
-        Key::Port(port) => json!({ "port": port }),
-        Key::Neighbor(key) => json!({ "vpn": key.vpn, "address": ip_of(&key.address) }),
-        Key::Fdb(key) => json!({ "vpn": key.vpn, "mac": MacAddr(key.mac) }),
-        Key::Flood(key) => {
-            json!({ "vpn": key.vpn, "scope": if key.scope == 0 { "local" } else { "remote" }, "index": key.index })
-        }
-        Key::Vpn(vpn) => json!({ "vpn": vpn }),
-        Key::Vni(vni) => json!({ "vni": vni }),
-        Key::Tunnel(key) => json!({ "remote": ip_of(&key.remote), "vni": key.vni }),
-        Key::PortOfInterface(ifindex) => json!({ "ifindex": ifindex }),
-    }
-}
-
-fn value_json(key: &Key, value: &Value) -> Json {
-    match value {
-        Value::Number(number) => match key.map() {
-            Map::Nexthops => json!({ "slot": number }),
-            Map::PortOfInterface => json!({ "port": number }),
-            Map::Vnis => json!({ "vpn": number }),
-            _ => json!(number),
-        },
-        Value::Port(port) => json!({
-            "ifindex": port.ifindex,
-            "vpn": port.vpn,
-            "redirect_peer": port.flags & port_flags::REDIRECT_PEER != 0,
-        }),
-        Value::Neighbor(neighbor) => json!({
-            "mac": MacAddr(neighbor.mac),
-            "router": neighbor.flags & neighbor_flags::ROUTER != 0,
-            "port": (neighbor.flags & neighbor_flags::LOCAL != 0).then_some(neighbor.flags & neighbor_flags::PORT),
-        }),
-        Value::Target(target) => target_json(target),
-        Value::Vpn(vpn) => json!({
-            "vni": vpn.vni,
-            "local_ports": vpn.local_ports,
-            "remote_endpoints": vpn.remote_endpoints,
-        }),
-        Value::Tunnel(tunnel) => json!({ "vpn": tunnel.vpn }),
-        Value::Encap(encap) => json!({
-            "local": ip_of(&encap.local),
-            "remote": ip_of(&encap.remote),
-            "gateway": ip_of(&encap.gateway),
-            "ifindex": encap.ifindex,
-            "mtu": encap.mtu,
-            "destination_mac": MacAddr(encap.destination_mac),
-            "source_mac": MacAddr(encap.source_mac),
-            "resolved": encap.flags & encap_flags::RESOLVED != 0,
-            "ipv6": encap.flags & encap_flags::IPV6 != 0,
-            "ttl": encap.ttl,
-        }),
-    }
-}
-
-fn target_json(target: &abi::Target) -> Json {
-    if target.kind == TargetKind::Vxlan as u8 {
-        return json!({ "kind": "vxlan", "nexthop": target.id, "vni": Vni::from_octets(target.vni) });
-    }
-    let kind = if target.kind == TargetKind::PortAnyIp as u8 { "port-any-ip" } else { "port" };
-    json!({ "kind": kind, "port": target.id })
 }

@@ -5,12 +5,15 @@
 //! `underlay` knows of the way to each remote endpoint) and flood lists (`floods`), and writes what differs
 //! from what was written before. All of that is pure, over the `kernel` trait; `host` is the real one.
 
+mod address;
+mod adjacencies;
 mod adopt;
 mod commit;
 mod counters;
 mod driver;
 mod entry;
 mod floods;
+mod groups;
 mod headroom;
 mod health;
 mod host;
@@ -19,12 +22,14 @@ mod kernel;
 mod kernel_tests;
 mod links;
 pub mod map_cli;
+mod map_json;
 mod maps;
 mod netlink;
 mod nexthops;
 mod pins;
 mod pool;
 pub mod programs;
+mod routes;
 mod tables;
 #[cfg(test)]
 mod tests;

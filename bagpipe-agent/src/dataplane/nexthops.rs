@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use bagpipe_common::{Encap, limits};
 
-use super::entry::{Key, Value, ip_of};
+use super::address::ip_of;
+use super::entry::{Key, Value};
 use super::pool::Pool;
 
 /// All next hops.

@@ -18,8 +18,8 @@ use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader};
 use bagpipe_common::{
-    Counters, Drop, Encap, FdbKey, FloodKey, Neighbor, NeighborKey, Port, Settings, Target, Tunnel,
-    TunnelKey, Vpn,
+    Adjacency, Counters, Drop, Encap, EndpointKey, FdbKey, FloodKey, Label, Neighbor, NeighborKey, Port,
+    RouteKey, Router, Settings, Target, Tunnel, TunnelKey, Vpn,
 };
 
 pub use error::{AttachError, LoadError};
@@ -42,6 +42,13 @@ pub const MAPS: &[(&str, MapType, usize, usize)] = &[
     ("ENCAPS", MapType::Array, size_of::<u32>(), size_of::<Encap>()),
     ("TUNNELS", MapType::Hash, size_of::<TunnelKey>(), size_of::<Tunnel>()),
     ("VNIS", MapType::Hash, size_of::<u32>(), size_of::<u32>()),
+    ("ADJACENCIES", MapType::Array, size_of::<u32>(), size_of::<Adjacency>()),
+    ("GROUPS", MapType::Array, size_of::<u32>(), size_of::<Target>()),
+    ("HOSTS", MapType::Hash, size_of::<NeighborKey>(), size_of::<Target>()),
+    ("ROUTES", MapType::LpmTrie, size_of::<RouteKey>(), size_of::<Target>()),
+    ("LABELS", MapType::Hash, size_of::<u32>(), size_of::<Label>()),
+    ("ENDPOINTS", MapType::Hash, size_of::<EndpointKey>(), size_of::<u32>()),
+    ("ROUTERS", MapType::Array, size_of::<u32>(), size_of::<Router>()),
     ("SETTINGS", MapType::Array, size_of::<u32>(), size_of::<Settings>()),
     ("PORT_STATS", MapType::PerCpuArray, size_of::<u32>(), size_of::<Counters>()),
     ("VPN_STATS", MapType::PerCpuArray, size_of::<u32>(), size_of::<Counters>()),

@@ -7,15 +7,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use bagpipe_bgp::types::Vni;
+use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, Vni};
 use bagpipe_common::{
     self as abi, FdbKey, FloodKey, FloodScope, NeighborKey, TargetKind, TunnelKey, limits, neighbor_flags,
     port_flags,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::entry::{Key, Map, Value, address_of, ip_of};
+use super::address::{address_of, endpoint_key, ip_of, route_key, tunnel_key};
+use super::adjacencies::Adjacencies;
+use super::entry::{Key, Map, Value};
 use super::floods::Floods;
+use super::groups::Groups;
 use super::links::{Link, Links};
 use super::nexthops::Nexthops;
 use super::underlay::Underlay;
@@ -27,7 +30,7 @@ pub(crate) enum Object {
     /// A port.
     Port(PortId),
     /// Where a MAC address is.
-    Mac(VpnId, bagpipe_bgp::types::MacAddr),
+    Mac(VpnId, MacAddr),
     /// The MAC address of an IP address.
     Neighbor(VpnId, IpAddr),
     /// A member of a flood list.
@@ -39,9 +42,9 @@ pub(crate) enum Object {
     /// The router of an instance.
     Router(VpnId),
     /// An IP prefix.
-    Route(VpnId, bagpipe_bgp::types::IpPrefix),
+    Route(VpnId, IpPrefix),
     /// A label.
-    Label(bagpipe_bgp::types::Label),
+    Label(Label),
 }
 
 impl Object {
@@ -129,6 +132,8 @@ pub(crate) struct Tables {
     pub(super) links: Links,
     pub(super) underlay: Underlay,
     pub(super) nexthops: Nexthops,
+    pub(super) adjacencies: Adjacencies,
+    pub(super) groups: Groups,
     pub(super) floods: Floods,
     /// Keys whose entry may differ from what is desired.
     pub(super) dirty: BTreeSet<Key>,
@@ -193,11 +198,20 @@ impl Tables {
                 self.floods.set(*vpn, *target, *wanted);
             }
             Change::Endpoint(vpn, endpoint, _) => {
+                self.dirty.insert(endpoint_key(*vpn, *endpoint));
                 if let Some(vni) = self.fib.vpns.get(vpn) {
                     self.dirty.insert(tunnel_key(*endpoint, vni.get()));
                 }
             }
-            Change::Router(..) | Change::Route(..) | Change::Label(..) => {}
+            Change::Router(vpn, _) => drop(self.dirty.insert(Key::Router(*vpn))),
+            Change::Route(vpn, prefix, route) => {
+                self.replace_route((*vpn, *prefix), route.as_ref());
+                self.dirty.insert(route_key(*vpn, *prefix));
+            }
+            Change::Label(label, meaning) => {
+                self.replace_label(*label, *meaning);
+                self.dirty.insert(Key::Label(label.get()));
+            }
         }
         self.fib.apply(change);
     }
@@ -241,8 +255,14 @@ impl Tables {
             Key::Encap(slot) => self.nexthops.encap(*slot),
             Key::Nexthop(number) => self.nexthops.nexthop(*number),
             Key::Port(port) => self.port(*port).map(Value::Port),
+            Key::Adjacency(slot) => self.adjacency(*slot)?,
+            Key::Bucket(index) => self.bucket(*index)?,
+            Key::Host(key) => self.host_route(key)?,
+            Key::Route(key) => self.other_route(key)?,
+            Key::Label(label) => self.label(*label)?,
+            Key::Router(vpn) => self.router(*vpn),
             Key::Neighbor(key) => self.neighbor(key).map(Value::Neighbor),
-            Key::Fdb(key) => match self.fib.macs.get(&(key.vpn, bagpipe_bgp::types::MacAddr(key.mac))) {
+            Key::Fdb(key) => match self.fib.macs.get(&(key.vpn, MacAddr(key.mac))) {
                 Some(mac) => Some(Value::Target(self.target(mac.target, mac.any_ip)?)),
                 None => None,
             },
@@ -253,6 +273,10 @@ impl Tables {
             Key::Vpn(vpn) => self.vpn(*vpn).map(Value::Vpn),
             Key::Vni(vni) => self.vpn_of_vni.get(vni).map(|vpn| Value::Number(u32::from(*vpn))),
             Key::Tunnel(key) => self.tunnel(key).map(Value::Tunnel),
+            Key::Endpoint(key) => {
+                let accepted = self.fib.endpoints.contains(&(key.vpn, ip_of(&key.remote)));
+                accepted.then_some(Value::Number(1))
+            }
             Key::PortOfInterface(ifindex) => self
                 .links
                 .get(*ifindex)
@@ -278,8 +302,10 @@ impl Tables {
                 self.fib.vpns.get(vpn).map(|vni| tunnel_key(*endpoint, vni.get()))
             });
         let interfaces = self.fib.ports.values().filter_map(|port| self.links.of_name(&port.interface));
+        let endpoints = self.fib.endpoints.iter().map(|(vpn, endpoint)| endpoint_key(*vpn, *endpoint));
         self.nexthops
             .keys()
+            .chain(self.routing_keys())
             .chain(ports)
             .chain(neighbors)
             .chain(macs)
@@ -287,6 +313,7 @@ impl Tables {
             .chain(vpns)
             .chain(vnis)
             .chain(tunnels)
+            .chain(endpoints)
             .chain(interfaces.map(|link| Key::PortOfInterface(link.index)))
     }
 
@@ -311,7 +338,7 @@ impl Tables {
         })
     }
 
-    fn target(&self, target: Target, any_ip: bool) -> Result<abi::Target, Failure> {
+    pub(super) fn target(&self, target: Target, any_ip: bool) -> Result<abi::Target, Failure> {
         Ok(match target {
             Target::Port(port) => {
                 let kind = if any_ip { TargetKind::PortAnyIp } else { TargetKind::Port };
@@ -422,13 +449,13 @@ impl Tables {
         }
     }
 
-    fn refer(&mut self, target: Option<Target>) {
+    pub(super) fn refer(&mut self, target: Option<Target>) {
         if let Some(Target::Vxlan { endpoint, .. } | Target::Mpls { endpoint, .. }) = target {
             self.nexthops.acquire(endpoint);
         }
     }
 
-    fn unrefer(&mut self, target: Option<Target>) {
+    pub(super) fn unrefer(&mut self, target: Option<Target>) {
         if let Some(Target::Vxlan { endpoint, .. } | Target::Mpls { endpoint, .. }) = target {
             self.nexthops.release(endpoint);
         }
@@ -443,8 +470,4 @@ impl Tables {
         }
         self.underlay.link_changed(index, underlay);
     }
-}
-
-pub(super) fn tunnel_key(remote: IpAddr, vni: u32) -> Key {
-    Key::Tunnel(TunnelKey { remote: address_of(remote), vni })
 }

@@ -10,7 +10,8 @@ use bagpipe_bgp::types::{MacAddr, Vni};
 use bagpipe_common::{Encap, FloodKey, TargetKind};
 use proptest::prelude::*;
 
-use super::entry::{Key, Map, Value, ip_of};
+use super::address::ip_of;
+use super::entry::{Key, Map, Value};
 use super::kernel::Kernel;
 use super::links::Link;
 use super::pool::GRACE;

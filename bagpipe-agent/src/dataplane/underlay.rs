@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use bagpipe_bgp::types::MacAddr;
 use bagpipe_common::{Encap, encap_flags};
 
-use super::entry::address_of;
+use super::address::address_of;
 use super::links::Links;
 
 /// Outer time to live or hop limit.

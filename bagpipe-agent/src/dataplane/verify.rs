@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bagpipe_common::{FloodKey, FloodScope, Target, TargetKind};
+use bagpipe_common::{FloodKey, FloodScope, GROUP_BUCKETS, LabelKind, Target, TargetKind};
 use serde::Serialize;
 
 use super::entry::{Key, Map, Value};
@@ -54,9 +54,9 @@ impl Tables {
             }
         }
         for (key, value) in &found {
-            // Programs do not read slots that no next hop points at, nor flood entries past the count.
+            // Programs do not read slots that nothing points at, nor flood entries past the count.
             let unread = match key {
-                Key::Encap(_) => true,
+                Key::Encap(_) | Key::Adjacency(_) | Key::Bucket(_) => true,
                 Key::Flood(key) => self.floods.is_leaving(key),
                 _ => false,
             };
@@ -90,6 +90,13 @@ impl Consistency<'_> {
                 Some(format!("instance {} in {}", port.vpn, Map::Vpns))
             }
             (Key::Fdb(fdb), Value::Target(target)) => self.target(fdb.vpn, target),
+            (Key::Host(host), Value::Target(target)) => self.target(host.vpn, target),
+            (Key::Route(route), Value::Target(target)) => {
+                self.target(u16::from_be_bytes(route.prefix.vpn), target)
+            }
+            (Key::Label(_), Value::Label(label)) if label.kind == LabelKind::Adjacency as u8 => {
+                self.adjacency(label.id)
+            }
             (Key::Flood(flood), Value::Target(target)) if self.is_read(flood) => {
                 self.target(flood.vpn, target)
             }
@@ -132,12 +139,41 @@ impl Consistency<'_> {
     /// A port must be there, and of the same instance. A next hop may have no outer header: then the remote
     /// endpoint has no route.
     fn target(&self, vpn: u16, target: &Target) -> Option<String> {
-        if target.kind == TargetKind::Vxlan as u8 {
-            return (target.id == 0).then(|| "a next hop other than 0".to_owned());
+        match TargetKind::of(target.kind) {
+            Some(TargetKind::Port | TargetKind::PortAnyIp) => self.port(vpn, target.id),
+            Some(TargetKind::Vxlan | TargetKind::Mpls | TargetKind::MplsGre | TargetKind::MplsUdp) => {
+                (target.id == 0).then(|| "a next hop other than 0".to_owned())
+            }
+            Some(TargetKind::Adjacency) => self.adjacency(target.id),
+            Some(TargetKind::Group) => self.group(vpn, target.id),
+            Some(TargetKind::Router) => None,
+            None => Some("a known kind of target".to_owned()),
         }
-        let entry = self.found.get(&Key::Port(target.id));
+    }
+
+    fn adjacency(&self, slot: u32) -> Option<String> {
+        match self.found.get(&Key::Adjacency(slot)) {
+            Some(Value::Adjacency(adjacency)) => self.target(adjacency.vpn, &adjacency.target),
+            _ => Some(format!("adjacency {slot}")),
+        }
+    }
+
+    fn group(&self, vpn: u16, number: u32) -> Option<String> {
+        let first = number.saturating_mul(GROUP_BUCKETS);
+        (first..first.saturating_add(GROUP_BUCKETS)).find_map(|index| {
+            match self.found.get(&Key::Bucket(index)) {
+                Some(Value::Target(target)) if target.kind != TargetKind::Group as u8 => {
+                    self.target(vpn, target)
+                }
+                _ => Some(format!("bucket {} of group {number}", index - first)),
+            }
+        })
+    }
+
+    fn port(&self, vpn: u16, number: u32) -> Option<String> {
+        let entry = self.found.get(&Key::Port(number));
         let same = matches!(entry, Some(Value::Port(port)) if port.vpn == vpn);
-        (!same).then(|| format!("port {} to be of instance {vpn}", target.id))
+        (!same).then(|| format!("port {number} to be of instance {vpn}"))
     }
 
     fn vpn(&self, vpn: u16, entry: &bagpipe_common::Vpn) -> Option<String> {

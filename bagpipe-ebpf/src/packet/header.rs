@@ -40,6 +40,50 @@ pub mod protocol {
     pub const ICMPV6: u8 = 58;
     /// IPv6 destination options (RFC 8200 §4.6).
     pub const DESTINATION_OPTIONS: u8 = 60;
+    /// SCTP (RFC 9260), whose header begins with ports, too.
+    pub const SCTP: u8 = 132;
+}
+
+/// ICMP and ICMPv6 types, and the codes of those that have several (RFC 792, RFC 4443).
+pub mod icmp {
+    /// Echo reply.
+    pub const ECHO_REPLY: u8 = 0;
+    /// Destination unreachable.
+    pub const UNREACHABLE: u8 = 3;
+    /// Its code: the network is.
+    pub const NET_UNREACHABLE: u8 = 0;
+    /// Its code: fragmentation needed, and not allowed.
+    pub const FRAGMENTATION_NEEDED: u8 = 4;
+    /// Echo request.
+    pub const ECHO: u8 = 8;
+    /// Time exceeded.
+    pub const TIME_EXCEEDED: u8 = 11;
+    /// ICMPv6: destination unreachable; its code zero: no route.
+    pub const UNREACHABLE_V6: u8 = 1;
+    /// ICMPv6: packet too big.
+    pub const TOO_BIG_V6: u8 = 2;
+    /// ICMPv6: time exceeded.
+    pub const TIME_EXCEEDED_V6: u8 = 3;
+    /// ICMPv6: echo request.
+    pub const ECHO_V6: u8 = 128;
+    /// ICMPv6: echo reply.
+    pub const ECHO_REPLY_V6: u8 = 129;
+
+    /// Whether an ICMP message is an error: unreachable, source quench, redirect, time exceeded, parameter problem
+    /// (RFC 1122 §3.2.2).
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_error(kind: u8) -> bool {
+        matches!(kind, 3..=5 | 11 | 12)
+    }
+
+    /// Whether an ICMPv6 message is an error (RFC 4443 §2.1) or a redirect, which is not answered with one either
+    /// (RFC 4443 §2.4 e.2).
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_error_v6(kind: u8) -> bool {
+        matches!(kind, 0..=127 | 137)
+    }
 }
 
 /// Length of an Ethernet header without tags.

@@ -4,7 +4,9 @@
 
 pub mod checksum;
 pub mod ecn;
+pub mod flow;
 pub mod header;
 pub mod mpls;
 pub mod outer;
 pub mod reply;
+pub mod scope;
