@@ -64,7 +64,7 @@ pub struct Adjacency {
     pub destination: MacAddr,
     /// Source: the gateway's, or this node's router's MAC.
     pub source: MacAddr,
-    /// A port, or a remote endpoint over VXLAN.
+    /// A port, or a remote endpoint: over VXLAN, or in an E-VPN over MPLS.
     pub target: Target,
 }
 

@@ -62,7 +62,7 @@ pub struct Adjacency {
     pub vpn: u16,
     /// Zero.
     pub zero: u16,
-    /// A port of this node, or a remote endpoint over VXLAN.
+    /// A port of this node, or a remote endpoint: over VXLAN, or the whole frame over MPLS.
     pub target: Target,
 }
 

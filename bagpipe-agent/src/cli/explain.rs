@@ -25,6 +25,10 @@ pub(super) fn explain(vpn: &str, ip: IpAddr, client: &Client, format: Format) ->
 pub(super) fn text(ip: IpAddr, explanation: &Value) -> String {
     let field = |value: &Value, name: &str| cell(value.get(name));
     let mut text = format!("{ip} in {}\n", field(explanation, "vpn"));
+    let ports = members(explanation, "/ports").iter().map(|port| cell(Some(port))).collect::<Vec<_>>();
+    if !ports.is_empty() {
+        text.push_str(&format!("  from {}\n", ports.join(", ")));
+    }
     if explanation.get("prefix").is_some_and(|prefix| !prefix.is_null()) {
         let (prefix, reason) = (field(explanation, "prefix"), field(explanation, "reason"));
         text.push_str(&format!("  route {prefix} ({reason})\n"));
@@ -39,6 +43,9 @@ pub(super) fn text(ip: IpAddr, explanation: &Value) -> String {
     }
     for egress in members(explanation, "/egress") {
         text.push_str(&format!("  by {}\n", pairs(egress)));
+    }
+    for lack in members(explanation, "/degraded") {
+        text.push_str(&format!("  but the instance {}\n", cell(Some(lack))));
     }
     text
 }

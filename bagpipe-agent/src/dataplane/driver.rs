@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::address::ip_of;
 use super::counters::{CounterMaps, Dropped, Traffic};
 use super::headroom::Headroom;
+use super::health::Problem;
 use super::host::{self, Host};
 use super::kernel::Kernel as _;
 use super::maps::Maps;
@@ -274,7 +275,7 @@ impl Ebpf {
 
     /// See [`super::Dataplane::health`].
     #[must_use]
-    pub fn health(&self) -> Vec<String> {
+    pub fn health(&self) -> Vec<Problem> {
         let underlay =
             self.underlay_problems.iter().map(|(name, problem)| format!("underlay {name}: {problem}"));
         let down = self.config.underlay.iter().filter(|name| self.is_down(name)).map(|name| {
@@ -283,7 +284,8 @@ impl Ebpf {
         let unreachable = self.has_unreachable().then(|| {
             "remote endpoints have no way through the underlay; 'bagpipe show nexthops' names them".to_owned()
         });
-        underlay.chain(down).chain(unreachable).chain(self.tables.health()).collect()
+        let underlay = underlay.chain(down).chain(unreachable).map(Problem::from);
+        underlay.chain(self.tables.health()).collect()
     }
 
     fn is_down(&self, name: &str) -> bool {

@@ -4,20 +4,50 @@ use std::collections::BTreeMap;
 
 use super::entry::Key;
 use super::tables::{Failure, Tables};
+use crate::fib::VpnId;
+
+/// Something that is wrong with the data plane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The instance that it degrades, if it is one alone.
+    pub vpn: Option<VpnId>,
+    /// What is wrong, and the remedy; of an instance, the words that follow its name.
+    pub what: String,
+}
+
+impl Problem {
+    /// The sentence, with the instance as `name` says it.
+    pub fn told(&self, name: impl FnOnce(VpnId) -> String) -> String {
+        match self.vpn {
+            Some(vpn) => format!("{} {}", name(vpn), self.what),
+            None => self.what.clone(),
+        }
+    }
+}
+
+impl From<String> for Problem {
+    fn from(what: String) -> Self {
+        Self { vpn: None, what }
+    }
+}
 
 impl Tables {
-    /// One sentence for each thing that is wrong: instances that lack entries, ports without their program.
+    /// What is wrong: instances that lack entries, ports without their program.
     #[must_use]
-    pub(crate) fn health(&self) -> Vec<String> {
+    pub(crate) fn health(&self) -> Vec<Problem> {
         let mut missing: BTreeMap<(Option<u16>, String), usize> = BTreeMap::new();
         for (key, failure) in &self.failed {
             *missing.entry((vpn_of(key), remedy(failure))).or_default() += 1;
         }
-        let missing = missing.into_iter().map(|((vpn, why), count)| match vpn {
-            Some(vpn) => format!("instance {vpn} lacks {}: {why}", entries(count)),
-            None => format!("{} missing: {why}", entries(count)),
+        let missing = missing.into_iter().map(|((vpn, why), count)| {
+            let entries = entries(count);
+            let what = match vpn {
+                Some(_) => format!("lacks {entries}: {why}"),
+                None => format!("{entries} missing: {why}"),
+            };
+            Problem { vpn, what }
         });
-        missing.chain(self.unattached.values().map(ToString::to_string)).collect()
+        missing.chain(self.unattached.values().map(|failure| failure.to_string().into())).collect()
     }
 }
 

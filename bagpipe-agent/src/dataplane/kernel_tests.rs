@@ -111,13 +111,13 @@ async fn scenario() {
     assert!(kept.contains("managed"), "the kernel is asked to resolve the gateway: {kept}");
     ip("link set u1 down");
     until(&mut driver, |driver| nexthop_of(driver).state == State::NoRoute).await;
-    let health = driver.health().join("\n");
+    let health = driver.health().into_iter().map(|problem| problem.what).collect::<String>();
     assert!(health.contains("ip link set u1 up") && health.contains("bagpipe show nexthops"), "{health}");
     ip("link set u1 up");
     ip("route replace 10.9.0.0/16 via 10.0.0.254");
     ip("neigh replace 10.0.0.254 lladdr 02:00:00:00:00:fe dev u1 nud permanent");
     until(&mut driver, |driver| nexthop_of(driver).state == State::Resolved).await;
-    assert_eq!(driver.health(), Vec::<String>::new());
+    assert_eq!(driver.health(), []);
 
     // More happens than there is room to tell of: everything is read again.
     let mut idle = Events::open().unwrap();

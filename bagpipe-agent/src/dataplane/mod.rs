@@ -45,6 +45,7 @@ use serde::Serialize;
 
 pub use counters::{Dropped, Traffic};
 pub use driver::{Counters, Ebpf, NexthopView};
+pub use health::Problem;
 pub use maps::MapsError;
 pub use tables::Failure;
 pub use underlay::State as NexthopState;
@@ -321,9 +322,9 @@ impl Dataplane {
         }
     }
 
-    /// One sentence for each thing that is wrong.
+    /// What is wrong.
     #[must_use]
-    pub fn health(&self) -> Vec<String> {
+    pub fn health(&self) -> Vec<Problem> {
         match self {
             Self::None(_) => Vec::new(),
             Self::Ebpf(driver) => driver.health(),

@@ -9,8 +9,10 @@ use bagpipe_bgp::wire::{Attributes, Nlri};
 use serde::Serialize;
 
 use super::Engine;
+use crate::fib::VpnId;
 use crate::vpn::classify;
-use crate::vpn::explain::{Explanation, LabelView, PrefixRouteView};
+use crate::vpn::explain::Explanation;
+use crate::vpn::routes_view::{LabelView, PrefixRouteView};
 use crate::vpn::view::{FdbView, NeighborView, PortView, VpnView};
 
 /// A route, and what becomes of it on this node.
@@ -54,6 +56,12 @@ impl Engine {
     /// The VPN instances, by number.
     pub fn vpns(&self) -> impl Iterator<Item = VpnView> + '_ {
         self.vpns.vpns()
+    }
+
+    /// An instance by its name and type, for people; by its number if it is gone.
+    #[must_use]
+    pub fn describe(&self, vpn: VpnId) -> String {
+        self.vpns.describe(vpn).unwrap_or_else(|| format!("VPN instance number {vpn}, which is gone,"))
     }
 
     /// The ports, by instance and number.

@@ -190,7 +190,7 @@ impl Agent {
 
     /// Logs what became wrong with the data plane, or right again.
     fn examine(&mut self) {
-        let problems = self.dataplane.health();
+        let problems = self.problems();
         if problems != self.health.problems {
             match problems.as_slice() {
                 [] => tracing::info!("data plane is well again"),

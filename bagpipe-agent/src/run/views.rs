@@ -58,7 +58,10 @@ impl Agent {
                 "none of the remote endpoints is reachable over [dataplane] underlay (bagpipe show nexthops)";
             explanation.stopped = Some(stopped.to_owned());
         }
-        encode(&Explained { explanation, egress })
+        let problems = self.dataplane.health();
+        let own = problems.iter().filter(|problem| problem.vpn == Some(explanation.number));
+        let degraded = own.map(|problem| problem.what.clone()).collect();
+        encode(&Explained { explanation, egress, degraded })
     }
 
     pub(super) fn peers(&self) -> impl Iterator<Item = PeerView> {
@@ -71,10 +74,15 @@ impl Agent {
     }
 
     /// The VPN instances, with what the programs have counted of each.
-    fn vpns(&self) -> Vec<Counted<VpnView>> {
-        let counters = self.dataplane.counters();
-        let vpns = self.engine.vpns();
-        vpns.map(|vpn| Counted { traffic: counters.vpns.get(&vpn.number).copied(), view: vpn }).collect()
+    fn vpns(&self) -> Vec<Counted<ShownVpn>> {
+        let (counters, problems) = (self.dataplane.counters(), self.dataplane.health());
+        let vpns = self.engine.vpns().map(|vpn| {
+            let own = problems.iter().filter(|problem| problem.vpn == Some(vpn.number));
+            let degraded = own.map(|problem| problem.what.clone()).collect();
+            let traffic = counters.vpns.get(&vpn.number).copied();
+            Counted { traffic, view: ShownVpn { vpn, degraded } }
+        });
+        vpns.collect()
     }
 
     /// The ports, with what the programs have counted of each.
@@ -140,9 +148,15 @@ impl Agent {
                 format!("peer {} is not established{cause}", peer.address)
             })
             .collect();
-        reasons.extend(self.dataplane.health());
+        reasons.extend(self.problems());
         reasons.extend(self.saving.error.as_ref().map(ToString::to_string));
         reasons
+    }
+
+    /// What is wrong with the data plane, in words.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let problems = self.dataplane.health();
+        problems.iter().map(|problem| problem.told(|vpn| self.engine.describe(vpn))).collect()
     }
 }
 
@@ -176,6 +190,15 @@ struct Counted<View> {
     traffic: Option<Traffic>,
 }
 
+/// A VPN instance, and what it lacks.
+#[derive(Debug, Serialize)]
+struct ShownVpn {
+    #[serde(flatten)]
+    vpn: VpnView,
+    /// Why it does not forward all that it should; empty if it does.
+    degraded: Vec<String>,
+}
+
 /// A port, and whether its interface is there.
 #[derive(Debug, Serialize)]
 struct ShownPort {
@@ -201,6 +224,8 @@ struct Explained {
     #[serde(flatten)]
     explanation: Explanation,
     egress: Vec<NexthopView>,
+    /// What the instance lacks in the maps: the entry for the prefix may be among it.
+    degraded: Vec<String>,
 }
 
 /// The agent as a whole.

@@ -28,6 +28,7 @@ pub mod request;
 mod route;
 mod routed;
 mod router;
+pub mod routes_view;
 mod routing;
 pub mod store;
 pub mod view;

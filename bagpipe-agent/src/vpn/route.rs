@@ -1,5 +1,6 @@
 //! Routes of other nodes: which of them may be used for forwarding, and what they say for it.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -49,6 +50,18 @@ impl RouteKey {
             Self::MacIp(_, _, Some(ip)) => Some(IpPrefix::host(*ip)),
             Self::EvpnPrefix(_, prefix) | Self::Prefix(_, prefix) => Some(*prefix),
             Self::MacIp(_, _, None) | Self::Multicast(..) => None,
+        }
+    }
+}
+
+impl fmt::Display for RouteKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MacIp(rd, mac, Some(ip)) => write!(f, "mac-ip {mac} {ip} rd {rd}"),
+            Self::MacIp(rd, mac, None) => write!(f, "mac-ip {mac} rd {rd}"),
+            Self::Multicast(rd, originator) => write!(f, "multicast {originator} rd {rd}"),
+            Self::EvpnPrefix(rd, prefix) => write!(f, "ip-prefix {prefix} rd {rd}"),
+            Self::Prefix(rd, prefix) => write!(f, "vpn {prefix} rd {rd}"),
         }
     }
 }

@@ -426,6 +426,13 @@ impl Vpns {
         self.imports.importers(attributes).into_iter().map(|vpn| self.name_of(vpn)).collect()
     }
 
+    /// An instance by its name and type, for people.
+    #[must_use]
+    pub fn describe(&self, vpn: VpnId) -> Option<String> {
+        let instance = self.instances.get(&vpn)?;
+        Some(format!("VPN instance '{}' ({})", instance.name, instance.vpn_type()))
+    }
+
     pub(super) fn name_of(&self, vpn: VpnId) -> String {
         self.instances.get(&vpn).map(|instance| instance.name.clone()).unwrap_or_default()
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // A test fails by panicking.
 
 mod lab;
+mod routing;
 mod sessions;
 
 use std::path::Path;

@@ -82,9 +82,7 @@ impl Router {
     ) -> Option<(Vec<Hop>, Reason)> {
         let best = self.best(prefix);
         let symmetric = best.iter().any(|(key, _)| matches!(key, RouteKey::MacIp(..)));
-        if !symmetric
-            && let Some((evpn, host)) = self.plugged(prefix, |target| matches!(target, Target::Vxlan { .. }))
-        {
+        if !symmetric && let Some((evpn, host)) = self.plugged(prefix, is_remote) {
             let adjacency = self.adjacency(evpn, host.mac, host.target);
             return Some((vec![Hop::Adjacency(adjacency)], Reason::RemoteHost));
         }
@@ -134,9 +132,7 @@ impl Router {
             Some((_, Reason::Gateway)) => Vec::new(),
             Some((hops, _)) => hops,
             None => {
-                let Some((evpn, host)) =
-                    self.plugged(prefix, |target| matches!(target, Target::Vxlan { .. }))
-                else {
+                let Some((evpn, host)) = self.plugged(prefix, is_remote) else {
                     let direct =
                         self.best(prefix).into_iter().filter(|(key, _)| matches!(key, RouteKey::MacIp(..)));
                     return direct
@@ -159,6 +155,10 @@ impl Router {
     pub(crate) const fn adjacency(&self, vpn: VpnId, destination: MacAddr, target: Target) -> Adjacency {
         Adjacency { vpn, destination, source: self.overlay.gateway_mac, target }
     }
+}
+
+const fn is_remote(target: &Target) -> bool {
+    matches!(target, Target::Vxlan { .. } | Target::Mpls { .. })
 }
 
 const fn kind(key: &RouteKey) -> u8 {

@@ -154,7 +154,12 @@ impl Router {
         }
     }
 
-    fn touch_attachment(&mut self, (_, address): Attachment) {
+    fn touch_attachment(&mut self, (site, address): Attachment) {
+        if let Site::Port(mac) = site
+            && let Some(label) = self.labels.get(&mac)
+        {
+            self.touched.labels.insert((*label, Some(mac)));
+        }
         prefixes(&address).into_iter().for_each(|prefix| self.touch(prefix));
     }
 
@@ -257,6 +262,11 @@ impl Router {
         self.of_site(Site::Port(mac)).any(|(_, attached)| attached.endpoint.direction != Direction::ToPort)
     }
 
+    /// Whether anything is sent to a MAC address.
+    fn receives(&self, mac: MacAddr) -> bool {
+        self.of_site(Site::Port(mac)).any(|(_, attached)| attached.endpoint.direction != Direction::FromPort)
+    }
+
     /// Whether a MAC address may send from addresses other than its own: those of a subnet behind it, or one that
     /// others have, too.
     pub(crate) fn any_ip(&self, mac: MacAddr) -> bool {
@@ -316,7 +326,7 @@ impl Router {
         port: impl Fn(MacAddr) -> Option<Target>,
     ) -> Option<LabelUse> {
         let Some(mac) = mac else { return Some(LabelUse::Router(self.id)) };
-        self.labels.get(&mac).filter(|own| **own == label)?;
+        self.labels.get(&mac).filter(|own| **own == label && self.receives(mac))?;
         Some(LabelUse::Adjacency(self.id, self.adjacency(self.id, mac, port(mac)?)))
     }
 }

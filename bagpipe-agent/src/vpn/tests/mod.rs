@@ -3,6 +3,8 @@
 mod attaching;
 mod importing;
 mod moving;
+mod mpls;
+mod overlay_index;
 mod restoring;
 mod routing;
 

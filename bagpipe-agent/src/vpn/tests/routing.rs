@@ -193,7 +193,39 @@ fn directions_are_kept() {
     assert_eq!(node.hops(1, "10.0.0.1"), [to_port(1, 1, 1)]);
     assert!(node.target(1, 2).is_some() && node.neighbor(1, "10.0.0.2").is_some());
     assert!(node.hops(1, "10.0.0.2").is_empty(), "nothing is sent to it");
+    let label = |number| node.fib.labels.get(&Label::new(number).unwrap()).copied();
+    assert_eq!(label(101), Some(LabelUse::Adjacency(1, adjacency(1, 1, 1))));
+    assert_eq!(label(102), None, "not by label either");
     assert_eq!(node.vpn_labels().len(), 1);
+    // A port may be given the other direction.
+    node.attach(&routed(&one_way("tap1", 2, "10.0.0.2", "both")));
+    assert!(node.fib.labels.contains_key(&Label::new(102).unwrap()) && !node.hops(1, "10.0.0.2").is_empty());
+    node.attach(&routed(&one_way("tap1", 2, "10.0.0.2", "from-port")));
+    assert!(!node.fib.labels.contains_key(&Label::new(102).unwrap()) && node.vpn_labels().len() == 1);
+}
+
+/// What a frame from one port for the gateway needs to come out of the other, and the way back.
+#[test]
+fn two_ports_talk_through_the_gateway() {
+    let mut node = Node::new();
+    for (interface, address, ip, direction) in
+        [("tap0", 1, "10.0.1.1/24", "both"), ("tap1", 2, "10.0.2.1/24", "to-port")]
+    {
+        let gateway = format!("{}.254", &ip[..6]);
+        node.attach(&routed(&AttachRequest {
+            gateway_ip: Some(gateway),
+            direction: Some(direction.into()),
+            ..request(interface, address, ip)
+        }));
+    }
+    for own in ["10.0.1.254", "10.0.2.254"] {
+        assert_eq!(node.neighbor(1, own), Some(Neighbor { mac: gateway(), router: true, port: None }));
+        assert_eq!(node.hops(1, own), [Hop::Router]);
+    }
+    assert_eq!(node.fib.macs[&(1, gateway())].target, Target::Router(1));
+    assert_eq!(node.hops(1, "10.0.1.1"), [to_port(1, 1, 1)]);
+    // It takes frames without an entry for its MAC address, with which it could send.
+    assert_eq!((node.hops(1, "10.0.2.1"), node.target(1, 2)), (vec![to_port(1, 2, 2)], None));
 }
 
 #[test]
