@@ -153,8 +153,9 @@ impl Edges {
             "[bgp]\nlocal_address = \"{address}\"\nrouter_id = \"10.98.0.{number}\"\nas_number = 64512\nhold_time = 9\n\
              [[bgp.peers]]\naddress = \"{reflector}\"\n\
              [dataplane]\nunderlay = [\"{UNDERLAY}\"]\n{}\n\
-             [vpn]\nipvpn_encapsulation = \"{}\"\n",
+             [vpn]\nipvpn_encapsulation = \"{}\"\nevpn_encapsulation = \"{}\"\n",
             form.dataplane(),
+            form.encapsulation(),
             form.encapsulation(),
         );
         self.agents.push(Agent::configured(&self.lab, &bagpipe(), &node, &configuration)?);
