@@ -242,8 +242,8 @@ impl Icmp {
 fn write<T>(skb: Skb, ip: &T, icmp: Icmp, quote: &Quote) -> Option<()> {
     let behind = (ETHERNET + size_of::<T>() + size_of::<Icmp>()) as u32;
     skb.renew(behind + quote.length).ok()?;
-    skb.store(ETHERNET as u32, ip).ok()?;
-    skb.store((ETHERNET + size_of::<T>()) as u32, &icmp).ok()?;
+    skb.store_summed(ETHERNET as u32, ip).ok()?;
+    skb.store_summed((ETHERNET + size_of::<T>()) as u32, &icmp).ok()?;
     // SAFETY: as many bytes as were taken.
     unsafe { skb.store_some(behind, quote.bytes.cast(), quote.length).ok() }
 }

@@ -9,7 +9,7 @@ use aya_ebpf::bindings::{
 use aya_ebpf::helpers::generated as helper;
 use aya_ebpf::programs::TcContext;
 use bagpipe_common::DropReason;
-use bagpipe_packet::header::{ETHERNET, Tag, ethertype};
+use bagpipe_packet::header::{ETHERNET, Ipv6, Tag, ethertype};
 
 use crate::bytes::{self, Bytes};
 
@@ -147,7 +147,7 @@ impl Skb {
         if result == 0 { Ok(()) } else { Err(DropReason::Malformed) }
     }
 
-    /// Writes bytes, a number that only the program run knows, as [`Skb::store`] does.
+    /// Writes bytes, a number that only the program run knows, as [`Skb::store_summed`] does.
     ///
     /// # Safety
     /// There are as many.
@@ -158,8 +158,10 @@ impl Skb {
         bytes: *const u8,
         length: u32,
     ) -> Result<(), DropReason> {
+        let flags = u64::from(BPF_F_RECOMPUTE_CSUM);
         // SAFETY: as required from the caller.
-        let result = unsafe { helper::bpf_skb_store_bytes(self.0.cast(), offset, bytes.cast(), length, 0) };
+        let result =
+            unsafe { helper::bpf_skb_store_bytes(self.0.cast(), offset, bytes.cast(), length, flags) };
         if result == 0 { Ok(()) } else { Err(DropReason::Encapsulation) }
     }
 
@@ -224,9 +226,28 @@ impl Skb {
     #[inline(always)]
     pub(crate) fn renew(self, length: u32) -> Result<(), DropReason> {
         const CUT: u32 = 256;
-        self.change_tail(length + CUT)?;
+        if self.change_tail(length + CUT).is_err() {
+            return self.renew_head(length);
+        }
         self.adjust_room(-(CUT as i32), BPF_F_ADJ_ROOM_FIXED_GSO.into())
             .map_err(|_| DropReason::Encapsulation)
+    }
+
+    /// The kernel leaves the tail alone of what it takes for a tunnel's packet, even after that was taken out of the
+    /// tunnel. So its head is cut off instead, all but what must remain, and then lengthened. The segments would remain.
+    #[inline(always)]
+    fn renew_head(self, length: u32) -> Result<(), DropReason> {
+        /// Ethernet and the longer IP header.
+        const LEAST: u32 = (ETHERNET + size_of::<Ipv6>()) as u32;
+        /// What the kernel cuts off at once.
+        const MOST: u32 = 0xfff;
+        if self.gso_size() != 0 {
+            return Err(DropReason::Encapsulation);
+        }
+        let spare = self.length().saturating_sub(LEAST).min(MOST);
+        self.adjust_room(-(spare as i32), 0).map_err(|_| DropReason::Encapsulation)?;
+        let difference = length as i32 - self.length() as i32;
+        self.adjust_room(difference, 0).map_err(|_| DropReason::Encapsulation)
     }
 
     /// Forgets that a NIC verified the outer checksum: what is left is said of the inner one.

@@ -117,6 +117,23 @@ fn node(side: usize, way: Way, flags: u16, xdp: bool) -> Copy {
     node
 }
 
+/// A probe as those of traceroute: prints who sent the ICMP error about a datagram with this time to live.
+const PROBE: &str = "
+import select, socket, sys
+to, ttl = sys.argv[1], int(sys.argv[2])
+v6 = ':' in to
+s = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
+# IPV6_RECVERR and IPV6_UNICAST_HOPS, IP_RECVERR and IP_TTL.
+for option, value in ((25, 1), (16, ttl)) if v6 else ((11, 1), (2, ttl)):
+    s.setsockopt(41 if v6 else 0, option, value)
+s.sendto(bytes(32), (to, 33434))
+poll = select.poll()
+poll.register(s, 0)
+assert poll.poll(2000), 'no error came'
+error = s.recvmsg(2000, 512, socket.MSG_ERRQUEUE)[1][0][2]
+print(socket.inet_ntop(socket.AF_INET6, error[24:40]) if v6 else socket.inet_ntop(socket.AF_INET, error[20:24]))
+";
+
 /// What `ping` prints for one request, answered or not.
 fn one_ping(host: &Namespace, arguments: &[&str]) -> String {
     let output = host.command("ping").args(["-c", "1", "-W", "2"]).args(arguments).output().expect("ping");
@@ -143,6 +160,8 @@ fn exercise(way: Way, flags: u16, xdp: bool) {
             let text = one_ping(&a, &["-t", &ttl.to_string(), to]);
             let answer = if ttl == 3 { "bytes from" } else { "From" };
             assert!(text.contains(&format!("{answer} {hop}")), "{to} after {ttl}: {text}");
+            // With a checksum that the host leaves to the NIC; the host itself has no such port.
+            assert_eq!(a.run("python3", &["-c", PROBE, to, &ttl.to_string()]).trim(), hop, "UDP after {ttl}");
         }
     }
     for (to, hop) in [("203.0.113.1", "From 192.168.1.1"), ("2001:db8::1", "From fd00:0:1::1")] {

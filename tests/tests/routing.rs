@@ -51,7 +51,7 @@ fn carries_everything(form: Form, family: Family) -> Result<(), LabError> {
     let capture = Capture::start(edges.agents[0].node(), UNDERLAY, "not port 179")?;
     edges.assert_meshed(&[&left, &right])?;
     gateways_answer(&left)?;
-    path_is_seen(&left, &right)?;
+    path_is_seen(&edges, &left, &right)?;
     let capture = capture.stop()?;
     tshark::assert_well_formed(&capture, &[form.filter(), &format!("{} && icmp", form.filter())]);
 
@@ -91,7 +91,7 @@ fn gateways_answer(site: &Site) -> Result<(), LabError> {
 }
 
 /// Each node on the way says that it is there: a packet's time to live runs out at the first, then at the second.
-fn path_is_seen(left: &Site, right: &Site) -> Result<(), LabError> {
+fn path_is_seen(edges: &Edges, left: &Site, right: &Site) -> Result<(), LabError> {
     for (target, hops) in [
         (&right.ipv4, [&left.gateway4, &right.gateway4, &right.ipv4]),
         (&right.ipv6, [&left.gateway6, &right.gateway6, &right.ipv6]),
@@ -99,7 +99,7 @@ fn path_is_seen(left: &Site, right: &Site) -> Result<(), LabError> {
         let seen = left.node.run(&["traceroute", "-n", "-q", "1", "-w", "2", "-m", "4", target])?;
         let seen: Vec<&str> =
             seen.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)).collect();
-        assert_eq!(seen, hops, "the way to {target}");
+        assert_eq!(seen, hops, "the way to {target}; {}", edges.drops());
     }
     Ok(())
 }
