@@ -862,6 +862,10 @@ fn the_gateway_is_found_by_arp() {
     assert_eq!(node.run("port_ingress", &ask([0xff; 6], IP_A, IP_GATEWAY)), reply(IP_A, IP_GATEWAY));
     assert_eq!(node.run("port_ingress", &ask(GATEWAY, IP_A, IP_GATEWAY)), reply(IP_A, IP_GATEWAY));
     assert_eq!(node.run("port_ingress", &ask([0xff; 6], [0; 4], IP_GATEWAY)), reply([0; 4], IP_GATEWAY));
+    // Whether somebody else is there, it does not know.
+    node.neighbor(BRIDGE, mapped([192, 168, 1, 50]), B, 0);
+    let frame = ask(GATEWAY, IP_A, [192, 168, 1, 50]);
+    assert_drops(&mut node, DropReason::NotRoutable, false, &frame, "another's");
     // Not for others, if it is no proxy.
     assert_drops(
         &mut node,
