@@ -12,6 +12,7 @@ pub mod isolated;
 pub mod kernel;
 pub mod packet;
 pub mod programs;
+pub mod routing;
 pub mod speaker;
 pub mod traffic;
 pub mod tshark;
