@@ -839,6 +839,19 @@ fn nobody_else_is_the_gateway() {
 }
 
 #[test]
+fn a_router_floods_nothing() {
+    let mut node = node();
+    let request = packet::arp(1, (A, IP_A), ([0; 6], [192, 168, 1, 77]));
+    for frame in [
+        ethernet([0xff; 6], A, 0x0806, &request),
+        ethernet([0xff; 6], A, 0x88b5, &[7; 46]),
+        ethernet([2, 0, 0, 0, 0, 0x77], A, 0x0800, &packet_v4(IP_B, 64, 10)),
+    ] {
+        assert_drops(&mut node, DropReason::NoMember, false, &frame, "nobody is there");
+    }
+}
+
+#[test]
 fn the_gateway_is_found_by_arp() {
     let mut node = irb_node();
     let ask = |to, from, target| ethernet(to, A, 0x0806, &packet::arp(1, (A, from), ([0; 6], target)));
