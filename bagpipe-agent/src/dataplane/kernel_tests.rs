@@ -65,6 +65,7 @@ async fn scenario() {
         gateway_mac: MacAddr([0, 0, 0x5e, 0, 1, 1]),
         router_mac: MacAddr([2, 0, 10, 0, 0, 1]),
         uniform_ttl: false,
+        maximum_routes: bagpipe_common::limits::ROUTES,
     };
     let attached = Rc::new(RefCell::new(Attached::default()));
     let start = |known: &[u16]| {
