@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use aya::Pod;
+use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, PerCpuArray};
 use bagpipe_bgp::types::{MacAddr, Vni};
 use bagpipe_common as abi;
@@ -277,6 +278,9 @@ impl Hooks for Rc<RefCell<Attached>> {
     }
 }
 
+/// What the kernel wants of tries (BPF_F_NO_PREALLOC).
+const NO_PREALLOC: u32 = 1;
+
 /// The pins of an agent instance, removed at the end, also of a failed test.
 struct Pins(String);
 
@@ -293,6 +297,16 @@ impl Pins {
         HashMap::<_, abi::FdbKey, abi::Target>::create(64, 0).unwrap().pin(pin("FDB")).unwrap();
         HashMap::<_, abi::FloodKey, abi::Target>::create(64, 0).unwrap().pin(pin("FLOODS")).unwrap();
         array::<abi::Vpn>(&pin("VPNS"));
+        array::<abi::Adjacency>(&pin("ADJACENCIES"));
+        array::<abi::Target>(&pin("GROUPS"));
+        array::<abi::Router>(&pin("ROUTERS"));
+        HashMap::<_, abi::NeighborKey, abi::Target>::create(64, 0).unwrap().pin(pin("HOSTS")).unwrap();
+        LpmTrie::<_, abi::RoutePrefix, abi::Target>::create(64, NO_PREALLOC)
+            .unwrap()
+            .pin(pin("ROUTES"))
+            .unwrap();
+        HashMap::<_, u32, abi::Label>::create(64, 0).unwrap().pin(pin("LABELS")).unwrap();
+        HashMap::<_, abi::EndpointKey, u32>::create(64, 0).unwrap().pin(pin("ENDPOINTS")).unwrap();
         HashMap::<_, u32, u32>::create(64, 0).unwrap().pin(pin("VNIS")).unwrap();
         HashMap::<_, abi::TunnelKey, abi::Tunnel>::create(64, 0).unwrap().pin(pin("TUNNELS")).unwrap();
         HashMap::<_, u32, u32>::create(64, 0).unwrap().pin(pin("PORT_OF_INTERFACE")).unwrap();
