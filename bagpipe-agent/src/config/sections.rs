@@ -16,9 +16,9 @@ use crate::fib::MplsForm;
 use crate::vpn::{Encapsulation, GATEWAY_MAC};
 
 pub(super) const BGP_PORT: u16 = 179;
+pub(super) const ANY_PORT: std::ops::RangeInclusive<u32> = 1..=65535;
 /// Sizes of maps for routes.
 const MAXIMUM_ROUTES: std::ops::RangeInclusive<u32> = 1..=16_777_216;
-pub(super) const ANY_PORT: std::ops::RangeInclusive<u32> = 1..=65535;
 
 /// Reads the whole document; `None` or a reported problem if something essential is missing.
 pub(super) fn read(mut root: Section<'_, '_>, instance: &str) -> Option<Config> {
