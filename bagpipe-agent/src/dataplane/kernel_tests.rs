@@ -68,6 +68,7 @@ async fn scenario() {
         gateway_mac: MacAddr([0, 0, 0x5e, 0, 1, 1]),
         router_mac: MacAddr([2, 0, 10, 0, 0, 1]),
         uniform_ttl: false,
+        maximum_routes: bagpipe_common::limits::ROUTES,
     };
     let attached = Rc::new(RefCell::new(Attached::default()));
     let start = |known: &[u16]| {
@@ -294,6 +295,9 @@ impl Hooks for Rc<RefCell<Attached>> {
     }
 }
 
+/// What the kernel wants of tries (BPF_F_NO_PREALLOC).
+const NO_PREALLOC: u32 = 1;
+
 /// The pins of an agent instance, removed at the end, also of a failed test.
 struct Pins(String);
 
@@ -310,6 +314,16 @@ impl Pins {
         HashMap::<_, abi::FdbKey, abi::Target>::create(64, 0).unwrap().pin(pin("FDB")).unwrap();
         HashMap::<_, abi::FloodKey, abi::Target>::create(64, 0).unwrap().pin(pin("FLOODS")).unwrap();
         array::<abi::Vpn>(&pin("VPNS"));
+        array::<abi::Adjacency>(&pin("ADJACENCIES"));
+        array::<abi::Target>(&pin("GROUPS"));
+        array::<abi::Router>(&pin("ROUTERS"));
+        HashMap::<_, abi::NeighborKey, abi::Target>::create(64, 0).unwrap().pin(pin("HOSTS")).unwrap();
+        LpmTrie::<_, abi::RoutePrefix, abi::Target>::create(64, NO_PREALLOC)
+            .unwrap()
+            .pin(pin("ROUTES"))
+            .unwrap();
+        HashMap::<_, u32, abi::Label>::create(64, 0).unwrap().pin(pin("LABELS")).unwrap();
+        HashMap::<_, abi::EndpointKey, u32>::create(64, 0).unwrap().pin(pin("ENDPOINTS")).unwrap();
         HashMap::<_, u32, u32>::create(64, 0).unwrap().pin(pin("VNIS")).unwrap();
         HashMap::<_, abi::TunnelKey, abi::Tunnel>::create(64, 0).unwrap().pin(pin("TUNNELS")).unwrap();
         HashMap::<_, u32, u32>::create(64, 0).unwrap().pin(pin("PORT_OF_INTERFACE")).unwrap();
