@@ -11,9 +11,9 @@ const ICMP: u8 = 1;
 const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 const VXLAN: u16 = 4789;
+const MPLS_IN_UDP: u16 = 6635;
 
-/// One line for each header of an Ethernet frame, the inner ones of a VXLAN packet included. Stops where the
-/// frame ends early.
+/// One line for each header of an Ethernet frame, those inside a tunnel included. Stops where the frame ends early.
 pub(super) fn describe(frame: &[u8]) -> Vec<String> {
     let mut lines = Vec::new();
     // `None` is the end of what can be told.
@@ -84,7 +84,11 @@ fn udp(packet: &mut Reader<'_>, lines: &mut Vec<String>) -> Option<()> {
     let (source, destination) = (packet.number()?, packet.number()?);
     packet.skip(4)?;
     lines.push(format!("UDP       {source} -> {destination}"));
-    if destination == VXLAN { vxlan(packet, lines) } else { None }
+    match destination {
+        VXLAN => vxlan(packet, lines),
+        MPLS_IN_UDP => mpls(packet, lines),
+        _ => None,
+    }
 }
 
 /// RFC 7348 §5.
@@ -93,6 +97,24 @@ fn vxlan(packet: &mut Reader<'_>, lines: &mut Vec<String>) -> Option<()> {
     let vni = u32::from_be_bytes([0, high, middle, low]);
     lines.push(format!("VXLAN     VNI {vni}, flags {flags:#04x}"));
     ethernet(packet, lines)
+}
+
+/// RFC 7510 §3, RFC 3032 §2.1. What follows the label is for its giver to know, whose labels are all for packets.
+fn mpls(packet: &mut Reader<'_>, lines: &mut Vec<String>) -> Option<()> {
+    loop {
+        let entry = u32::from_be_bytes(packet.take()?);
+        let is_last = entry & 0x100 != 0;
+        let bottom = if is_last { ", bottom of the stack" } else { "" };
+        lines.push(format!("MPLS      label {}, TTL {}{bottom}", entry >> 12, entry & 0xff));
+        if is_last {
+            break;
+        }
+    }
+    match packet.0.first()? >> 4 {
+        4 => ipv4(packet, lines),
+        6 => ipv6(packet, lines),
+        _ => None,
+    }
 }
 
 fn icmp(name: &str, packet: &mut Reader<'_>, lines: &mut Vec<String>) -> Option<()> {
