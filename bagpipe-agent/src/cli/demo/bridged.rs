@@ -23,11 +23,12 @@ pub(super) fn show(screen: &Screen, nodes: u8) -> Result<Network, DemoError> {
     screen.step(&format!(
         "{nodes} nodes and a route reflector, each in a network namespace, a host behind each node"
     ));
-    let plan = Plan { nodes, settings: |_| String::new(), host: Host::new };
+    let plan = Plan { nodes, settings: |_| String::new(), host: &Host::new };
     let mut network = Network::build(screen, &plan)?;
     steps::sessions(screen, &network, &[("evpn", "E-VPN"), ("rtc", "RT Constraint")])?;
     for (agent, host) in network.agents.iter().zip(&network.hosts) {
-        steps::attach(screen, agent, host.node.name(), &[attachment(host).attach()])?;
+        let deed = format!("{} is attached", host.node.name());
+        steps::attach(screen, agent, &deed, &[attachment(host).attach()])?;
     }
     routes(screen, &network)?;
     steps::maps(screen, &network, &["FDB"])?;

@@ -17,14 +17,13 @@ const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 66);
 const HOLD_TIME: u16 = 9;
 
 /// In what the networks of the demos differ.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Plan {
+pub(super) struct Plan<'a> {
     /// How many nodes.
     pub(super) nodes: u8,
-    /// What the configuration of the node of a number has besides.
+    /// What the configuration of the node of a number has besides: keys of `[dataplane]`, then other tables.
     pub(super) settings: fn(u8) -> String,
     /// The host behind the node of a number, not linked as yet.
-    pub(super) host: fn(&Lab, u8) -> Result<Host, LabError>,
+    pub(super) host: &'a dyn Fn(&Lab, u8) -> Result<Host, LabError>,
 }
 
 /// Where there is something to see in a network that is left standing.
@@ -53,7 +52,7 @@ pub(super) struct Network {
 
 impl Network {
     /// Builds it and starts the agents.
-    pub(super) fn build(screen: &Screen, plan: &Plan) -> Result<Self, LabError> {
+    pub(super) fn build(screen: &Screen, plan: &Plan<'_>) -> Result<Self, LabError> {
         let lab = Lab::new()?;
         let underlay = lab.switch("underlay")?;
         let node = plug(&lab, &underlay, "reflector", REFLECTOR)?;
@@ -100,7 +99,7 @@ impl Network {
         lab.keep()
     }
 
-    fn add_node(&mut self, number: u8, plan: &Plan) -> Result<(), LabError> {
+    fn add_node(&mut self, number: u8, plan: &Plan<'_>) -> Result<(), LabError> {
         let address = address(number).to_string();
         let node = plug(&self.lab, &self.underlay, &format!("node{number}"), &address)?;
         let role = BgpRole::Client(&[REFLECTOR]);

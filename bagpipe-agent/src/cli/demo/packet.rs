@@ -99,7 +99,7 @@ fn vxlan(packet: &mut Reader<'_>, lines: &mut Vec<String>) -> Option<()> {
     ethernet(packet, lines)
 }
 
-/// RFC 7510 §3, RFC 3032 §2.1. What follows the label is for its giver to know, whose labels are all for packets.
+/// RFC 7510 §3, RFC 3032 §2.1. Only who gave a label knows what follows it: here, IP.
 fn mpls(packet: &mut Reader<'_>, lines: &mut Vec<String>) -> Option<()> {
     loop {
         let entry = u32::from_be_bytes(packet.take()?);
@@ -153,17 +153,22 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
+    fn octets(text: &str) -> Vec<u8> {
+        let digits = text.split_whitespace().collect::<String>();
+        let octet = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+        (0..digits.len()).step_by(2).map(octet).collect()
+    }
+
     fn sample() -> Vec<u8> {
-        let text = "0a0000000002 0a0000000001 0800 \
+        octets(
+            "0a0000000002 0a0000000001 0800 \
             4500 0086 0000 4000 4011 0000 0a630001 0a630002 \
             c351 12b5 0072 0000 \
             08000000 00006400 \
             020000000002 020000000001 0800 \
             4500 0054 0001 4000 4001 0000 c0a80a01 c0a80a02 \
-            0800 0000 002a 0007";
-        let digits = text.split_whitespace().collect::<String>();
-        let octet = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
-        (0..digits.len()).step_by(2).map(octet).collect()
+            0800 0000 002a 0007",
+        )
     }
 
     #[test]
@@ -178,6 +183,28 @@ mod tests {
                 "Ethernet  02:00:00:00:00:01 -> 02:00:00:00:00:02",
                 "IPv4      192.168.10.1 -> 192.168.10.2, 84 octets, TTL 64, don't fragment",
                 "ICMP      echo request, identifier 42, sequence 7",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_ping_under_labels_is_told_label_by_label() {
+        let frame = octets(
+            "0a0000000002 0a0000000001 0800 \
+            4500 0078 0000 4000 4011 0000 0a630001 0a630002 \
+            c351 19eb 0064 0000 \
+            003e8 040 007d1 1ff \
+            4500 0054 0001 4000 3f01 0000 0a010102 0a010203 \
+            0000 0000 002a 0007",
+        );
+        assert_eq!(
+            describe(&frame)[2..],
+            [
+                "UDP       50001 -> 6635",
+                "MPLS      label 1000, TTL 64",
+                "MPLS      label 2001, TTL 255, bottom of the stack",
+                "IPv4      10.1.1.2 -> 10.1.2.3, 84 octets, TTL 63, don't fragment",
+                "ICMP      echo reply, identifier 42, sequence 7",
             ]
         );
     }

@@ -28,16 +28,17 @@ pub(super) fn show(screen: &Screen, nodes: u8) -> Result<Network, DemoError> {
         "{nodes} nodes and a route reflector, each in a network namespace, a host in a subnet of its own behind \
          each node"
     ));
-    let plan = Plan { nodes, settings, host: |lab, number| Subnet(number).host(lab, number) };
+    let plan = Plan { nodes, settings, host: &|lab, number| Subnet(number).host(lab, number) };
     let mut network = Network::build(screen, &plan)?;
     let families = [("vpnv4", "VPNv4"), ("vpnv6", "VPNv6"), ("evpn", "E-VPN"), ("rtc", "RT Constraint")];
     steps::sessions(screen, &network, &families)?;
     for ((agent, host), number) in network.agents.iter().zip(&network.hosts).zip(1..) {
         Subnet(number).use_gateways(host)?;
-        steps::attach(screen, agent, host.node.name(), &requests(Subnet(number), host))?;
+        let deed = format!("{} is attached", host.node.name());
+        steps::attach(screen, agent, &deed, &requests(Subnet(number), host))?;
     }
-    way::routes(screen, &network, VPN)?;
     labels(screen, &network)?;
+    way::routes(screen, &network, VPN)?;
     steps::maps(screen, &network, &["HOSTS", "ADJACENCIES", "LABELS"])?;
     way::explanation(screen, &network, VPN)?;
     steps::ping(screen, &network)?;

@@ -32,11 +32,11 @@ pub(super) fn sessions(
     Ok(())
 }
 
-/// Does what is asked of an agent by the words of `bagpipe attach`.
+/// Asks an agent for a deed, by the words of one `bagpipe attach` or more.
 pub(super) fn attach(
     screen: &Screen,
     agent: &Agent,
-    what: &str,
+    deed: &str,
     requests: &[Vec<String>],
 ) -> Result<(), DemoError> {
     let start = Instant::now();
@@ -44,7 +44,7 @@ pub(super) fn attach(
         agent.cli(&words.iter().map(String::as_str).collect::<Vec<_>>())?;
     }
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;
-    screen.step(&format!("{what} is attached on {} ({milliseconds:.1} ms):", agent.node().name()));
+    screen.step(&format!("{deed} on {} ({milliseconds:.1} ms):", agent.node().name()));
     for words in requests {
         screen.detail(&format!("bagpipe {}", words.join(" ")));
     }

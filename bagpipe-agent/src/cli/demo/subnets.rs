@@ -34,25 +34,32 @@ const DATA: Bridge = Bridge { name: "data", subnet: Subnet(2), vni: 12 };
 /// The whole demo.
 pub(super) fn show(screen: &Screen, nodes: u8) -> Result<Network, DemoError> {
     screen.step(&format!(
-        "{nodes} nodes and a route reflector, each in a network namespace; behind the nodes by turns a host of subnet \
-         {} and of subnet {}",
+        "{nodes} nodes and a route reflector, each in a network namespace, a host behind each node: in subnet {} or in \
+         subnet {}",
         WEB.name, DATA.name
     ));
-    let plan = Plan { nodes, settings, host: |lab, number| Bridge::behind(number).subnet.host(lab, number) };
+    let plan =
+        Plan { nodes, settings, host: &|lab, number| Bridge::behind(number, nodes).subnet.host(lab, number) };
     let mut network = Network::build(screen, &plan)?;
     steps::sessions(screen, &network, &[("evpn", "E-VPN"), ("rtc", "RT Constraint")])?;
     for ((agent, host), number) in network.agents.iter().zip(&network.hosts).zip(1..) {
-        let bridge = Bridge::behind(number);
+        let bridge = Bridge::behind(number, nodes);
         bridge.subnet.use_gateways(host)?;
-        steps::attach(screen, agent, host.node.name(), &[bridge.attachment(host)])?;
-        steps::attach(screen, agent, &format!("subnet {}", bridge.name), &bridge.plugs())?;
+        let deed = format!("{} is attached", host.node.name());
+        steps::attach(screen, agent, &deed, &[bridge.attachment(host)])?;
+        steps::attach(
+            screen,
+            agent,
+            &format!("subnet {} is plugged into {VPN}", bridge.name),
+            &bridge.plugs(),
+        )?;
     }
     way::routes(screen, &network, VPN)?;
     steps::maps(screen, &network, &["FDB", "HOSTS", "ADJACENCIES"])?;
     way::explanation(screen, &network, VPN)?;
     steps::ping(screen, &network)?;
-    gateways(screen, &network)?;
-    way::routers(screen, &network, [Bridge::behind(1).subnet, Bridge::behind(nodes).subnet])?;
+    gateways(screen, &network, nodes)?;
+    way::routers(screen, &network, [WEB.subnet, DATA.subnet])?;
     routed_packet(screen, &network, nodes)?;
     steps::agent_killed_under_traffic(screen, &mut network)?;
     Ok(network)
@@ -68,9 +75,9 @@ fn router_mac(number: u8) -> String {
 }
 
 impl Bridge {
-    /// That of the node of a number.
-    const fn behind(number: u8) -> Self {
-        if number % 2 == 1 { WEB } else { DATA }
+    /// That of a node: the first half of the nodes has one, the others have the other.
+    const fn behind(number: u8, nodes: u8) -> Self {
+        if number <= nodes / 2 { WEB } else { DATA }
     }
 
     /// What attaches a host.
@@ -92,11 +99,11 @@ impl Bridge {
 }
 
 /// Shows that the gateway is the node itself, with the same MAC address on each: a host may move and keeps it.
-fn gateways(screen: &Screen, network: &Network) -> Result<(), DemoError> {
+fn gateways(screen: &Screen, network: &Network, nodes: u8) -> Result<(), DemoError> {
     screen.step("each host has its own node as gateway, and all gateways have one MAC address:");
     let mut macs = BTreeSet::new();
     for (host, number) in network.hosts.iter().zip(1..) {
-        for (gateway, _) in Bridge::behind(number).subnet.gateways() {
+        for (gateway, _) in Bridge::behind(number, nodes).subnet.gateways() {
             host.node.run(&["ping", "-n", "-c", "1", "-W", "1", &gateway])?;
             let mac = host.neighbor(&gateway);
             let mac = mac.ok_or_else(|| DemoError::Broken(format!("{gateway} has no MAC address")))?;
