@@ -17,6 +17,9 @@ const TARGET: &str = "64512:300";
 /// The VNI that packets between the subnets go with.
 const VNI: u32 = 300;
 
+/// The MAC address of the plugs between the E-VPNs and the IP-VPN; no packet has it.
+const PLUG: &str = "02:00:00:00:02:01";
+
 /// An E-VPN and its subnet.
 #[derive(Clone, Copy, Debug)]
 struct Bridge {
@@ -25,17 +28,14 @@ struct Bridge {
     vni: u32,
 }
 
-/// The MAC address of the plugs between the E-VPNs and the IP-VPN; no packet has it.
-const PLUG: &str = "02:00:00:00:02:01";
-
 const WEB: Bridge = Bridge { name: "web", subnet: Subnet(1), vni: 11 };
 const DATA: Bridge = Bridge { name: "data", subnet: Subnet(2), vni: 12 };
 
 /// The whole demo.
 pub(super) fn show(screen: &Screen, nodes: u8) -> Result<Network, DemoError> {
     screen.step(&format!(
-        "{nodes} nodes and a route reflector, each in a network namespace, a host behind each node: in subnet {} or in \
-         subnet {}",
+        "{nodes} nodes and a route reflector, each in a network namespace, a host behind each node, in subnet {} or in \
+         subnet {}; each node routes between the two",
         WEB.name, DATA.name
     ));
     let plan =
@@ -47,12 +47,8 @@ pub(super) fn show(screen: &Screen, nodes: u8) -> Result<Network, DemoError> {
         bridge.subnet.use_gateways(host)?;
         let deed = format!("{} is attached", host.node.name());
         steps::attach(screen, agent, &deed, &[bridge.attachment(host)])?;
-        steps::attach(
-            screen,
-            agent,
-            &format!("subnet {} is plugged into {VPN}", bridge.name),
-            &bridge.plugs(),
-        )?;
+        let deed = format!("subnet {} is plugged into {VPN}", bridge.name);
+        steps::attach(screen, agent, &deed, &bridge.plugs())?;
     }
     way::routes(screen, &network, VPN)?;
     steps::maps(screen, &network, &["FDB", "HOSTS", "ADJACENCIES"])?;

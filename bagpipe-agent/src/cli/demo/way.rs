@@ -10,6 +10,7 @@ use super::network::Network;
 use super::screen::Screen;
 use super::steps::{ends, first};
 use super::subnet::Subnet;
+use crate::cli::rows::members;
 use crate::lab::{Agent, Host, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -50,15 +51,15 @@ pub(super) fn routers(screen: &Screen, network: &Network, subnets: [Subnet; 2]) 
     let [near, far] = subnets.map(Subnet::gateways);
     for ((near, far), address) in near.iter().zip(&far).zip([&to.ipv4, &to.ipv6]) {
         screen.step(&format!("the way from {} to {address}, one hop more each time:", from.node.name()));
-        for (ttl, expected) in [("1", &near.0), ("2", &far.0), ("3", address)] {
+        let hops = [("1", &near.0, "exceeded"), ("2", &far.0, "exceeded"), ("3", address, "time=")];
+        for (ttl, expected, proof) in hops {
             let line = ["ping", "-n", "-c", "1", "-W", "1", "-t", ttl, address];
             let text = from.node.output(&line)?.stdout;
             let (who, said) = answer(&text).ok_or_else(|| silent(&from, address, ttl))?;
             screen.detail(&format!("{ttl}  {who}  {said}"));
-            if !same(who, expected) {
-                return Err(DemoError::Broken(format!(
-                    "hop {ttl} to {address} is {who}, and not {expected}"
-                )));
+            if !same(who, expected) || !said.contains(proof) {
+                let seen = format!("hop {ttl} to {address} is {who} ({said}), and not {expected}");
+                return Err(DemoError::Broken(seen));
             }
         }
     }
@@ -68,13 +69,13 @@ pub(super) fn routers(screen: &Screen, network: &Network, subnets: [Subnet; 2]) 
 /// Who answered a ping, and with what.
 fn answer(text: &str) -> Option<(&str, &str)> {
     text.lines().find_map(|line| {
-        let (answer, from) = match line.strip_prefix("From ") {
-            Some(rest) => (rest, ' '),
-            None => (line.split_once(" bytes from ")?.1, ':'),
+        let (answer, end) = match line.strip_prefix("From ") {
+            Some(answer) => (answer, " icmp_seq="),
+            None => (line.split_once(" bytes from ")?.1, ": icmp_seq="),
         };
-        let (who, rest) = answer.split_once(" icmp_seq=")?;
+        let (who, rest) = answer.split_once(end)?;
         let (_, said) = rest.split_once(' ')?;
-        Some((who.trim_end_matches(from), said))
+        Some((who, said))
     })
 }
 
@@ -90,11 +91,11 @@ fn silent(from: &Host, address: &str, ttl: &str) -> DemoError {
 fn has_way(agent: &Agent, vpn: &str, address: &str) -> bool {
     let line = ["explain", "--vpn", vpn, "--ip", address];
     let Ok(explanation) = agent.json(&line) else { return false };
-    let members = |name: &str| explanation.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let stopped = explanation.get("stopped").and_then(Value::as_str);
     let resolved = |egress: &Value| egress.get("state").is_some_and(|state| state == "resolved");
-    explanation.get("stopped").is_some_and(Value::is_null)
-        && !members("hops").is_empty()
-        && members("egress").iter().all(resolved)
+    stopped.is_none()
+        && !members(&explanation, "/hops").is_empty()
+        && members(&explanation, "/egress").iter().all(resolved)
 }
 
 #[cfg(test)]
