@@ -26,16 +26,32 @@ const BATCH: usize = 64;
 /// First destination port.
 const PORT: u16 = 7000;
 
-/// Prints the comparison.
+/// Prints the comparison of an E-VPN with the kernel, of IP-VPNs with the kernel, and of one with Open vSwitch.
 pub fn compare() -> Result<(), LabError> {
-    let (kernel_lab, bagpipe_lab) = (Lab::new()?, Lab::new()?);
-    let (kernel, bagpipe) = (Pair::kernel(&kernel_lab)?, Pair::bagpipe(&bagpipe_lab)?);
-    for pair in [&kernel, &bagpipe] {
-        // The sending host cuts what a socket sends at once into datagrams: nothing larger leaves it.
-        pair.hosts[0].node.run(&["ethtool", "-K", Host::INTERFACE, "tx-udp-segmentation", "off"])?;
+    let labs = [Lab::new()?, Lab::new()?, Lab::new()?, Lab::new()?];
+    let kernel = Pair::kernel(&labs[0])?;
+    let bagpipe = Pair::bagpipe(&labs[1])?;
+    let (udp, bare) = (Pair::labelled(&labs[2], "udp")?, Pair::labelled(&labs[3], "ethernet")?);
+    for pair in [&kernel, &bagpipe, &udp, &bare] {
+        cut_before_interface(pair)?;
     }
-    let what = "UDP, 64-byte packets, 4 flows";
-    side_by_side(what, "Mpps", || Ok(megapackets(&kernel)), || Ok(megapackets(&bagpipe)))
+    for (what, pair) in [
+        ("UDP, 64-byte packets, 4 flows", &bagpipe),
+        ("UDP, 64-byte packets, 4 flows, MPLS in UDP", &udp),
+        ("UDP, 64-byte packets, 4 flows, bare MPLS", &bare),
+    ] {
+        side_by_side(what, "Mpps", "kernel", || Ok(megapackets(&kernel)), || Ok(megapackets(pair)))?;
+    }
+    let lab = Lab::new()?;
+    let switches = Pair::open_vswitch(&lab, bare.labels())?;
+    cut_before_interface(&switches)?;
+    let what = "UDP, 64-byte packets, 4 flows, bare MPLS";
+    side_by_side(what, "Mpps", "OVS", || Ok(megapackets(&switches)), || Ok(megapackets(&bare)))
+}
+
+/// The sending host cuts what a socket sends at once into datagrams: nothing larger leaves it.
+fn cut_before_interface(pair: &Pair) -> Result<(), LabError> {
+    pair.hosts[0].node.run(&["ethtool", "-K", Host::INTERFACE, "tx-udp-segmentation", "off"]).map(drop)
 }
 
 fn megapackets(pair: &Pair) -> f64 {
