@@ -10,6 +10,7 @@ pub mod frr;
 pub mod gobgp;
 pub mod isolated;
 pub mod kernel;
+pub mod ovs;
 pub mod packet;
 pub mod programs;
 pub mod speaker;

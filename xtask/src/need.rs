@@ -50,4 +50,5 @@ pub(crate) const NEEDS: &[Need] = &[
     need(Purpose::Test, "bpftool", "reads pinned maps independently", "bpftool", "bpftool"),
     need(Purpose::Test, "gobgpd", "is a route reflector to talk to", "gobgpd", "gobgp"),
     need(Purpose::Test, "bgpd", "is a VTEP and a route reflector to talk to", "frr", "frr"),
+    need(Purpose::Test, "ovs-vswitchd", "is a label switching router", "openvswitch-switch", "openvswitch"),
 ];
