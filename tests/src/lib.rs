@@ -13,6 +13,7 @@ pub mod kernel;
 pub mod ovs;
 pub mod packet;
 pub mod programs;
+pub mod routes;
 pub mod speaker;
 pub mod traffic;
 pub mod tshark;
