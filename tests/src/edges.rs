@@ -159,27 +159,36 @@ impl Edges {
             "[bgp]\nlocal_address = \"{address}\"\nrouter_id = \"10.98.0.{number}\"\nas_number = 64512\nhold_time = 9\n\
              [[bgp.peers]]\naddress = \"{reflector}\"\n\
              [dataplane]\nunderlay = [\"{UNDERLAY}\"]\n{}\n\
-             [vpn]\nipvpn_encapsulation = \"{}\"\n",
+             [vpn]\nipvpn_encapsulation = \"{}\"\nevpn_encapsulation = \"{}\"\n",
             form.dataplane(),
+            form.encapsulation(),
             form.encapsulation(),
         );
         self.agents.push(Agent::configured(&self.lab, &bagpipe(), &node, &configuration)?);
         Ok(())
     }
 
-    /// Makes a site of subnet `subnet` behind a node, linked but not attached.
+    /// Makes the first host of subnet `subnet` behind a node, linked but not attached.
     ///
     /// # Errors
     /// When there is one of this name.
     pub fn add_site(&mut self, node: u8, name: &str, subnet: u8) -> Result<Site, LabError> {
+        self.add_host(node, name, subnet, 2)
+    }
+
+    /// Makes the host of a number in subnet `subnet` behind a node, linked but not attached.
+    ///
+    /// # Errors
+    /// When there is one of this name.
+    pub fn add_host(&mut self, node: u8, name: &str, subnet: u8, host: u8) -> Result<Site, LabError> {
         let agent = &self.agents[usize::from(node) - 1];
         let number = self.sites.len() + 1;
         let site = Site {
             node: self.lab.node(name)?,
             port: format!("to-{name}"),
             mac: format!("02:00:00:00:01:{number:02x}"),
-            ipv4: format!("10.1.{subnet}.2"),
-            ipv6: format!("fd01:{subnet:x}::2"),
+            ipv4: format!("10.1.{subnet}.{host}"),
+            ipv6: format!("fd01:{subnet:x}::{host:x}"),
             gateway4: format!("10.1.{subnet}.1"),
             gateway6: format!("fd01:{subnet:x}::1"),
         };

@@ -14,6 +14,7 @@ pub mod ovs;
 pub mod packet;
 pub mod programs;
 pub mod routes;
+pub mod routing;
 pub mod speaker;
 pub mod traffic;
 pub mod tshark;

@@ -29,12 +29,12 @@ pub fn tcp_throughput(client: &Node, server: &Node, address: &str) -> Result<f64
     iperf(client, server, address, &["-t", "1"], "/end/sum_received/bits_per_second")
 }
 
-/// The share of 20,000 UDP packets that was lost on the way.
+/// The share of 4,000 UDP packets that was lost on the way.
 ///
 /// # Errors
 /// When iperf3 fails.
 pub fn udp_loss(client: &Node, server: &Node, address: &str) -> Result<f64, LabError> {
-    let options = ["-u", "-b", "100M", "-l", "500", "-k", "20000"];
+    let options = ["-u", "-b", "20M", "-l", "1000", "-k", "4000", "-w", "4M"];
     iperf(client, server, address, &options, "/end/sum/lost_percent").map(|percent| percent / 100.0)
 }
 

@@ -4,6 +4,7 @@
 //! are shared, so single absolute figures say little.
 
 mod agent;
+mod routes;
 mod tcp;
 mod topology;
 mod udp;
@@ -18,9 +19,12 @@ fn main() -> Result<(), LabError> {
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     println!("medians of {ROUNDS} rounds, each round measuring both; ratio = bagpipe / kernel");
     println!();
-    for (name, measure) in
-        [("udp", udp::compare as fn() -> _), ("tcp", tcp::compare), ("agent", agent::report)]
-    {
+    for (name, measure) in [
+        ("udp", udp::compare as fn() -> _),
+        ("tcp", tcp::compare),
+        ("agent", agent::report),
+        ("routes", routes::report),
+    ] {
         if only.as_deref().is_none_or(|only| only == name) {
             measure()?;
         }
