@@ -6,6 +6,7 @@
 pub mod cable;
 pub mod edges;
 pub mod fabric;
+pub mod foreign;
 pub mod frr;
 pub mod gobgp;
 pub mod isolated;

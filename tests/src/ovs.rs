@@ -41,7 +41,7 @@ pub enum Way<'a> {
     Gre,
 }
 
-/// The EtherType that a label stands for, and what matches its packets by their destination.
+/// Where packets with a label go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Destination<'a> {
     /// A prefix of IPv4 or IPv6.
@@ -125,12 +125,7 @@ impl OpenVSwitch {
             .chain(above)
             .map(|label| format!("push_mpls:0x8847,set_field:{label}->mpls_label,set_field:255->mpls_ttl,"))
             .collect();
-        let out = match way {
-            Way::Ethernet(mac) => {
-                format!("set_field:{}->eth_src,set_field:{mac}->eth_dst,output:{TO_UNDER}", self.mac()?)
-            }
-            Way::Gre => format!("output:{GRE}"),
-        };
+        let out = self.send(way)?;
         self.flow(EDGE, &format!("in_port={SITE},{matched},actions=dec_ttl,{labels}{out}"))
     }
 
@@ -148,13 +143,33 @@ impl OpenVSwitch {
     ) -> Result<(), LabError> {
         let Destination { prefix, label } = to;
         let ethertype = if prefix.contains(':') { "0x86dd" } else { "0x0800" };
-        let port = match way {
-            Way::Ethernet(_) => TO_UNDER,
-            Way::Gre => GRE,
-        };
+        let matched = labelled(label, way);
         let header = format!("set_field:{source}->eth_src,set_field:{destination}->eth_dst");
         let actions = format!("pop_mpls:{ethertype},{header},dec_ttl,output:{SITE}");
-        self.flow(EDGE, &format!("in_port={port},mpls,mpls_label={label},mpls_bos=1,actions={actions}"))
+        self.flow(EDGE, &format!("{matched},actions={actions}"))
+    }
+
+    /// Sends the site's frames, as they are, behind a label (RFC 7432 §12, without control word).
+    ///
+    /// # Errors
+    /// When Open vSwitch refuses the flow.
+    pub fn push_frames(&self, label: u32, way: Way<'_>) -> Result<(), LabError> {
+        let header = match way {
+            Way::Ethernet(_) => "encap(ethernet),",
+            Way::Gre => "",
+        };
+        let out = self.send(way)?;
+        let label = format!("encap(mpls),set_field:{label}->mpls_label,set_field:255->mpls_ttl");
+        self.flow(EDGE, &format!("in_port={SITE},actions={label},{header}{out}"))
+    }
+
+    /// Gives the frames that arrive behind a label to the site.
+    ///
+    /// # Errors
+    /// When Open vSwitch refuses the flow.
+    pub fn pop_frames(&self, label: u32, way: Way<'_>) -> Result<(), LabError> {
+        let matched = labelled(label, way);
+        self.flow(EDGE, &format!("{matched},actions=decap(),decap(packet_type(ns=0,type=0)),output:{SITE}"))
     }
 
     /// The MAC address that it has on the underlay.
@@ -163,6 +178,16 @@ impl OpenVSwitch {
     /// When its port is gone.
     pub fn mac(&self) -> Result<String, LabError> {
         mac(&self.node, UNDER)
+    }
+
+    /// The last actions of a flow to the underlay.
+    fn send(&self, way: Way<'_>) -> Result<String, LabError> {
+        Ok(match way {
+            Way::Ethernet(mac) => {
+                format!("set_field:{}->eth_src,set_field:{mac}->eth_dst,output:{TO_UNDER}", self.mac()?)
+            }
+            Way::Gre => format!("output:{GRE}"),
+        })
     }
 
     fn port(&self, bridge: &str, name: &str, number: &str, settings: &[&str]) -> Result<(), LabError> {
@@ -213,6 +238,15 @@ impl OpenVSwitch {
     fn file(&self, name: &str) -> String {
         self.directory.join(name).to_string_lossy().into_owned()
     }
+}
+
+/// What matches packets with this label and no other.
+fn labelled(label: u32, way: Way<'_>) -> String {
+    let port = match way {
+        Way::Ethernet(_) => TO_UNDER,
+        Way::Gre => GRE,
+    };
+    format!("in_port={port},mpls,mpls_label={label},mpls_bos=1")
 }
 
 /// The MAC address of an interface.
