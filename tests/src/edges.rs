@@ -67,6 +67,12 @@ impl Family {
         }
     }
 
+    /// The address of a node with its prefix length.
+    #[must_use]
+    pub fn prefix(self, number: u8) -> String {
+        format!("{}/{}", self.node(number), self.length())
+    }
+
     const fn length(self) -> u8 {
         match self {
             Self::V4 => 24,
@@ -310,6 +316,5 @@ pub fn label(agent: &Agent, mac: &str) -> Option<u32> {
 }
 
 fn plug(underlay: &Switch, node: &Node, family: Family, number: u8) -> Result<(), LabError> {
-    let address = format!("{}/{}", family.node(number), family.length());
-    underlay.plug(node, UNDERLAY)?.address(UNDERLAY, &address).map(drop)
+    underlay.plug(node, UNDERLAY)?.address(UNDERLAY, &family.prefix(number)).map(drop)
 }

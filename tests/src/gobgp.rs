@@ -22,7 +22,21 @@ impl Reflector {
     /// # Errors
     /// When it does not.
     pub fn start(lab: &Lab, node: &Node, address: &str, clients: &str) -> Result<Self, LabError> {
-        Self::configured(lab, node, &configuration(address, clients))
+        Self::of_families(lab, node, address, clients, &["l2vpn-evpn", "rtc"])
+    }
+
+    /// The same for other families, in GoBGP's words.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn of_families(
+        lab: &Lab,
+        node: &Node,
+        address: &str,
+        clients: &str,
+        families: &[&str],
+    ) -> Result<Self, LabError> {
+        Self::configured(lab, node, &configuration(address, clients, families))
     }
 
     /// Starts gobgpd with a configuration, and waits until it answers.
@@ -95,10 +109,11 @@ impl Reflector {
     }
 }
 
-fn configuration(address: &str, clients: &str) -> String {
-    let families = ["l2vpn-evpn", "rtc"].map(|family| {
+fn configuration(address: &str, clients: &str, families: &[&str]) -> String {
+    let family = |family: &&str| {
         format!("[[peer-groups.afi-safis]]\n[peer-groups.afi-safis.config]\nafi-safi-name = \"{family}\"\n")
-    });
+    };
+    let families: String = families.iter().map(family).collect();
     format!(
         r#"
 [global.config]
@@ -114,12 +129,11 @@ route-reflector-client = true
 route-reflector-cluster-id = "{address}"
 [peer-groups.transport.config]
 passive-mode = true
-{}
+{families}
 [[dynamic-neighbors]]
 [dynamic-neighbors.config]
 prefix = "{clients}"
 peer-group = "clients"
-"#,
-        families.concat()
+"#
     )
 }

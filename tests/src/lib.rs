@@ -6,6 +6,7 @@
 pub mod cable;
 pub mod edges;
 pub mod fabric;
+pub mod foreign;
 pub mod frr;
 pub mod gobgp;
 pub mod isolated;
@@ -13,6 +14,7 @@ pub mod kernel;
 pub mod ovs;
 pub mod packet;
 pub mod programs;
+pub mod routes;
 pub mod routing;
 pub mod speaker;
 pub mod traffic;

@@ -3,7 +3,7 @@
 
 use bagpipe_agent::lab::{Agent, AgentOptions, Attachment, BgpRole, Host, Lab, LabError, Node};
 use bagpipe_tests::kernel::Vtep;
-use bagpipe_tests::ovs::{self, LabelSwitch, Payload, Peer};
+use bagpipe_tests::ovs::{self, Destination, OpenVSwitch, Way};
 use bagpipe_tests::{edges, traffic};
 
 /// The interface of a node that carries encapsulated traffic.
@@ -13,6 +13,8 @@ const ADDRESSES: [&str; 2] = ["10.99.0.1", "10.99.0.2"];
 const CLIENTS: &str = "10.99.0.0/24";
 /// The router of the hosts, where packets are routed.
 const GATEWAY: &str = "192.168.10.254";
+/// Its MAC address, where it is Open vSwitch.
+const GATEWAY_MAC: &str = "02:00:00:00:ee:01";
 
 /// Two nodes and their hosts.
 pub struct Pair {
@@ -23,7 +25,7 @@ pub struct Pair {
     /// The agents, where there are any.
     agents: Vec<Agent>,
     /// The instances of Open vSwitch, where there are any.
-    switches: Vec<LabelSwitch>,
+    switches: Vec<OpenVSwitch>,
 }
 
 impl Pair {
@@ -101,22 +103,26 @@ impl Pair {
     /// Nodes whose hosts reach each other through Open vSwitch's userspace datapath, with labels on Ethernet.
     pub fn open_vswitch(lab: &Lab, labels: [u32; 2]) -> Result<Self, LabError> {
         let mut pair = Self::linked(lab, "ovs", 7)?;
-        // What has no label is neither counted nor needed.
-        pair.nodes[0].mac(UNDERLAY, "02:00:00:00:ff:01")?;
-        pair.nodes[1].mac(UNDERLAY, "02:00:00:00:ff:02")?;
-        let neighbors = ["02:00:00:00:ff:02", "02:00:00:00:ff:01"].map(Peer::Adjacent);
+        let mac = |node: &Node| ovs::mac(node, UNDERLAY);
+        let macs = [mac(&pair.nodes[0])?, mac(&pair.nodes[1])?];
         for (this, other) in [(0, 1), (1, 0)] {
             let host = &pair.hosts[this];
             host.link(lab, &pair.nodes[this], "site")?;
-            ovs::complete_packets(&host.node, Host::INTERFACE)?;
-            let switch = LabelSwitch::start(lab, &pair.nodes[this], &format!("{}/24", ADDRESSES[this]))?;
-            switch.push(&pair.hosts[other].ipv4, labels[other], neighbors[this])?;
-            switch.pop(labels[this], Payload::Ipv4, &host.mac, neighbors[this])?;
+            // Open vSwitch takes frames as they are: checksums written, segments cut.
+            host.node.run(&["ethtool", "-K", Host::INTERFACE, "tx", "off", "tso", "off", "gso", "off"])?;
+            let prefix = format!("{}/24", ADDRESSES[this]);
+            let switch = OpenVSwitch::start(lab, &pair.nodes[this], &prefix)?;
+            switch.site("site")?;
+            let destination =
+                |host: usize| Destination { prefix: &pair.hosts[host].ipv4, label: labels[host] };
+            let way = Way::Ethernet(&macs[other]);
+            switch.push(destination(other), way)?;
+            switch.pop(destination(this), way, GATEWAY_MAC, &host.mac)?;
             pair.switches.push(switch);
         }
         pair.add_routes()?;
         for host in &pair.hosts {
-            host.set_neighbor(GATEWAY, ovs::GATEWAY_MAC)?;
+            host.set_neighbor(GATEWAY, GATEWAY_MAC)?;
         }
         pair.reached()
     }
