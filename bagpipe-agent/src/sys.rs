@@ -1,4 +1,4 @@
-//! The raw system calls of the data plane and of sockets, and the bytes of map types: all that is `unsafe` in the
+//! The raw system calls of the data plane, of sockets and of labs, and the bytes of map types: all that is `unsafe` in the
 //! agent.
 
 #![allow(

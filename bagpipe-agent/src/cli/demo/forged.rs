@@ -37,7 +37,7 @@ impl fmt::Display for Fate {
     }
 }
 
-/// Sends [`PACKETS`] echo requests to a victim behind an agent, and waits until they are counted as dropped.
+/// Sends [`PACKETS`] echo requests to a victim behind an agent, and waits until all are delivered or counted as dropped.
 pub(super) fn fate(
     agent: &Agent,
     victim: &Host,
@@ -46,10 +46,12 @@ pub(super) fn fate(
     let counted = || agent.dropped(REASON).unwrap_or(0);
     let (received, before) = (echo_requests(&victim.node)?, counted());
     send()?;
-    let dropped = wait_until(LIMIT, &format!("drops counted as {REASON}"), || {
-        Some(counted() - before).filter(|drops| *drops >= PACKETS)
-    })?;
-    Ok(Fate { delivered: echo_requests(&victim.node)? - received, dropped })
+    wait_until(LIMIT, "what became of forged packets", || {
+        let dropped = counted().checked_sub(before)?;
+        let delivered = echo_requests(&victim.node).ok()?.checked_sub(received)?;
+        (delivered + dropped >= PACKETS).then_some(Fate { delivered, dropped })
+    })
+    .map_err(DemoError::from)
 }
 
 /// Echo requests that a host has received so far. (Its interface also counts what the kernel asks of its own

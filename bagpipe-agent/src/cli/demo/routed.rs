@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::network::{Network, Plan, address};
 use super::screen::Screen;
-use super::subnet::{Subnet, of, words};
+use super::subnet::{Subnet, attach_words, port_words};
 use super::{DemoError, forged, labelled, steps, way};
 use crate::lab::{Agent, Host, wait_until};
 
@@ -61,7 +61,7 @@ fn settings(number: u8) -> String {
 fn requests(subnet: Subnet, host: &Host) -> Vec<Vec<String>> {
     let request = |address: &String, (gateway, length): (String, u8)| {
         let own = ["--ip".to_owned(), format!("{address}/{length}"), "--gateway-ip".to_owned(), gateway];
-        [words("ipvpn", VPN, TARGET), of(host), own.to_vec()].concat()
+        [attach_words("ipvpn", VPN, TARGET), port_words(host), own.to_vec()].concat()
     };
     let [ipv4, ipv6] = subnet.gateways();
     vec![request(&host.ipv4, ipv4), request(&host.ipv6, ipv6)]

@@ -43,11 +43,11 @@ impl Subnet {
 }
 
 /// The first words of `bagpipe attach`: to what.
-pub(super) fn words(kind: &str, vpn: &str, target: &str) -> Vec<String> {
+pub(super) fn attach_words(kind: &str, vpn: &str, target: &str) -> Vec<String> {
     ["attach", "--vpn", vpn, "--type", kind, "--rt", target].map(str::to_owned).to_vec()
 }
 
 /// The words that follow for a host.
-pub(super) fn of(host: &Host) -> Vec<String> {
+pub(super) fn port_words(host: &Host) -> Vec<String> {
     ["--port", &port(host), "--mac", &host.mac].map(str::to_owned).to_vec()
 }

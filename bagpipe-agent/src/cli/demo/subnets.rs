@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::network::{Network, Plan};
 use super::screen::Screen;
-use super::subnet::{Subnet, of, words};
+use super::subnet::{Subnet, attach_words, port_words};
 use super::{DemoError, steps, way};
 use crate::lab::Host;
 
@@ -79,7 +79,8 @@ impl Bridge {
     /// What attaches a host.
     fn attachment(self, host: &Host) -> Vec<String> {
         let own = ["--vni", &self.vni.to_string(), "--ip", &host.ipv4, "--ip", &host.ipv6].map(str::to_owned);
-        [words("evpn", self.name, &format!("64512:{}", self.vni)), of(host), own.to_vec()].concat()
+        [attach_words("evpn", self.name, &format!("64512:{}", self.vni)), port_words(host), own.to_vec()]
+            .concat()
     }
 
     /// What plugs the E-VPN into the IP-VPN, with a gateway of each family.
@@ -88,7 +89,7 @@ impl Bridge {
             let address = format!("{gateway}/{length}");
             let own = ["--evpn", self.name, "--mac", PLUG, "--vni", &VNI.to_string(), "--ip", &address];
             let own = [&own[..], &["--gateway-ip", &gateway]].concat();
-            [words("ipvpn", VPN, TARGET), own.iter().map(|word| (*word).to_owned()).collect()].concat()
+            [attach_words("ipvpn", VPN, TARGET), own.iter().map(|word| (*word).to_owned()).collect()].concat()
         };
         self.subnet.gateways().map(plug).to_vec()
     }
