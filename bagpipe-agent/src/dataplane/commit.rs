@@ -55,7 +55,8 @@ impl Tables {
     /// Gives next hops, adjacencies and groups numbers, asks for routes, and takes the outer headers that result.
     fn resolve(&mut self, kernel: &mut impl Kernel, now: Instant) {
         let remotes = self.nexthops.assign(now);
-        let numbered = [self.adjacencies.assign(now), self.groups.assign(now)].concat();
+        let mut numbered = self.groups.assign(now);
+        numbered.extend(self.adjacencies.assign(now).into_iter().map(|(slot, _)| Key::Adjacency(slot)));
         if !remotes.is_empty() || !numbered.is_empty() {
             self.dirty.extend(self.failed.keys());
             self.dirty.extend(numbered);

@@ -12,7 +12,7 @@ use bagpipe_common::{GROUP_BUCKETS, limits};
 use rustc_hash::FxHashMap;
 
 use super::entry::Key;
-use super::pool::Pool;
+use super::numbered::Numbered;
 use crate::fib::Hop;
 
 const BUCKETS: usize = GROUP_BUCKETS as usize;
@@ -23,22 +23,8 @@ pub(crate) type Hops = Arc<[Hop]>;
 /// All groups.
 #[derive(Debug)]
 pub(crate) struct Groups {
-    known: FxHashMap<Hops, Group>,
-    of_number: FxHashMap<u32, Hops>,
-    numbers: Pool,
-    /// Those that wait for a number.
-    waiting: BTreeSet<Hops>,
-    /// Those that nothing refers to any longer.
-    unused: BTreeSet<Hops>,
-    /// Adopted numbers whose buckets mean nothing any more: what refers to them goes first.
-    lost: Vec<u32>,
-}
-
-#[derive(Debug)]
-struct Group {
-    references: usize,
-    number: Option<u32>,
-    buckets: Box<[Hop]>,
+    numbers: Numbered<Hops>,
+    buckets: FxHashMap<Hops, Box<[Hop]>>,
 }
 
 impl Default for Groups {
@@ -51,113 +37,75 @@ impl Groups {
     /// Groups in a map of this many.
     #[must_use]
     pub(crate) fn new(size: u32) -> Self {
-        Self {
-            known: FxHashMap::default(),
-            of_number: FxHashMap::default(),
-            numbers: Pool::new(size),
-            waiting: BTreeSet::new(),
-            unused: BTreeSet::new(),
-            lost: Vec::new(),
-        }
+        Self { numbers: Numbered::new(size), buckets: FxHashMap::default() }
     }
 
     /// Takes over the groups of the map that something refers to: number, and buckets, if they mean anything.
     pub(crate) fn adopt(&mut self, found: impl IntoIterator<Item = (u32, Option<Box<[Hop]>>)>) {
+        let mut numbers = Vec::new();
         for (number, buckets) in found {
-            let group = buckets.map(|buckets| (hops_in(&buckets), buckets));
-            let Some((hops, buckets)) = group.filter(|(hops, _)| !self.known.contains_key(hops)) else {
-                self.lost.push(number);
-                continue;
-            };
-            self.of_number.insert(number, hops.clone());
-            self.unused.insert(hops.clone());
-            self.known.insert(hops, Group { references: 0, number: Some(number), buckets });
+            let hops = buckets.map(|buckets| {
+                let hops = hops_in(&buckets);
+                self.buckets.entry(hops.clone()).or_insert(buckets);
+                hops
+            });
+            numbers.push((number, hops));
         }
-        self.numbers.adopt(self.of_number.keys().chain(&self.lost).copied());
+        self.numbers.adopt(numbers);
     }
 
     /// Counts one more reference to a group. A new one is made of the buckets of the hops before.
     pub(crate) fn acquire(&mut self, hops: &Hops, before: &[Hop]) {
-        if !self.known.contains_key(hops) {
-            let former = self.known.get(before).map(|group| &*group.buckets);
-            let buckets = match (former, before) {
+        if !self.numbers.contains(&**hops) {
+            let buckets = match (self.buckets.get(before), before) {
                 (Some(buckets), _) => spread(hops, buckets.iter().copied().map(Some)),
                 (None, [only]) => spread(hops, [Some(*only); BUCKETS]),
                 _ => spread(hops, [None; BUCKETS]),
             };
-            self.known.insert(hops.clone(), Group { references: 0, number: None, buckets });
-            self.waiting.insert(hops.clone());
+            self.buckets.insert(hops.clone(), buckets);
         }
-        self.unused.remove(hops);
-        if let Some(group) = self.known.get_mut(hops) {
-            group.references += 1;
-        }
+        self.numbers.acquire(hops);
     }
 
     /// Counts one reference less.
-    pub(crate) fn release(&mut self, hops: &[Hop]) {
-        let Some((key, _)) = self.known.get_key_value(hops) else { return };
-        let key = key.clone();
-        if let Some(group) = self.known.get_mut(hops) {
-            group.references = group.references.saturating_sub(1);
-            if group.references == 0 {
-                self.unused.insert(key);
-            }
-        }
+    pub(crate) fn release(&mut self, hops: &Hops) {
+        self.numbers.release(hops);
     }
 
     /// Gives numbers to those that wait for one; the keys of their entries.
     pub(crate) fn assign(&mut self, now: Instant) -> Vec<Key> {
-        let mut keys = Vec::new();
-        while let Some(hops) = self.waiting.pop_first() {
-            let Some(number) = self.numbers.take(now) else {
-                self.waiting.insert(hops);
-                break;
-            };
-            let Some(group) = self.known.get_mut(&hops) else { continue };
-            group.number = Some(number);
-            self.of_number.insert(number, hops);
-            keys.extend(bucket_keys(number));
-        }
-        keys
+        self.numbers.assign(now).into_iter().flat_map(|(number, _)| bucket_keys(number)).collect()
     }
 
     /// Forgets those that nothing refers to.
     pub(crate) fn collect(&mut self, now: Instant) {
-        for hops in std::mem::take(&mut self.unused) {
-            self.waiting.remove(&hops);
-            if let Some(number) = self.known.remove(&hops).and_then(|group| group.number) {
-                self.of_number.remove(&number);
-                self.numbers.put(number, now);
-            }
-        }
-        for number in self.lost.drain(..) {
-            self.numbers.put(number, now);
+        for (hops, _) in self.numbers.collect(now) {
+            self.buckets.remove(&hops);
         }
     }
 
     /// The number of a group.
     #[must_use]
     pub(crate) fn number(&self, hops: &[Hop]) -> Option<u32> {
-        self.known.get(hops)?.number
+        self.numbers.number(hops)
     }
 
     /// The hop of a bucket, by its index in the map.
     #[must_use]
     pub(crate) fn bucket(&self, index: u32) -> Option<&Hop> {
-        let hops = self.of_number.get(&(index / GROUP_BUCKETS))?;
-        self.known.get(hops)?.buckets.get((index % GROUP_BUCKETS) as usize)
+        let hops = self.numbers.of_number(index / GROUP_BUCKETS)?;
+        self.buckets.get(hops)?.get((index % GROUP_BUCKETS) as usize)
     }
 
     /// The keys of all entries that groups have.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
-        self.of_number.keys().flat_map(|number| bucket_keys(*number))
+        self.numbers.numbers().flat_map(bucket_keys)
     }
 
     /// When one that waits for a number may get it.
     #[must_use]
     pub(crate) fn timeout(&self) -> Option<Instant> {
-        if self.waiting.is_empty() { None } else { self.numbers.exhausted_until() }
+        self.numbers.timeout()
     }
 
     /// How many numbers are taken: without a leak, as many as there are groups.
@@ -230,7 +178,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::dataplane::pool::GRACE;
     use crate::fib::{MplsForm, Target};
 
     fn hop(number: u32) -> Hop {
@@ -262,14 +209,14 @@ mod tests {
             let mut before: Option<Hops> = None;
             for step in steps {
                 let after = hops(&step.into_iter().collect::<Vec<_>>());
-                let old = before.as_ref().map(|hops| groups.known[hops].buckets.clone());
+                let old = before.as_ref().map(|hops| groups.buckets[hops].clone());
                 groups.acquire(&after, before.as_deref().unwrap_or_default());
                 if let Some(before) = &before {
                     groups.release(before);
                 }
                 groups.assign(now);
                 groups.collect(now);
-                let new = groups.known[&after].buckets.clone();
+                let new = groups.buckets[&after].clone();
                 prop_assert_eq!(new.len(), BUCKETS);
                 let shares_after = shares(&new);
                 prop_assert_eq!(shares_after.len(), after.len());
@@ -297,23 +244,8 @@ mod tests {
         let (three, two) = (hops(&[1, 2, 3]), hops(&[1, 3]));
         groups.acquire(&three, &[]);
         groups.acquire(&two, &three);
-        let pairs = groups.known[&three].buckets.iter().zip(&groups.known[&two].buckets);
+        let pairs = groups.buckets[&three].iter().zip(&groups.buckets[&two]);
         assert!(pairs.clone().all(|(old, new)| old == new || *old == hop(2)));
-    }
-
-    #[test]
-    fn a_number_rests_before_it_is_used_again() {
-        let (mut groups, now) = (Groups::new(2), Instant::now());
-        groups.acquire(&hops(&[1, 2]), &[]);
-        assert_eq!(groups.assign(now).len(), BUCKETS);
-        assert_eq!(groups.bucket(GROUP_BUCKETS), groups.known[&hops(&[1, 2])].buckets.first());
-        groups.acquire(&hops(&[1, 3]), &hops(&[1, 2]));
-        groups.release(&hops(&[1, 2]));
-        assert_eq!(groups.assign(now), []);
-        groups.collect(now);
-        assert_eq!(groups.timeout(), Some(now + GRACE));
-        assert_eq!(groups.assign(now + GRACE).len(), BUCKETS);
-        assert_eq!(groups.number(&hops(&[1, 3])), Some(1));
     }
 
     #[test]

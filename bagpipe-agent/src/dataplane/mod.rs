@@ -6,7 +6,6 @@
 //! from what was written before. All of that is pure, over the `kernel` trait; `host` is the real one.
 
 mod address;
-mod adjacencies;
 mod adopt;
 mod commit;
 mod counters;
@@ -26,6 +25,7 @@ mod map_json;
 mod maps;
 mod netlink;
 mod nexthops;
+mod numbered;
 mod pins;
 mod pool;
 pub mod programs;

@@ -11,28 +11,18 @@ use bagpipe_common::{Encap, limits};
 
 use super::address::ip_of;
 use super::entry::{Key, Value};
+use super::numbered::Numbered;
 use super::pool::Pool;
 
 /// All next hops.
 #[derive(Debug)]
 pub(crate) struct Nexthops {
-    remotes: BTreeMap<IpAddr, Nexthop>,
-    numbers: Pool,
+    remotes: Numbered<IpAddr>,
     slots: Pool,
     slot_of_number: BTreeMap<u32, u32>,
     encaps: BTreeMap<u32, Encap>,
-    /// Remote endpoints that wait for a number or a slot.
+    /// Remote endpoints that have a number and wait for a slot.
     waiting: BTreeSet<IpAddr>,
-    /// Remote endpoints that nothing refers to any longer.
-    unused: BTreeSet<IpAddr>,
-    /// Adopted numbers that mean nothing any more: what refers to them goes first.
-    lost: Vec<u32>,
-}
-
-#[derive(Debug, Default)]
-struct Nexthop {
-    references: usize,
-    number: Option<u32>,
 }
 
 impl Default for Nexthops {
@@ -44,70 +34,47 @@ impl Default for Nexthops {
 impl Nexthops {
     /// Next hops in maps of these sizes.
     #[must_use]
-    pub(crate) const fn new(nexthops: u32, encaps: u32) -> Self {
+    pub(crate) fn new(nexthops: u32, encaps: u32) -> Self {
         Self {
-            remotes: BTreeMap::new(),
-            numbers: Pool::new(nexthops),
+            remotes: Numbered::new(nexthops),
             slots: Pool::new(encaps),
             slot_of_number: BTreeMap::new(),
             encaps: BTreeMap::new(),
             waiting: BTreeSet::new(),
-            unused: BTreeSet::new(),
-            lost: Vec::new(),
         }
     }
 
     /// Takes over next hops that are in the maps: (number, slot, outer header), and which numbers something refers to.
     pub(crate) fn adopt(&mut self, found: &[(u32, u32, Encap)], referred: &BTreeSet<u32>) {
-        let known: BTreeSet<u32> = found.iter().map(|(number, ..)| *number).collect();
-        self.lost.extend(referred.difference(&known));
-        self.numbers.adopt(known.iter().chain(&self.lost).copied());
+        let known: BTreeMap<u32, IpAddr> =
+            found.iter().map(|(number, _, encap)| (*number, ip_of(&encap.remote))).collect();
+        let numbers: BTreeSet<u32> = known.keys().chain(referred).copied().collect();
+        self.remotes.adopt(numbers.into_iter().map(|number| (number, known.get(&number).copied())));
         self.slots.adopt(found.iter().map(|(_, slot, _)| *slot));
         for (number, slot, encap) in found {
-            let remote = ip_of(&encap.remote);
-            self.remotes.insert(remote, Nexthop { references: 0, number: Some(*number) });
             self.slot_of_number.insert(*number, *slot);
             self.encaps.insert(*slot, *encap);
-            self.unused.insert(remote);
         }
     }
 
     /// Counts one more reference to a remote endpoint.
     pub(crate) fn acquire(&mut self, remote: IpAddr) {
-        let nexthop = self.remotes.entry(remote).or_default();
-        nexthop.references += 1;
-        self.unused.remove(&remote);
-        if nexthop.references == 1 {
+        if self.remotes.acquire(&remote) && self.number(remote).is_some() {
             self.waiting.insert(remote);
         }
     }
 
     /// Counts one reference less.
     pub(crate) fn release(&mut self, remote: IpAddr) {
-        if let Some(nexthop) = self.remotes.get_mut(&remote) {
-            nexthop.references = nexthop.references.saturating_sub(1);
-            if nexthop.references == 0 {
-                self.unused.insert(remote);
-            }
-        }
+        self.remotes.release(&remote);
     }
 
     /// Gives numbers to the remote endpoints that wait for one; those that have one now, and whose outer header
     /// is to be set.
     pub(crate) fn assign(&mut self, now: Instant) -> Vec<IpAddr> {
-        let mut assigned = Vec::new();
-        for remote in std::mem::take(&mut self.waiting) {
-            let Some(nexthop) = self.remotes.get_mut(&remote) else { continue };
-            if nexthop.number.is_none() {
-                nexthop.number = self.numbers.take(now);
-            }
-            if nexthop.number.is_some() {
-                assigned.push(remote);
-            } else {
-                self.waiting.insert(remote);
-            }
-        }
-        assigned
+        let mut assigned = std::mem::take(&mut self.waiting);
+        assigned.extend(self.remotes.assign(now).into_iter().map(|(_, remote)| remote));
+        assigned.into_iter().collect()
     }
 
     /// Sets the outer header toward a remote endpoint (none: no way there); the keys whose entries change.
@@ -139,21 +106,13 @@ impl Nexthops {
 
     /// Removes the next hops that nothing refers to: (remote endpoint, its next-hop number).
     pub(crate) fn collect(&mut self, now: Instant) -> Vec<(IpAddr, Option<u32>)> {
-        let mut removed = Vec::new();
-        for remote in std::mem::take(&mut self.unused) {
-            self.waiting.remove(&remote);
-            let Some(Nexthop { number, .. }) = self.remotes.remove(&remote) else { continue };
-            if let Some(number) = number {
-                self.numbers.put(number, now);
-                if let Some(slot) = self.slot_of_number.remove(&number) {
-                    self.encaps.remove(&slot);
-                    self.slots.put(slot, now);
-                }
+        let removed = self.remotes.collect(now);
+        for (remote, number) in &removed {
+            self.waiting.remove(remote);
+            if let Some(slot) = number.and_then(|number| self.slot_of_number.remove(&number)) {
+                self.encaps.remove(&slot);
+                self.slots.put(slot, now);
             }
-            removed.push((remote, number));
-        }
-        for number in self.lost.drain(..) {
-            self.numbers.put(number, now);
         }
         removed
     }
@@ -161,7 +120,7 @@ impl Nexthops {
     /// The number of a remote endpoint's next hop.
     #[must_use]
     pub(crate) fn number(&self, remote: IpAddr) -> Option<u32> {
-        self.remotes.get(&remote)?.number
+        self.remotes.number(&remote)
     }
 
     /// The entry for a next-hop number.
@@ -184,26 +143,23 @@ impl Nexthops {
 
     /// All remote endpoints: address, number, references, outer header.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (IpAddr, Option<u32>, usize, Option<&Encap>)> {
-        self.remotes.iter().map(|(remote, nexthop)| {
-            let slot = nexthop.number.and_then(|number| self.slot_of_number.get(&number));
-            (*remote, nexthop.number, nexthop.references, slot.and_then(|slot| self.encaps.get(slot)))
+        self.remotes.iter().map(|(remote, number, references)| {
+            let slot = number.and_then(|number| self.slot_of_number.get(&number));
+            (*remote, number, references, slot.and_then(|slot| self.encaps.get(slot)))
         })
     }
 
     /// How many (numbers, slots) are taken: without a leak, as many as there are next hops and headers.
     #[cfg(test)]
     pub(crate) fn taken(&self) -> (usize, usize) {
-        (self.numbers.taken(), self.slots.taken())
+        (self.remotes.taken(), self.slots.taken())
     }
 
     /// When a remote endpoint that waits for a number or a slot may get one.
     #[must_use]
     pub(crate) fn timeout(&self) -> Option<Instant> {
-        let pools = self.waiting.iter().map(|remote| match self.number(*remote) {
-            Some(_) => &self.slots,
-            None => &self.numbers,
-        });
-        pools.filter_map(Pool::exhausted_until).min()
+        let slots = if self.waiting.is_empty() { None } else { self.slots.exhausted_until() };
+        [slots, self.remotes.timeout()].into_iter().flatten().min()
     }
 }
 

@@ -42,11 +42,17 @@ impl Tables {
         let routes = self.fib.routes.keys().map(|(vpn, prefix)| route_key(*vpn, *prefix));
         let labels = self.fib.labels.keys().map(|label| Key::Label(label.get()));
         let routers = self.fib.routers.keys().map(|vpn| Key::Router(*vpn));
-        self.adjacencies.keys().chain(self.groups.keys()).chain(routes).chain(labels).chain(routers)
+        self.adjacencies
+            .numbers()
+            .map(Key::Adjacency)
+            .chain(self.groups.keys())
+            .chain(routes)
+            .chain(labels)
+            .chain(routers)
     }
 
     pub(super) fn adjacency(&self, slot: u32) -> Result<Option<Value>, Failure> {
-        let Some(adjacency) = self.adjacencies.of_slot(slot) else { return Ok(None) };
+        let Some(adjacency) = self.adjacencies.of_number(slot) else { return Ok(None) };
         Ok(Some(Value::Adjacency(Box::new(abi::Adjacency {
             destination: adjacency.destination.0,
             source: adjacency.source.0,
@@ -120,7 +126,7 @@ impl Tables {
     }
 
     fn slot(&self, adjacency: &Adjacency) -> Result<u32, Failure> {
-        self.adjacencies.slot(adjacency).ok_or(Failure::Full { map: Map::Adjacencies })
+        self.adjacencies.number(adjacency).ok_or(Failure::Full { map: Map::Adjacencies })
     }
 
     fn refer_hop(&mut self, hop: &Hop) {
@@ -140,13 +146,13 @@ impl Tables {
     }
 
     fn refer_adjacency(&mut self, adjacency: Adjacency) {
-        if self.adjacencies.acquire(adjacency) {
+        if self.adjacencies.acquire(&adjacency) {
             self.refer(Some(adjacency.target));
         }
     }
 
     fn unrefer_adjacency(&mut self, adjacency: Adjacency) {
-        if self.adjacencies.release(adjacency) {
+        if self.adjacencies.release(&adjacency) {
             self.unrefer(Some(adjacency.target));
         }
     }

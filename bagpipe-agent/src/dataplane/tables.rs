@@ -15,14 +15,14 @@ use bagpipe_common::{
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::address::{address_of, endpoint_key, ip_of, route_key, tunnel_key};
-use super::adjacencies::Adjacencies;
 use super::entry::{Key, Map, Value};
 use super::floods::Floods;
 use super::groups::Groups;
 use super::links::{Link, Links};
 use super::nexthops::Nexthops;
+use super::numbered::Numbered;
 use super::underlay::Underlay;
-use crate::fib::{Change, Fib, MplsForm, PortId, Target, VpnId};
+use crate::fib::{Adjacency, Change, Fib, MplsForm, PortId, Target, VpnId};
 
 /// An object of the desired state, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -122,7 +122,7 @@ pub enum Failure {
 }
 
 /// Desired state, and what was derived from it and written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tables {
     pub(super) fib: Fib,
     /// What was adopted from the maps and not yet confirmed.
@@ -132,7 +132,8 @@ pub(crate) struct Tables {
     pub(super) links: Links,
     pub(super) underlay: Underlay,
     pub(super) nexthops: Nexthops,
-    pub(super) adjacencies: Adjacencies,
+    /// Ethernet headers of routed packets. What is in a slot that nothing refers to stays until that is used again.
+    pub(super) adjacencies: Numbered<Adjacency>,
     pub(super) groups: Groups,
     pub(super) floods: Floods,
     /// Keys whose entry may differ from what is desired.
@@ -155,7 +156,25 @@ impl Tables {
     /// Empty tables over this underlay.
     #[must_use]
     pub(crate) fn new(underlay: Underlay) -> Self {
-        Self { underlay, ..Self::default() }
+        Self {
+            fib: Fib::default(),
+            stale: FxHashSet::default(),
+            vpn_of_vni: BTreeMap::new(),
+            port_of_interface: BTreeMap::new(),
+            links: Links::default(),
+            underlay,
+            nexthops: Nexthops::default(),
+            adjacencies: Numbered::new(limits::ADJACENCIES),
+            groups: Groups::default(),
+            floods: Floods::default(),
+            dirty: BTreeSet::new(),
+            mirror: FxHashMap::default(),
+            failed: BTreeMap::new(),
+            retry: false,
+            setback: None,
+            attached: BTreeSet::new(),
+            unattached: BTreeMap::new(),
+        }
     }
 
     /// The desired state.
