@@ -69,8 +69,8 @@ pub(crate) extern "C" fn icmp_error(skb: *mut __sk_buff, router: u32, reason: u3
 /// tunnel does not fragment (RFC 7348 §4.3), and the sender learns the size for its own fragments.
 #[inline(always)]
 fn ipv4(skb: Skb, router: u32, reason: DropReason, mtu: u32) -> Option<()> {
-    let ip = *skb.header::<Ipv4>(ETHERNET).ok()?;
-    if !may_be_told_ipv4(skb, &ip) || !budget::spend() {
+    let ip = skb.header::<Ipv4>(ETHERNET).ok()?;
+    if !may_be_told_ipv4(skb, ip) || !budget::spend() {
         return None;
     }
     let (kind, code, mtu) = match reason {
@@ -107,8 +107,8 @@ fn ipv4(skb: Skb, router: u32, reason: DropReason, mtu: u32) -> Option<()> {
 /// Destination unreachable, packet too big or time exceeded (RFC 4443 §3).
 #[inline(always)]
 fn ipv6(skb: Skb, router: u32, reason: DropReason, mtu: u32) -> Option<()> {
-    let ip = *skb.header::<Ipv6>(ETHERNET).ok()?;
-    if !may_be_told_ipv6(skb, &ip) || !budget::spend() {
+    let ip = skb.header::<Ipv6>(ETHERNET).ok()?;
+    if !may_be_told_ipv6(skb, ip) || !budget::spend() {
         return None;
     }
     let (kind, mtu) = match reason {

@@ -3,9 +3,11 @@
 
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT};
 use bagpipe_common::{DropReason, GROUP_BUCKETS, Target, TargetKind};
-use bagpipe_packet::header::{ETHERNET, Ethernet, Ipv4, Ipv6, MAPPED, ethertype, is_tag, protocol, words};
+use bagpipe_packet::header::{
+    ETHERNET, Ethernet, Ipv4, Ipv6, MAPPED, ethertype, fragment, is_tag, protocol, words,
+};
 use bagpipe_packet::scope::{self, Scope};
-use bagpipe_packet::{checksum, flow, header};
+use bagpipe_packet::{checksum, flow};
 
 use crate::maps::{self, ADJACENCIES, GROUPS};
 use crate::skb::{Action, Skb};
@@ -280,11 +282,10 @@ fn target(skb: Skb, routing: &Routing, packet: &Packet) -> Option<Target> {
 fn flow_hash(skb: Skb, packet: &Packet) -> u32 {
     let (source, kind, at) = if packet.protocol == ethertype::IPV6 {
         let Some(ip) = skb.bytes().at::<Ipv6>(ETHERNET) else { return 0 };
-        let kind = if header::is_extension(ip.next_header) { 0 } else { ip.next_header };
-        (words(&ip.source), kind, ETHERNET + size_of::<Ipv6>())
+        (words(&ip.source), ip.next_header, ETHERNET + size_of::<Ipv6>())
     } else {
         let Some(ip) = skb.bytes().at::<Ipv4>(ETHERNET) else { return 0 };
-        let part = u16::from_be_bytes(ip.fragment) & (header::fragment::MF | header::fragment::OFFSET);
+        let part = u16::from_be_bytes(ip.fragment) & (fragment::MF | fragment::OFFSET);
         let kind = if part == 0 { ip.protocol } else { 0 };
         let at = ETHERNET + usize::from(ip.version_length & 0x0f) * 4;
         ([0, 0, MAPPED, u32::from_ne_bytes(ip.source)], kind, at)

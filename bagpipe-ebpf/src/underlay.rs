@@ -35,7 +35,17 @@ pub(crate) fn ingress(skb: Skb) -> Result<Action, DropReason> {
                 return Ok(NEXT);
             }
             match if is_labelled { None } else { arrival(skb)? } {
-                Some(arrival) => from_vxlan(skb, arrival)?,
+                // Not a function of its own: the compiler would then copy a MAC address by a call.
+                Some(arrival) => {
+                    if !arrival.is_read(skb.bytes()) {
+                        make_readable(skb, tunnel::READ);
+                    }
+                    let inner = Inner::read(skb.bytes(), arrival.outer)?;
+                    let target = switch::target_from_tunnel(arrival.vpn, inner.ethernet.destination)?;
+                    let typed = decap::remove(skb, &arrival, &inner)?;
+                    skb.outer_checksum_done();
+                    Delivery { vpn: arrival.vpn, target, typed }
+                }
                 None => match labelled::arrival(skb) {
                     Ok(delivery) => delivery,
                     Err(action) => return Ok(action),
@@ -46,23 +56,11 @@ pub(crate) fn ingress(skb: Skb) -> Result<Action, DropReason> {
     switch::from_tunnel(skb, vpn, target, typed)
 }
 
+/// Reads the outer headers of VXLAN.
 #[inline(always)]
 fn arrival(skb: Skb) -> Result<Option<Arrival>, DropReason> {
     make_readable(skb, tunnel::READ_MOSTLY);
     tunnel::arrival(skb.bytes(), skb.length())
-}
-
-/// Takes a frame out of its tunnel.
-#[inline(always)]
-fn from_vxlan(skb: Skb, arrival: Arrival) -> Result<Delivery, DropReason> {
-    if !arrival.is_read(skb.bytes()) {
-        make_readable(skb, tunnel::READ);
-    }
-    let inner = Inner::read(skb.bytes(), arrival.outer)?;
-    let target = switch::target_from_tunnel(arrival.vpn, inner.ethernet.destination)?;
-    let typed = decap::remove(skb, &arrival, &inner)?;
-    skb.outer_checksum_done();
-    Ok(Delivery { vpn: arrival.vpn, target, typed })
 }
 
 /// What [`crate::programs::underlay_xdp`] decided, if it has seen the packet.

@@ -22,7 +22,21 @@ impl Reflector {
     /// # Errors
     /// When it does not.
     pub fn start(lab: &Lab, node: &Node, address: &str, clients: &str) -> Result<Self, LabError> {
-        Self::configured(lab, node, &configuration(address, clients))
+        Self::of_families(lab, node, address, clients, &["l2vpn-evpn", "rtc"])
+    }
+
+    /// The same for other families, in GoBGP's words.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn of_families(
+        lab: &Lab,
+        node: &Node,
+        address: &str,
+        clients: &str,
+        families: &[&str],
+    ) -> Result<Self, LabError> {
+        Self::configured(lab, node, &configuration(address, clients, families))
     }
 
     /// Starts gobgpd with a configuration, and waits until it answers.
@@ -81,12 +95,25 @@ impl Reflector {
         let routes = serde_json::from_str::<Value>(&text).unwrap_or_default();
         routes.as_object().map_or(0, serde_json::Map::len)
     }
+
+    /// The label of an address in a VPN, whatever the route distinguisher; `None` when there is no such route.
+    #[must_use]
+    pub fn label(&self, family: &str, address: &str) -> Option<u32> {
+        let text = self.gobgp(&["global", "rib", "-a", family, "-j"]).ok()?;
+        let routes = serde_json::from_str::<Value>(&text).ok()?;
+        let mut nlri = routes.as_object()?.values().filter_map(|paths| paths.pointer("/0/nlri"));
+        let of_address = |nlri: &&Value| {
+            nlri["prefix"].as_str().and_then(|prefix| prefix.split('/').next()) == Some(address)
+        };
+        nlri.find(of_address)?.pointer("/labels/0")?.as_u64()?.try_into().ok()
+    }
 }
 
-fn configuration(address: &str, clients: &str) -> String {
-    let families = ["l2vpn-evpn", "rtc"].map(|family| {
+fn configuration(address: &str, clients: &str, families: &[&str]) -> String {
+    let family = |family: &&str| {
         format!("[[peer-groups.afi-safis]]\n[peer-groups.afi-safis.config]\nafi-safi-name = \"{family}\"\n")
-    });
+    };
+    let families: String = families.iter().map(family).collect();
     format!(
         r#"
 [global.config]
@@ -102,12 +129,11 @@ route-reflector-client = true
 route-reflector-cluster-id = "{address}"
 [peer-groups.transport.config]
 passive-mode = true
-{}
+{families}
 [[dynamic-neighbors]]
 [dynamic-neighbors.config]
 prefix = "{clients}"
 peer-group = "clients"
-"#,
-        families.concat()
+"#
     )
 }

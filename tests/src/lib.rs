@@ -6,12 +6,16 @@
 pub mod cable;
 pub mod edges;
 pub mod fabric;
+pub mod foreign;
 pub mod frr;
 pub mod gobgp;
 pub mod isolated;
 pub mod kernel;
+pub mod ovs;
 pub mod packet;
 pub mod programs;
+pub mod routes;
+pub mod routing;
 pub mod speaker;
 pub mod traffic;
 pub mod tshark;

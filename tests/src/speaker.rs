@@ -54,7 +54,15 @@ impl Speaker {
     /// # Panics
     /// When the agent does not.
     pub fn establish(&mut self, router_id: &str) {
-        self.send(&Message::Open(open(router_id)).encode(&Context::default()));
+        self.establish_with(Message::Open(open(router_id)));
+    }
+
+    /// Exchanges KEEPALIVEs, and OPENs of which ours is this.
+    ///
+    /// # Panics
+    /// When the agent does not.
+    pub fn establish_with(&mut self, open: Message) {
+        self.send(&open.encode(&Context::default()));
         assert!(matches!(self.receive(), Ok(Message::Open(_))), "an OPEN");
         self.send(&Message::Keepalive.encode(&Context::default()));
         assert_eq!(self.receive(), Ok(Message::Keepalive));

@@ -9,7 +9,7 @@ use std::{fs, process, thread};
 use aya::maps::{MapData, MapInfo};
 use aya::programs::{SchedClassifier, TcAttachType};
 use bagpipe_agent::dataplane::programs::{LoadError, MAPS, Programs, UnderlayMode};
-use bagpipe_common::Settings;
+use bagpipe_common::{Settings, limits};
 use bagpipe_tests::isolated::{Namespace, ip, isolated};
 use nix::sched::{CloneFlags, setns};
 use serde_json::Value;
@@ -33,7 +33,7 @@ impl Pins {
     }
 
     fn load(&self) -> Result<Programs, LoadError> {
-        Programs::load(&self.0, INSTANCE, SETTINGS)
+        Programs::load(&self.0, INSTANCE, SETTINGS, limits::ROUTES)
     }
 }
 
@@ -145,7 +145,8 @@ fn filters_of_others_are_left_alone() {
         assert_eq!(filters_on("port"), []);
 
         // Another agent has our place.
-        let mut other = Programs::load(&pins.0, "bpother", SETTINGS).expect("the programs load");
+        let mut other =
+            Programs::load(&pins.0, "bpother", SETTINGS, limits::ROUTES).expect("the programs load");
         other.attach_port(port).expect("the place is free");
         let error = programs.attach_port(port).expect_err("the place is taken").to_string();
         assert!(error.contains("'bagpipe:bpother'") && error.contains("tc filter show"), "{error}");
@@ -251,7 +252,7 @@ fn a_map_of_another_layout_is_refused() {
 #[test]
 fn pins_need_a_bpf_file_system() {
     let directory = std::env::temp_dir().join(format!("bptest-nobpffs-{}", process::id()));
-    let result = Programs::load(&directory, INSTANCE, SETTINGS);
+    let result = Programs::load(&directory, INSTANCE, SETTINGS, limits::ROUTES);
     let _ = fs::remove_dir_all(&directory);
     let error = result.expect_err("no BPF file system").to_string();
     assert!(error.contains("mount -t bpf"), "{error}");

@@ -147,6 +147,8 @@ pub struct Dataplane {
     pub router_mac: Option<MacAddr>,
     /// How the TTL of labels goes with that of packets.
     pub ttl: Ttl,
+    /// Routes of hosts that the maps take, and as many of other prefixes.
+    pub maximum_routes: u32,
 }
 
 /// How the TTL of labels goes with that of packets (RFC 3443).

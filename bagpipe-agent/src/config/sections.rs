@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use bagpipe_bgp::types::{Asn, MacAddr, RouterId};
 use bagpipe_bgp::wire::LongLived;
+use bagpipe_common::limits;
 
 use super::table::{Item, Section};
 use super::{
@@ -16,6 +17,8 @@ use crate::vpn::{Encapsulation, GATEWAY_MAC};
 
 pub(super) const BGP_PORT: u16 = 179;
 pub(super) const ANY_PORT: std::ops::RangeInclusive<u32> = 1..=65535;
+/// Sizes of maps for routes.
+const MAXIMUM_ROUTES: std::ops::RangeInclusive<u32> = 1..=16_777_216;
 
 /// Reads the whole document; `None` or a reported problem if something essential is missing.
 pub(super) fn read(mut root: Section<'_, '_>, instance: &str) -> Option<Config> {
@@ -151,8 +154,20 @@ fn dataplane(mut section: Section<'_, '_>) -> Dataplane {
     let gateway_mac = section.get("gateway_mac").and_then(|item| mac(&item)).unwrap_or(GATEWAY_MAC);
     let router_mac = section.get("router_mac").and_then(|item| mac(&item));
     let ttl = section.get("ttl").and_then(|item| ttl(&item)).unwrap_or(Ttl::Pipe);
+    let maximum_routes =
+        section.get("maximum_routes").and_then(|item| item.integer(MAXIMUM_ROUTES)).unwrap_or(limits::ROUTES);
     section.finish();
-    Dataplane { driver, underlay, vxlan_port, local_address, mpls, gateway_mac, router_mac, ttl }
+    Dataplane {
+        driver,
+        underlay,
+        vxlan_port,
+        local_address,
+        mpls,
+        gateway_mac,
+        router_mac,
+        ttl,
+        maximum_routes,
+    }
 }
 
 fn mpls(item: &Item<'_, '_>) -> Option<MplsForm> {

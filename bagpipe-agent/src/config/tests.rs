@@ -29,6 +29,7 @@ underlay = ["eth0"]
 vxlan_port = 8472
 local_address = "10.1.0.1"
 mpls = "udp"
+maximum_routes = 4096
 [vpn]
 vnis = "100-200"
 labels = "16-1048575"
@@ -274,6 +275,11 @@ fn values_that_cannot_be_are_named_with_cause_and_remedy() {
         ("", "[dataplane]\nunderlay = [\"a/b\"]", "dataplane.underlay[0]: 'a/b' is not an interface name"),
         ("", "[dataplane]\nunderlay = []", "dataplane.underlay: missing"),
         ("", "[dataplane]\ndriver = \"none\"\nmpls = \"ip\"", "dataplane.mpls: not an encapsulation of MPLS"),
+        (
+            "",
+            "[dataplane]\ndriver = \"none\"\nmaximum_routes = 0",
+            "dataplane.maximum_routes: 0 is out of range",
+        ),
         ("", "[dataplane]\ndriver = \"none\"\nttl = \"long\"", "dataplane.ttl: 'long' is not a model"),
         (
             "",

@@ -23,6 +23,8 @@ pub(crate) struct Adjacencies {
     waiting: BTreeSet<Adjacency>,
     /// Those that nothing refers to any longer.
     unused: BTreeSet<Adjacency>,
+    /// Adopted slots whose content means nothing any more: what refers to them goes first.
+    lost: Vec<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -47,20 +49,22 @@ impl Adjacencies {
             slots: Pool::new(size),
             waiting: BTreeSet::new(),
             unused: BTreeSet::new(),
+            lost: Vec::new(),
         }
     }
 
-    /// Takes over what is in the map: slots that something refers to.
-    pub(crate) fn adopt(&mut self, found: impl IntoIterator<Item = (u32, Adjacency)>) {
+    /// Takes over the slots of the map that something refers to, with what they mean, if anything.
+    pub(crate) fn adopt(&mut self, found: impl IntoIterator<Item = (u32, Option<Adjacency>)>) {
         for (slot, adjacency) in found {
-            let reference = self.known.entry(adjacency).or_default();
-            if reference.slot.is_none() {
-                reference.slot = Some(slot);
-                self.of_slot.insert(slot, adjacency);
-                self.unused.insert(adjacency);
-            }
+            let Some(adjacency) = adjacency.filter(|adjacency| !self.known.contains_key(adjacency)) else {
+                self.lost.push(slot);
+                continue;
+            };
+            self.known.insert(adjacency, Reference { count: 0, slot: Some(slot) });
+            self.of_slot.insert(slot, adjacency);
+            self.unused.insert(adjacency);
         }
-        self.slots.adopt(self.of_slot.keys().copied());
+        self.slots.adopt(self.of_slot.keys().chain(&self.lost).copied());
     }
 
     /// Counts one more reference; whether it is the first.
@@ -109,6 +113,9 @@ impl Adjacencies {
                 self.of_slot.remove(&slot);
                 self.slots.put(slot, now);
             }
+        }
+        for slot in self.lost.drain(..) {
+            self.slots.put(slot, now);
         }
     }
 
@@ -186,11 +193,12 @@ mod tests {
     #[test]
     fn adopted_slots_stay_where_they_are() {
         let (mut adjacencies, now) = (Adjacencies::new(8), Instant::now());
-        adjacencies.adopt([(5, to(1)), (2, to(2))]);
+        adjacencies.adopt([(5, Some(to(1))), (2, Some(to(2))), (1, None)]);
         adjacencies.acquire(to(1));
-        assert_eq!(adjacencies.assign(now), []);
+        adjacencies.acquire(to(3));
+        assert_eq!(adjacencies.assign(now), [Key::Adjacency(4)], "the others are still referred to");
         adjacencies.collect(now);
         assert_eq!((adjacencies.slot(&to(1)), adjacencies.slot(&to(2))), (Some(5), None));
-        assert_eq!(adjacencies.taken(), 1);
+        assert_eq!(adjacencies.taken(), 2);
     }
 }

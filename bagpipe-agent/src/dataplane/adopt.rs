@@ -10,6 +10,7 @@ use bagpipe_common::{
 
 use super::address::{host_of, ip_of, prefix_of};
 use super::entry::{Key, Value};
+use super::groups::hops_in;
 use super::tables::{Object, Tables};
 use crate::fib::{
     Adjacency, Change, Fib, Hop, LabelUse, Mac, MplsForm, Neighbor, Port, Route, Router, Target, VpnId,
@@ -20,13 +21,13 @@ impl Tables {
     /// the rest. Interfaces must be known before. How many objects are there now, to be confirmed or swept.
     pub(crate) fn adopt(&mut self, contents: Vec<(Key, Value)>, known: &BTreeSet<VpnId>) -> usize {
         let found = Found::new(&contents);
-        self.nexthops.adopt(&found.nexthops());
+        self.nexthops.adopt(&found.nexthops(), &found.referred_nexthops());
         for (_, number, _, _) in self.nexthops.iter() {
             self.dirty.extend(number.map(Key::Nexthop));
         }
         let fib = found.fib(known, |ifindex| self.links.get(ifindex).map(|link| link.name.clone()));
-        self.adjacencies.adopt(found.adjacencies());
-        self.groups.adopt(found.groups());
+        self.adjacencies.adopt(found.slots().into_iter().map(|slot| (slot, found.adjacency(slot))));
+        self.groups.adopt(found.groups().into_iter().map(|group| (group, found.buckets(group))));
         let flood_lists = found.flood_lists(known);
         for ((vpn, scope), members) in flood_lists {
             self.floods.adopt(vpn, scope, members);
@@ -133,7 +134,7 @@ impl<'a> Found<'a> {
 
     fn route(&self, target: &abi::Target) -> Option<Route> {
         let hops = if target.kind == TargetKind::Group as u8 {
-            self.buckets(target.id)?.iter().copied().collect()
+            hops_in(&self.buckets(target.id)?)
         } else {
             [self.hop(target)?].into()
         };
@@ -148,47 +149,57 @@ impl<'a> Found<'a> {
         })
     }
 
-    /// The targets of all routes.
-    fn route_targets(&self) -> impl Iterator<Item = &abi::Target> {
-        self.entries.iter().filter_map(|(key, value)| match (key, value) {
-            (Key::Host(_) | Key::Route(_), Value::Target(target)) => Some(target),
+    /// The targets that programs may come upon: of MAC addresses, flood lists and routes, and of the groups of those.
+    /// Other buckets and slots may be left of a former use.
+    fn targets(&self) -> impl Iterator<Item = &abi::Target> {
+        let targets = self.entries.iter().filter_map(|(key, value)| match (key, value) {
+            (Key::Fdb(_) | Key::Flood(_) | Key::Host(_) | Key::Route(_), Value::Target(target)) => {
+                Some(target)
+            }
             _ => None,
-        })
+        });
+        let in_groups = self.groups().into_iter().flat_map(move |group| {
+            let index = move |bucket| group.saturating_mul(GROUP_BUCKETS).saturating_add(bucket);
+            (0..GROUP_BUCKETS).filter_map(move |bucket| match self.entries.get(&Key::Bucket(index(bucket))) {
+                Some(Value::Target(target)) => Some(target),
+                _ => None,
+            })
+        });
+        targets.chain(in_groups)
     }
 
-    /// Adjacencies that a route, a group of one, or a label refers to, with their slots. Others may be left of a
-    /// slot's former use.
-    fn adjacencies(&self) -> BTreeMap<u32, Adjacency> {
-        let groups = self.groups();
-        let buckets = groups.keys().flat_map(|group| {
-            let first = group * GROUP_BUCKETS;
-            (first..first + GROUP_BUCKETS).filter_map(|index| self.entries.get(&Key::Bucket(index)).copied())
-        });
-        let buckets = buckets.filter_map(|value| match value {
-            Value::Target(target) => Some(target),
+    /// Groups that a route refers to.
+    fn groups(&self) -> BTreeSet<u32> {
+        let target = |(key, value): (&Key, &&Value)| match (key, value) {
+            (Key::Host(_) | Key::Route(_), Value::Target(target)) => Some(*target),
             _ => None,
-        });
-        let of_targets = self
-            .route_targets()
-            .chain(buckets)
-            .filter_map(|target| (target.kind == TargetKind::Adjacency as u8).then_some(target.id));
+        };
+        let targets = self.entries.iter().filter_map(target);
+        targets.filter(|target| target.kind == TargetKind::Group as u8).map(|target| target.id).collect()
+    }
+
+    /// Slots of adjacencies that something refers to.
+    fn slots(&self) -> BTreeSet<u32> {
+        let of_targets = self.targets().filter(|target| target.kind == TargetKind::Adjacency as u8);
         let of_labels = self.entries.values().filter_map(|value| match value {
             Value::Label(label) if label.kind == LabelKind::Adjacency as u8 => Some(label.id),
             _ => None,
         });
-        of_targets.chain(of_labels).filter_map(|slot| Some((slot, self.adjacency(slot)?))).collect()
+        of_targets.map(|target| target.id).chain(of_labels).collect()
     }
 
-    /// Groups that a route refers to, with their numbers and buckets.
-    fn groups(&self) -> BTreeMap<u32, Box<[Hop]>> {
-        let numbers = self
-            .route_targets()
-            .filter_map(|target| (target.kind == TargetKind::Group as u8).then_some(target.id));
-        numbers
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .filter_map(|number| Some((number, self.buckets(number)?)))
-            .collect()
+    /// Numbers of next hops that something refers to.
+    fn referred_nexthops(&self) -> BTreeSet<u32> {
+        let slots = self.slots();
+        let adjacent = slots.iter().filter_map(|slot| match self.entries.get(&Key::Adjacency(*slot)) {
+            Some(Value::Adjacency(adjacency)) => Some(&adjacency.target),
+            _ => None,
+        });
+        let is_remote = |target: &&abi::Target| {
+            use TargetKind::{Mpls, MplsGre, MplsUdp, Vxlan};
+            matches!(TargetKind::of(target.kind), Some(Vxlan | Mpls | MplsGre | MplsUdp)) && target.id != 0
+        };
+        self.targets().chain(adjacent).filter(is_remote).map(|target| target.id).collect()
     }
 
     /// The members of each flood list, in their order and each once: a list that was being changed when the

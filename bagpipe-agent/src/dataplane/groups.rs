@@ -30,6 +30,8 @@ pub(crate) struct Groups {
     waiting: BTreeSet<Hops>,
     /// Those that nothing refers to any longer.
     unused: BTreeSet<Hops>,
+    /// Adopted numbers whose buckets mean nothing any more: what refers to them goes first.
+    lost: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -55,21 +57,23 @@ impl Groups {
             numbers: Pool::new(size),
             waiting: BTreeSet::new(),
             unused: BTreeSet::new(),
+            lost: Vec::new(),
         }
     }
 
-    /// Takes over what is in the map: number and buckets of groups that something refers to.
-    pub(crate) fn adopt(&mut self, found: impl IntoIterator<Item = (u32, Box<[Hop]>)>) {
+    /// Takes over the groups of the map that something refers to: number, and buckets, if they mean anything.
+    pub(crate) fn adopt(&mut self, found: impl IntoIterator<Item = (u32, Option<Box<[Hop]>>)>) {
         for (number, buckets) in found {
-            let hops: Hops = buckets.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-            let entry = self.known.entry(hops.clone());
-            entry.or_insert_with(|| {
-                self.of_number.insert(number, hops.clone());
-                self.unused.insert(hops);
-                Group { references: 0, number: Some(number), buckets }
-            });
+            let group = buckets.map(|buckets| (hops_in(&buckets), buckets));
+            let Some((hops, buckets)) = group.filter(|(hops, _)| !self.known.contains_key(hops)) else {
+                self.lost.push(number);
+                continue;
+            };
+            self.of_number.insert(number, hops.clone());
+            self.unused.insert(hops.clone());
+            self.known.insert(hops, Group { references: 0, number: Some(number), buckets });
         }
-        self.numbers.adopt(self.of_number.keys().copied());
+        self.numbers.adopt(self.of_number.keys().chain(&self.lost).copied());
     }
 
     /// Counts one more reference to a group. A new one is made of the buckets of the hops before.
@@ -127,6 +131,9 @@ impl Groups {
                 self.numbers.put(number, now);
             }
         }
+        for number in self.lost.drain(..) {
+            self.numbers.put(number, now);
+        }
     }
 
     /// The number of a group.
@@ -158,6 +165,12 @@ impl Groups {
     pub(crate) fn taken(&self) -> usize {
         self.numbers.taken()
     }
+}
+
+/// The hops that have a share of these buckets.
+#[must_use]
+pub(crate) fn hops_in(buckets: &[Hop]) -> Hops {
+    buckets.iter().copied().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn bucket_keys(number: u32) -> impl Iterator<Item = Key> {
@@ -307,7 +320,7 @@ mod tests {
     fn adopted_buckets_are_as_they_were() {
         let (mut groups, now) = (Groups::new(8), Instant::now());
         let odd: Box<[Hop]> = (0..BUCKETS).map(|bucket| hop(u32::from(bucket < 40))).collect();
-        groups.adopt([(3, odd.clone())]);
+        groups.adopt([(3, Some(odd.clone()))]);
         groups.acquire(&hops(&[0, 1]), &[]);
         assert_eq!(groups.assign(now), []);
         groups.collect(now);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::Key;
+use super::entry::{Key, Map};
 use super::tables::{Failure, Tables};
 use crate::fib::VpnId;
 
@@ -57,6 +57,11 @@ fn entries(count: usize) -> String {
 
 fn remedy(failure: &Failure) -> String {
     match failure {
+        Failure::Full { map: Map::Hosts | Map::Routes } => {
+            format!(
+                "{failure}; raise maximum_routes in [dataplane] and run 'bagpipe cleanup', or import less"
+            )
+        }
         Failure::Full { .. } => format!("{failure}; spread its instances over more nodes"),
         Failure::Refused { .. } | Failure::Unattached { .. } => failure.to_string(),
     }

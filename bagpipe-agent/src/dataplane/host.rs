@@ -78,7 +78,7 @@ pub(crate) fn load(config: &Config) -> Result<Box<dyn Hooks>, DataplaneError> {
         }
     }
     let pins = pins_of(&config.instance);
-    let programs = Programs::load(&pins, &config.instance, settings)?;
+    let programs = Programs::load(&pins, &config.instance, settings, config.maximum_routes)?;
     // Only now that this version works here.
     pins::remove_other_versions(&pins).map_err(|error| DataplaneError::Pins { pins, error })?;
     Ok(Box::new(programs))

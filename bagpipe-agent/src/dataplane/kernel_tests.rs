@@ -11,8 +11,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use aya::Pod;
+use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, PerCpuArray};
-use bagpipe_bgp::types::{MacAddr, Vni};
+use bagpipe_bgp::types::{Label, MacAddr, Vni};
 use bagpipe_common as abi;
 
 use super::driver::Ebpf;
@@ -22,7 +23,7 @@ use super::netlink::events::Events;
 use super::programs::UnderlayMode;
 use super::underlay::State;
 use super::{Config, InterfaceError, PINS, headroom_bridge_of, pins_of, vxlan_device_of};
-use crate::fib::{Change, Mac, Neighbor, Port, Target};
+use crate::fib::{Adjacency, Change, Hop, LabelUse, Mac, MplsForm, Neighbor, Port, Route, Router, Target};
 
 /// Set in the process that runs in the new network namespace.
 const INSIDE: &str = "BAGPIPE_TEST_INSIDE_NAMESPACE";
@@ -65,6 +66,7 @@ async fn scenario() {
         gateway_mac: MacAddr([0, 0, 0x5e, 0, 1, 1]),
         router_mac: MacAddr([2, 0, 10, 0, 0, 1]),
         uniform_ttl: false,
+        maximum_routes: bagpipe_common::limits::ROUTES,
     };
     let attached = Rc::new(RefCell::new(Attached::default()));
     let start = |known: &[u16]| {
@@ -156,6 +158,11 @@ async fn scenario() {
     let fdb = map_cli::dump(&instance, "fdb").unwrap();
     assert_eq!(fdb[1]["key"]["mac"], "02:00:00:00:01:02");
     assert_eq!(fdb[1]["value"]["kind"], "vxlan");
+    let routes = map_cli::dump_text(&instance, "routes").unwrap();
+    assert_eq!(routes[1], ["vpn 1 10.0.0.0/8", "group 1"]);
+    assert_eq!(routes[0], ["vpn 1 2001:db8::/32", "next hop 1 label 17 in udp"]);
+    assert_eq!(map_cli::dump(&instance, "groups").unwrap().len(), abi::GROUP_BUCKETS as usize);
+    let groups = map_cli::dump(&instance, "groups").unwrap();
     let summaries = map_cli::list(&instance).unwrap();
     assert_eq!(
         summaries.iter().find(|map| map.name == "FDB").map(|map| (map.entries, map.capacity)),
@@ -170,6 +177,7 @@ async fn scenario() {
     assert!(driver.adopted());
     driver.commit().unwrap();
     assert_eq!(driver.verify().unwrap(), []);
+    assert_eq!(map_cli::dump(&instance, "groups").unwrap(), groups, "no bucket has changed");
     assert_eq!(attached.borrow().ports, BTreeSet::from([index_of("tap1")]));
     assert_eq!(attached.borrow().underlay, BTreeSet::from([index_of("u1")]));
     assert_eq!(members_of(&bridge), BTreeSet::from([vxlan_device_of(&instance), "tap1".to_owned()]));
@@ -198,6 +206,10 @@ fn changes() -> Vec<Change> {
     let (local, remote) = (MacAddr([2, 0, 0, 0, 1, 1]), MacAddr([2, 0, 0, 0, 1, 2]));
     let far = Target::Vxlan { endpoint, vni };
     let address = IpAddr::from([192, 168, 0, 2]);
+    let label = |number| Label::new(number).unwrap();
+    let adjacency = Adjacency { vpn: 1, destination: local, source: remote, target: Target::Port(1) };
+    let near = Hop::Adjacency(adjacency);
+    let labelled = Hop::Labelled(Target::Mpls { endpoint, label: label(17), form: MplsForm::Udp });
     vec![
         Change::Vpn(1, Some(vni)),
         Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 1 })),
@@ -207,6 +219,11 @@ fn changes() -> Vec<Change> {
         Change::Flood(1, Target::Port(1), true),
         Change::Flood(1, far, true),
         Change::Endpoint(1, endpoint, true),
+        Change::Router(1, Some(Router { ipv4: Some([192, 168, 0, 254].into()), ..Router::default() })),
+        Change::Route(1, "192.168.0.1/32".parse().unwrap(), Some(Route { hops: [near].into() })),
+        Change::Route(1, "10.0.0.0/8".parse().unwrap(), Some(Route { hops: [near, labelled].into() })),
+        Change::Route(1, "2001:db8::/32".parse().unwrap(), Some(Route { hops: [labelled].into() })),
+        Change::Label(label(16), Some(LabelUse::Adjacency(1, adjacency))),
     ]
 }
 
@@ -276,6 +293,9 @@ impl Hooks for Rc<RefCell<Attached>> {
     }
 }
 
+/// What the kernel wants of tries (BPF_F_NO_PREALLOC).
+const NO_PREALLOC: u32 = 1;
+
 /// The pins of an agent instance, removed at the end, also of a failed test.
 struct Pins(String);
 
@@ -292,6 +312,16 @@ impl Pins {
         HashMap::<_, abi::FdbKey, abi::Target>::create(64, 0).unwrap().pin(pin("FDB")).unwrap();
         HashMap::<_, abi::FloodKey, abi::Target>::create(64, 0).unwrap().pin(pin("FLOODS")).unwrap();
         array::<abi::Vpn>(&pin("VPNS"));
+        array::<abi::Adjacency>(&pin("ADJACENCIES"));
+        array_of::<abi::Target>(&pin("GROUPS"), 4 * abi::GROUP_BUCKETS);
+        array::<abi::Router>(&pin("ROUTERS"));
+        HashMap::<_, abi::NeighborKey, abi::Target>::create(64, 0).unwrap().pin(pin("HOSTS")).unwrap();
+        LpmTrie::<_, abi::RoutePrefix, abi::Target>::create(64, NO_PREALLOC)
+            .unwrap()
+            .pin(pin("ROUTES"))
+            .unwrap();
+        HashMap::<_, u32, abi::Label>::create(64, 0).unwrap().pin(pin("LABELS")).unwrap();
+        HashMap::<_, abi::EndpointKey, u32>::create(64, 0).unwrap().pin(pin("ENDPOINTS")).unwrap();
         HashMap::<_, u32, u32>::create(64, 0).unwrap().pin(pin("VNIS")).unwrap();
         HashMap::<_, abi::TunnelKey, abi::Tunnel>::create(64, 0).unwrap().pin(pin("TUNNELS")).unwrap();
         HashMap::<_, u32, u32>::create(64, 0).unwrap().pin(pin("PORT_OF_INTERFACE")).unwrap();
@@ -309,7 +339,11 @@ impl Drop for Pins {
 }
 
 fn array<T: Pod>(pin: &Path) {
-    Array::<_, T>::create(64, 0).unwrap().pin(pin).unwrap();
+    array_of::<T>(pin, 64);
+}
+
+fn array_of<T: Pod>(pin: &Path, size: u32) {
+    Array::<_, T>::create(size, 0).unwrap().pin(pin).unwrap();
 }
 
 fn index_of(name: &str) -> u32 {

@@ -107,6 +107,8 @@ pub struct Config {
     pub router_mac: bagpipe_bgp::types::MacAddr,
     /// Each hop of a tunnel counts in the TTL of the packet inside (RFC 3443 §3.1).
     pub uniform_ttl: bool,
+    /// Routes of hosts that the maps take, and as many of other prefixes, where the maps are not there yet.
+    pub maximum_routes: u32,
 }
 
 /// Why the data plane can't do what it should.

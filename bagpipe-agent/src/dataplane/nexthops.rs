@@ -25,6 +25,8 @@ pub(crate) struct Nexthops {
     waiting: BTreeSet<IpAddr>,
     /// Remote endpoints that nothing refers to any longer.
     unused: BTreeSet<IpAddr>,
+    /// Adopted numbers that mean nothing any more: what refers to them goes first.
+    lost: Vec<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -51,12 +53,15 @@ impl Nexthops {
             encaps: BTreeMap::new(),
             waiting: BTreeSet::new(),
             unused: BTreeSet::new(),
+            lost: Vec::new(),
         }
     }
 
-    /// Takes over next hops that are in the maps: (number, slot, outer header).
-    pub(crate) fn adopt(&mut self, found: &[(u32, u32, Encap)]) {
-        self.numbers.adopt(found.iter().map(|(number, ..)| *number));
+    /// Takes over next hops that are in the maps: (number, slot, outer header), and which numbers something refers to.
+    pub(crate) fn adopt(&mut self, found: &[(u32, u32, Encap)], referred: &BTreeSet<u32>) {
+        let known: BTreeSet<u32> = found.iter().map(|(number, ..)| *number).collect();
+        self.lost.extend(referred.difference(&known));
+        self.numbers.adopt(known.iter().chain(&self.lost).copied());
         self.slots.adopt(found.iter().map(|(_, slot, _)| *slot));
         for (number, slot, encap) in found {
             let remote = ip_of(&encap.remote);
@@ -146,6 +151,9 @@ impl Nexthops {
                 }
             }
             removed.push((remote, number));
+        }
+        for number in self.lost.drain(..) {
+            self.numbers.put(number, now);
         }
         removed
     }

@@ -81,11 +81,17 @@ pub struct Programs {
 
 impl Programs {
     /// Loads the programs. Maps pinned under `pins` are used, those that are missing are made and pinned there. The
-    /// filters on ports bear the name of the instance.
+    /// filters on ports bear the name of the instance. Maps that are made take so many routes of hosts, and as many of
+    /// other prefixes.
     ///
     /// # Errors
     /// When the object was not built, a pinned map has another layout, or the kernel refuses; see [`LoadError`].
-    pub fn load(pins: &Path, instance: &str, settings: Settings) -> Result<Self, LoadError> {
+    pub fn load(
+        pins: &Path,
+        instance: &str,
+        settings: Settings,
+        maximum_routes: u32,
+    ) -> Result<Self, LoadError> {
         if OBJECT.is_empty() {
             return Err(LoadError::NotBuilt);
         }
@@ -99,6 +105,9 @@ impl Programs {
             let path = maps.join(name);
             check_layout(&path, name, kind, key, value)?;
             loader.map_pin_path(name, path);
+        }
+        for name in ["HOSTS", "ROUTES"] {
+            loader.map_max_entries(name, maximum_routes);
         }
         let mut object = loader.load(OBJECT).map_err(LoadError::object)?;
         for name in [PORT, UNDERLAY, STRAY] {

@@ -1,7 +1,5 @@
 //! Routing among the tables: what hops, labels and routers refer to, and their entries.
 
-use std::collections::BTreeSet;
-
 use bagpipe_bgp::types::{IpPrefix, Label};
 use bagpipe_common::{self as abi, LabelKind, NeighborKey, RouteKey, TargetKind, router_flags};
 
@@ -155,6 +153,5 @@ impl Tables {
 }
 
 fn hops_of(route: Option<&Route>) -> Hops {
-    let hops: BTreeSet<Hop> = route.into_iter().flat_map(|route| route.hops.iter().copied()).collect();
-    hops.into_iter().collect()
+    route.map_or_else(|| Hops::from([]), |route| route.hops.clone())
 }

@@ -6,8 +6,8 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use bagpipe_bgp::types::{MacAddr, Vni};
-use bagpipe_common::{Encap, FloodKey, TargetKind};
+use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, Vni};
+use bagpipe_common::{self as abi, Encap, FloodKey, GROUP_BUCKETS, TargetKind};
 use proptest::prelude::*;
 
 use super::address::ip_of;
@@ -17,16 +17,18 @@ use super::links::Link;
 use super::pool::GRACE;
 use super::sys::BatchError;
 use super::tables::{Failure, Tables};
-use super::underlay::{self, NeighborId, Route, Underlay};
+use super::underlay::{self, NeighborId, Underlay};
 use super::verify::check_consistency;
-use crate::fib::{Change, Fib, Mac, Neighbor, Port, Target, VpnId};
+use crate::fib::{
+    Adjacency, Change, Fib, Hop, LabelUse, Mac, MplsForm, Neighbor, Port, Route, Router, Target, VpnId,
+};
 
 /// A kernel whose maps check, at each write, what programs rely on.
 #[derive(Default)]
 struct Simulated {
     maps: BTreeMap<Key, Value>,
     capacity: BTreeMap<Map, usize>,
-    routes: BTreeMap<IpAddr, Route>,
+    routes: BTreeMap<IpAddr, underlay::Route>,
     kept: BTreeSet<NeighborId>,
     attached: BTreeSet<u32>,
 }
@@ -50,6 +52,10 @@ impl Simulated {
                         }
                     }
                 }
+                (Key::Host(_) | Key::Route(_), Value::Target(target)) => self.check_target(key, target),
+                (Key::Label(_), Value::Label(label)) if label.id != 0 => {
+                    assert!(self.maps.contains_key(&Key::Adjacency(label.id)), "{key} has no adjacency");
+                }
                 (Key::PortOfInterface(_), Value::Number(port)) => {
                     assert!(self.maps.contains_key(&Key::Port(*port)), "{key} has no port");
                 }
@@ -58,8 +64,44 @@ impl Simulated {
         }
     }
 
-    fn is_read(&self, slot: u32) -> bool {
-        self.maps.iter().any(|entry| matches!(entry, (Key::Nexthop(_), Value::Number(used)) if *used == slot))
+    fn check_target(&self, key: &Key, target: &abi::Target) {
+        match TargetKind::of(target.kind) {
+            Some(TargetKind::Adjacency) => {
+                assert!(self.maps.contains_key(&Key::Adjacency(target.id)), "{key} has no adjacency");
+            }
+            Some(TargetKind::Group) => {
+                for bucket in buckets_of(target.id) {
+                    match self.maps.get(&bucket) {
+                        Some(Value::Target(hop)) if hop.kind != TargetKind::Group as u8 => {
+                            self.check_target(&bucket, hop);
+                        }
+                        _ => panic!("{key} has no bucket {bucket}"),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether programs may read what is written once.
+    fn is_read(&self, written: &Key) -> bool {
+        let reads = |target: &abi::Target| match (written, TargetKind::of(target.kind)) {
+            (Key::Adjacency(slot), Some(TargetKind::Adjacency)) => target.id == *slot,
+            (Key::Bucket(index), Some(TargetKind::Group)) => target.id == index / GROUP_BUCKETS,
+            _ => false,
+        };
+        self.maps.iter().any(|entry| match (entry, written) {
+            ((Key::Nexthop(_), Value::Number(used)), Key::Encap(slot)) => used == slot,
+            ((Key::Label(_), Value::Label(label)), Key::Adjacency(slot)) => label.id == *slot,
+            ((Key::Host(_) | Key::Route(_), Value::Target(target)), _) => {
+                let in_group = target.kind == TargetKind::Group as u8
+                    && buckets_of(target.id).any(
+                        |bucket| matches!(self.maps.get(&bucket), Some(Value::Target(hop)) if reads(hop)),
+                    );
+                reads(target) || in_group
+            }
+            _ => false,
+        })
     }
 }
 
@@ -73,12 +115,16 @@ impl Kernel for Simulated {
             {
                 return Err(BatchError { done, error: io::Error::from_raw_os_error(libc::E2BIG) });
             }
-            if let Key::Encap(slot) = key {
-                assert!(!self.is_read(*slot), "a slot in use was overwritten");
+            if matches!(key, Key::Encap(_) | Key::Adjacency(_) | Key::Bucket(_)) {
+                assert!(!self.is_read(key), "{} {key} was overwritten in use", key.map());
             }
             self.maps.insert(*key, value.clone());
-            self.check();
+            // Nothing reads a new group before all of its buckets are there.
+            if map != Map::Groups {
+                self.check();
+            }
         }
+        self.check();
         Ok(())
     }
 
@@ -96,7 +142,7 @@ impl Kernel for Simulated {
         Ok(())
     }
 
-    fn route(&mut self, remote: IpAddr) -> io::Result<Option<Route>> {
+    fn route(&mut self, remote: IpAddr) -> io::Result<Option<underlay::Route>> {
         Ok(self.routes.get(&remote).copied())
     }
 
@@ -211,15 +257,37 @@ impl Node {
             }
             _ => 0,
         };
-        let text = |value: &Value| match value {
-            Value::Target(target) if target.kind == TargetKind::Vxlan as u8 => {
-                format!("{:?} {:?}", target.vni, encap(target.id))
+        let frame = |target: &abi::Target| match TargetKind::of(target.kind) {
+            Some(TargetKind::Vxlan | TargetKind::Mpls | TargetKind::MplsGre | TargetKind::MplsUdp) => {
+                format!("{} {:?} {:?}", target.kind, target.vni, encap(target.id))
             }
+            _ => Value::Target(*target).to_string(),
+        };
+        let adjacency = |slot: u32| match maps.get(&Key::Adjacency(slot)) {
+            Some(Value::Adjacency(entry)) => {
+                format!("{} {:?} {:?} {}", entry.vpn, entry.destination, entry.source, frame(&entry.target))
+            }
+            other => format!("{other:?}"),
+        };
+        let hop = |target: &abi::Target| match TargetKind::of(target.kind) {
+            Some(TargetKind::Adjacency) => adjacency(target.id),
+            _ => frame(target),
+        };
+        let text = |value: &Value| match value {
+            Value::Target(target) if target.kind == TargetKind::Group as u8 => {
+                let hops = buckets_of(target.id).filter_map(|bucket| match maps.get(&bucket) {
+                    Some(Value::Target(target)) => Some(hop(target)),
+                    _ => None,
+                });
+                format!("{:?}", hops.collect::<BTreeSet<_>>())
+            }
+            Value::Target(target) => hop(target),
+            Value::Label(label) if label.id != 0 => format!("{} {}", label.vpn, adjacency(label.id)),
             value => value.to_string(),
         };
         maps.iter()
             .filter_map(|(key, value)| match key {
-                Key::Encap(_) | Key::Nexthop(_) => None,
+                Key::Encap(_) | Key::Nexthop(_) | Key::Adjacency(_) | Key::Bucket(_) => None,
                 Key::Flood(key) if key.index >= count(key) => None,
                 Key::Flood(key) => Some(format!("flood {} {} {}", key.vpn, key.scope, text(value))),
                 key => Some(format!("{} {key} {}", key.map(), text(value))),
@@ -235,6 +303,9 @@ impl Node {
         let headers = nexthops.iter().filter(|(.., encap)| encap.is_some()).count();
         assert_eq!(self.tables.nexthops.taken(), (nexthops.len(), headers), "no number or slot leaks");
         assert!(nexthops.iter().all(|(_, _, references, _)| *references > 0), "nothing unused is kept");
+        assert_eq!(self.tables.adjacencies.taken(), self.tables.adjacencies.keys().count(), "no slot leaks");
+        let buckets = self.tables.groups.taken() * GROUP_BUCKETS as usize;
+        assert_eq!(buckets, self.tables.groups.keys().count(), "no group leaks");
         let gateway = |(remote, ..): &(IpAddr, _, _, _)| {
             self.kernel.routes.get(remote).map(|route| (route.ifindex, route.gateway.unwrap_or(*remote)))
         };
@@ -275,7 +346,16 @@ fn changes(fib: &Fib) -> Vec<Change> {
     all.extend(fib.neighbors.iter().map(|((vpn, ip), value)| Change::Neighbor(*vpn, *ip, Some(*value))));
     all.extend(fib.floods.iter().map(|(vpn, target)| Change::Flood(*vpn, *target, true)));
     all.extend(fib.endpoints.iter().map(|(vpn, endpoint)| Change::Endpoint(*vpn, *endpoint, true)));
+    all.extend(fib.routers.iter().map(|(vpn, router)| Change::Router(*vpn, Some(*router))));
+    all.extend(
+        fib.routes.iter().map(|((vpn, prefix), route)| Change::Route(*vpn, *prefix, Some(route.clone()))),
+    );
+    all.extend(fib.labels.iter().map(|(label, meaning)| Change::Label(*label, Some(*meaning))));
     all
+}
+
+fn buckets_of(group: u32) -> impl Iterator<Item = Key> {
+    (group * GROUP_BUCKETS..(group + 1) * GROUP_BUCKETS).map(Key::Bucket)
 }
 
 #[derive(Clone, Debug)]
@@ -298,6 +378,63 @@ fn target() -> impl Strategy<Value = Target> {
             endpoint: remote(number),
             vni: vni(number_of_vni)
         }),
+    ]
+}
+
+fn adjacency() -> impl Strategy<Value = Adjacency> {
+    (1..4_u16, 0..2_u8, target()).prop_map(|(vpn, last, target)| Adjacency {
+        vpn,
+        destination: mac(last),
+        source: mac(9),
+        target,
+    })
+}
+
+fn hop() -> impl Strategy<Value = Hop> {
+    let form = prop_oneof![Just(MplsForm::Ethernet), Just(MplsForm::Gre), Just(MplsForm::Udp)];
+    prop_oneof![
+        4 => adjacency().prop_map(Hop::Adjacency),
+        4 => (1..5_u8, 16..18_u32, form).prop_map(|(number, label, form)| Hop::Labelled(Target::Mpls {
+            endpoint: remote(number),
+            label: Label::new(label).unwrap(),
+            form,
+        })),
+        1 => Just(Hop::Router),
+    ]
+}
+
+fn prefix() -> impl Strategy<Value = IpPrefix> {
+    prop::sample::select(vec![
+        "10.0.0.1/32",
+        "10.0.0.0/8",
+        "0.0.0.0/0",
+        "::/0",
+        "2001:db8::/32",
+        "2001:db8::1/128",
+    ])
+    .prop_map(|text| text.parse().unwrap())
+}
+
+fn routing_change() -> impl Strategy<Value = Change> {
+    let vpn = || 1..4_u16;
+    let route =
+        prop::collection::btree_set(hop(), 1..5).prop_map(|hops| Route { hops: hops.into_iter().collect() });
+    let meaning = prop_oneof![
+        (vpn(), adjacency()).prop_map(|(vpn, adjacency)| LabelUse::Adjacency(vpn, adjacency)),
+        vpn().prop_map(LabelUse::Router),
+        vpn().prop_map(LabelUse::Bridge),
+    ];
+    let router = (any::<bool>(), any::<bool>()).prop_map(|(has_address, proxy)| Router {
+        ipv4: has_address.then_some([10, 0, 0, 254].into()),
+        ipv6: None,
+        proxy,
+    });
+    prop_oneof![
+        6 => (vpn(), prefix(), prop::option::weighted(0.8, route))
+            .prop_map(|(vpn, prefix, route)| Change::Route(vpn, prefix, route)),
+        2 => (16..20_u32, prop::option::weighted(0.8, meaning))
+            .prop_map(|(label, meaning)| Change::Label(Label::new(label).unwrap(), meaning)),
+        1 => (vpn(), prop::option::of(router)).prop_map(|(vpn, router)| Change::Router(vpn, router)),
     ]
 }
 
@@ -325,6 +462,7 @@ fn change() -> impl Strategy<Value = Change> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => change().prop_map(Step::Change),
+        8 => routing_change().prop_map(Step::Change),
         1 => (1..4_u32, 10..14_u32, 1400..1402_u32)
             .prop_map(|(port, index, mtu)| Step::Link { port, index: index + port * 10, mtu }),
         1 => (1..4_u32, 10..14_u32).prop_map(|(port, index)| Step::NoLink { index: index + port * 10 }),
@@ -365,7 +503,7 @@ fn take(node: &mut Node, step: Step) {
             node.tables.underlay.neighbor(id, neighbor);
         }
         Step::Route { remote: number, gateway: via, mtu } => {
-            let route = Route { ifindex: 2, gateway: via.map(gateway), mtu };
+            let route = underlay::Route { ifindex: 2, gateway: via.map(gateway), mtu };
             node.kernel.routes.insert(remote(number), route);
             node.tables.underlay.routes_changed(remote(number), 32);
         }
@@ -412,7 +550,8 @@ proptest! {
         node.check();
         node.now += GRACE;
         node.check();
-        let left = node.kernel.maps.keys().filter(|key| !matches!(key, Key::Encap(_)));
+        let written_once = |key: &&Key| matches!(key, Key::Encap(_) | Key::Adjacency(_) | Key::Bucket(_));
+        let left = node.kernel.maps.keys().filter(|key| !written_once(key));
         prop_assert_eq!(left.count(), 0, "removing everything leaves nothing");
     }
 }
@@ -476,7 +615,9 @@ fn a_flood_list_ends_before_a_member_that_found_no_space() {
 #[test]
 fn a_changed_next_hop_mac_changes_one_slot_and_no_route() {
     let mut node = Node::new();
-    node.kernel.routes.insert(remote(1), Route { ifindex: 2, gateway: Some(gateway(0)), mtu: None });
+    node.kernel
+        .routes
+        .insert(remote(1), underlay::Route { ifindex: 2, gateway: Some(gateway(0)), mtu: None });
     take(&mut node, Step::Neighbor { gateway: 0, mac: Some(1) });
     node.apply(&Change::Vpn(7, Some(vni(100))));
     for last in 0..9 {
@@ -516,7 +657,7 @@ fn an_interface_that_vanishes_and_comes_back_is_attached_again() {
 #[test]
 fn what_is_not_confirmed_after_a_restart_is_swept() {
     let mut node = Node::new();
-    node.kernel.routes.insert(remote(1), Route { ifindex: 2, gateway: None, mtu: None });
+    node.kernel.routes.insert(remote(1), underlay::Route { ifindex: 2, gateway: None, mtu: None });
     node.apply(&Change::Vpn(7, Some(vni(100))));
     node.apply(&Change::Vpn(8, Some(vni(200))));
     for (vpn, last) in [(7, 0), (7, 1), (8, 0)] {
@@ -542,7 +683,7 @@ fn what_is_not_confirmed_after_a_restart_is_swept() {
 #[test]
 fn maps_that_contradict_each_other_are_found_without_an_agent() {
     let mut node = Node::new();
-    node.kernel.routes.insert(remote(1), Route { ifindex: 2, gateway: None, mtu: None });
+    node.kernel.routes.insert(remote(1), underlay::Route { ifindex: 2, gateway: None, mtu: None });
     node.link(20, "tap1", 1400);
     node.apply(&Change::Vpn(7, Some(vni(100))));
     node.apply(&Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 7 })));

@@ -72,6 +72,8 @@ fn what_one_attaches_the_other_forwards_to_and_shows() {
     assert!(std::iter::from_fn(|| engine.poll_event()).any(converged));
     assert!(std::iter::from_fn(|| engine.poll_change()).count() > 0);
 
+    assert_eq!(engine.describe(1), "VPN instance 'blue' (evpn)");
+    assert!(engine.describe(9).contains("number 9"));
     let as_json = |views: serde_json::Result<serde_json::Value>| views.unwrap();
     assert_eq!(
         as_json(serde_json::to_value(engine.fdb().collect::<Vec<_>>())),

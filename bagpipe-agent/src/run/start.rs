@@ -110,6 +110,7 @@ fn dataplane(config: &Config, identity: Identity, known: &BTreeSet<VpnId>) -> Re
         gateway_mac,
         router_mac,
         uniform_ttl: config.dataplane.ttl == Ttl::Uniform,
+        maximum_routes: config.dataplane.maximum_routes,
     };
     Ok(Dataplane::start(dataplane, known)?)
 }

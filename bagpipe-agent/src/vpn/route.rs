@@ -160,7 +160,7 @@ pub enum Ignored {
     /// Packets in frames need a destination (RFC 9136 §4.4.1).
     #[error("no Router's MAC community")]
     RouterMac,
-    /// RFC 9136 §3.1: a gateway or a segment, not both; and segments are not resolved.
+    /// RFC 9136 §3.2: a gateway or a segment, not both; and segments and MAC addresses are not resolved.
     #[error("an overlay index that is not a gateway address")]
     OverlayIndex,
     /// Nowhere to send to.
@@ -263,6 +263,8 @@ impl Reader<'_> {
 
     fn evpn_prefix(&self, route: &EvpnRoute, label: LabelField) -> Result<Through, Ignored> {
         match route.overlay_index() {
+            // RFC 9136 §3.2: without a label the Router's MAC is itself what resolves the prefix.
+            Some(OverlayIndex::None) if label.vni().get() == 0 => Err(Ignored::OverlayIndex),
             Some(OverlayIndex::None) => self.routed(self.endpoint(self.next_hop()?)?, label),
             Some(OverlayIndex::Gateway(gateway)) => {
                 self.endpoint(self.next_hop()?)?;

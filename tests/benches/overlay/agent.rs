@@ -76,7 +76,7 @@ fn listen(namespace: &Path) -> mpsc::Receiver<Instant> {
 }
 
 /// Resident memory in MB.
-fn resident(agent: &Agent) -> f64 {
+pub fn resident(agent: &Agent) -> f64 {
     let process = agent.process_id().expect("the agent runs");
     let status = fs::read_to_string(format!("/proc/{process}/status")).expect("the agent runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");

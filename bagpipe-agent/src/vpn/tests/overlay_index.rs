@@ -1,6 +1,6 @@
 //! E-VPN prefixes (RFC 9136): behind a router (§4.4.1), or behind a host that the E-VPN knows (§4.1).
 
-use bagpipe_bgp::types::{IpPrefix, Label};
+use bagpipe_bgp::types::{IpPrefix, Label, LabelField};
 
 use super::*;
 use crate::fib::{Adjacency, Hop, MplsForm, PortId, Route};
@@ -84,7 +84,7 @@ fn a_gateway_of_an_e_vpn_over_mpls_is_in_a_frame_under_its_label() {
     let mut node = plugged();
     node.announce_behind(LOWER, "10.0.0.9", 0);
     let label = Label::new(500).unwrap();
-    let field = bagpipe_bgp::types::LabelField::from(label);
+    let field = LabelField::from(label);
     node.announce(&Remote {
         vni: field.vni().get(),
         encapsulation: Some(TunnelType::MPLS_IN_GRE),
@@ -121,6 +121,22 @@ fn what_cannot_be_resolved_is_not_followed() {
     for (gateway, esi) in [("10.0.0.254", 0), ("10.7.0.1", 0), ("10.0.0.1", 7), ("0.0.0.0", 7)] {
         node.announce_behind(LOWER, gateway, esi);
         assert!(node.way().is_empty(), "{gateway} {esi}");
+    }
+    // A Router's MAC without a label would be an index (§4.4.3), which is not resolved.
+    let mut attributes = remote(LOWER, 2, None).attributes();
+    attributes.extended_communities.push(ExtendedCommunity::router_mac(mac(9)));
+    let attributes = Arc::new(attributes);
+    for (label, followed) in [(0, false), (900, true), (0, false)] {
+        let Nlri::Evpn(EvpnRoute::IpPrefix { rd, esi, tag, prefix, gateway, .. }) =
+            prefix_route(LOWER, "0.0.0.0", 0)
+        else {
+            panic!("type 5")
+        };
+        let label = LabelField::from(Vni::new(label).unwrap());
+        let nlri = Nlri::Evpn(EvpnRoute::IpPrefix { rd, esi, tag, prefix, gateway, label });
+        node.vpns.route(&nlri, Some(&attributes));
+        node.settle();
+        assert_eq!(!node.way().is_empty(), followed);
     }
     // It says something else now, and is followed.
     node.announce_behind(LOWER, "10.0.0.1", 0);
