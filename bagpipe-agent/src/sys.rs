@@ -1,5 +1,5 @@
-//! The raw system calls of the data plane, of sockets and of labs, and the bytes of map types: all that is `unsafe` in the
-//! agent.
+//! The raw system calls of the data plane, of sockets and of labs, and the bytes of map types: all that is `unsafe` in
+//! the agent.
 
 #![allow(
     unsafe_code,

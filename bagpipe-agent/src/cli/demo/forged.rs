@@ -37,7 +37,8 @@ impl fmt::Display for Fate {
     }
 }
 
-/// Sends [`PACKETS`] echo requests to a victim behind an agent, and waits until all are delivered or counted as dropped.
+/// Sends [`PACKETS`] echo requests to a victim behind an agent, and waits until each is delivered or counted as
+/// dropped.
 pub(super) fn fate(
     agent: &Agent,
     victim: &Host,

@@ -114,8 +114,8 @@ fn gateways(screen: &Screen, network: &Network, nodes: u8) -> Result<(), DemoErr
     }
 }
 
-/// A packet between the subnets is in none of them on its way: it goes with the VNI of the IP-VPN, from router to router
-/// (RFC 9135 §5).
+/// A packet between the subnets is in none of them on its way: it goes with the VNI of the IP-VPN, from router to
+/// router (RFC 9135 §5).
 fn routed_packet(screen: &Screen, network: &Network, nodes: u8) -> Result<(), DemoError> {
     let lines = steps::packet_on_the_wire(screen, network, "udp dst port 4789")?;
     let (from, to) = (router_mac(1), router_mac(nodes));
