@@ -62,12 +62,39 @@ fn with_gobgp(family: Family) -> Result<(), LabError> {
     let prefix = theirs.iter_mut().find(|route| route.kind == Kind::IpPrefix).expect("a prefix");
     prefix.communities.insert("encap:8".to_owned());
     ours.converge(&agents, &theirs, || of_gobgp(&gobgp))?;
+    behind_a_gateway(&agents, &gobgp, common)?;
 
     detach(&agents[0])?;
     change("del")?;
     ours.converge(&agents, &[], || of_gobgp(&gobgp))?;
     tshark::assert_well_formed(&capture.stop()?, &WIRE);
     Ok(())
+}
+
+/// A prefix behind a host of the E-VPN (RFC 9136 §4.1) goes wherever that host is.
+fn behind_a_gateway(agents: &[Agent; 2], gobgp: &Reflector, common: [&str; 6]) -> Result<(), LabError> {
+    let route = ["prefix", "10.4.0.0/16", "gw", "10.5.0.2", "etag", "0", "label", "0"];
+    let change =
+        |verb: &str| gobgp.gobgp(&[&["global", "rib", verb, "-a", "evpn"][..], &route, &common].concat());
+    change("add")?;
+    for agent in agents {
+        let shown = |arguments: &[&str], place: &str, prefix: &str| {
+            let routes = agent.json(arguments).ok()?;
+            routes.as_array()?.iter().find(|route| route.pointer(place) == Some(&prefix.into())).cloned()
+        };
+        let what = "prefix behind a gateway";
+        let received = wait_until(SOON, what, || shown(&["show", "routes"], "/nlri/prefix", "10.4.0.0/16"))?;
+        assert_eq!(received["nlri"]["gateway"], "10.5.0.2", "{received}");
+        let hops = |prefix: &str| {
+            let route =
+                wait_until(SOON, prefix, || shown(&["show", "routes", "--vpn", "red"], "/prefix", prefix));
+            Ok::<_, LabError>(route?["hops"].clone())
+        };
+        let gateway = hops("10.5.0.2/32")?;
+        assert!(gateway.as_array().is_some_and(|hops| hops.len() == 1), "{gateway}");
+        assert_eq!(hops("10.4.0.0/16")?, gateway);
+    }
+    change("del").map(drop)
 }
 
 #[test]
