@@ -1,4 +1,4 @@
-//! The raw system calls of the data plane and of sockets, and the bytes of map types: all that is `unsafe` in the
+//! The raw system calls of the data plane, of sockets and of labs, and the bytes of map types: all that is `unsafe` in the
 //! agent.
 
 #![allow(
@@ -130,6 +130,16 @@ pub(crate) fn interface_name(ifindex: u32) -> io::Result<String> {
     }
     let name = CStr::from_bytes_until_nul(&name).map_err(io::Error::other)?;
     Ok(name.to_string_lossy().into_owned())
+}
+
+/// Moves the calling thread into another network namespace: sockets that it makes from then on are there.
+///
+/// # Errors
+/// Those of setns(2).
+pub(crate) fn enter_network_namespace(namespace: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the call takes two integers; the descriptor is open as long as it is borrowed.
+    let result = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Sets an option of a socket to a value of the form that the option has in memory.

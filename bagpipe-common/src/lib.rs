@@ -33,7 +33,7 @@ pub use underlay::{Encap, Settings, Tunnel, encap_flags, settings_flags};
 
 /// The version of everything in this crate. It names the directory that maps are pinned in, so an agent never
 /// adopts maps of another layout.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// An address as the maps hold it: sixteen bytes, IPv4 in its IPv4-mapped form.
 pub type Address = [u8; 16];

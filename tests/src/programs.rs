@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::Ipv6Addr;
+use std::time::Duration;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
@@ -27,6 +28,9 @@ pub const XDP_DROP: i32 = 1;
 /// `XDP_PASS`.
 pub const XDP_PASS: i32 = 2;
 
+/// Room in a map, where nothing else is said.
+const ENTRIES: u32 = 4096;
+
 /// A copy of the programs and their maps.
 #[derive(Debug)]
 pub struct Copy {
@@ -41,8 +45,17 @@ impl Copy {
     /// When they were not built, or the kernel refuses them.
     #[must_use]
     pub fn load() -> Self {
+        Self::with_routes(ENTRIES)
+    }
+
+    /// Loads the programs with room for this many prefixes.
+    ///
+    /// # Panics
+    /// When they were not built, or the kernel refuses them.
+    #[must_use]
+    pub fn with_routes(routes: u32) -> Self {
         assert!(!OBJECT.is_empty(), "no eBPF object: run 'cargo xtask build-ebpf'");
-        Self::of(OBJECT)
+        Self::of(OBJECT, routes)
     }
 
     /// A copy of the programs that were built for debugging: they log what they drop.
@@ -53,14 +66,16 @@ impl Copy {
     pub fn load_logging() -> Self {
         let path =
             concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bpf-log/bpfel-unknown-none/bpf/bagpipe-ebpf");
-        Self::of(&fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}: run 'cargo xtask test'")))
+        let object = fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}: run 'cargo xtask test'"));
+        Self::of(&object, ENTRIES)
     }
 
-    fn of(object: &[u8]) -> Self {
+    fn of(object: &[u8], routes: u32) -> Self {
         let mut loader = EbpfLoader::new();
-        for map in ["FDB", "NEIGHBORS", "FLOODS", "TUNNELS", "HOSTS", "ROUTES", "LABELS", "ENDPOINTS"] {
-            loader.map_max_entries(map, 4096);
+        for map in ["FDB", "NEIGHBORS", "FLOODS", "TUNNELS", "HOSTS", "LABELS", "ENDPOINTS"] {
+            loader.map_max_entries(map, ENTRIES);
         }
+        loader.map_max_entries("ROUTES", routes);
         let mut object = loader.load(object).expect("the object loads");
         for (name, program) in object.programs_mut() {
             let result = match program {
@@ -114,6 +129,19 @@ impl Copy {
         context[GSO_SEGS..GSO_SEGS + 4].copy_from_slice(&2u32.to_ne_bytes());
         context[GSO_SIZE..GSO_SIZE + 4].copy_from_slice(&payload.to_ne_bytes());
         self.run_with(name, packet, Some(&context))
+    }
+
+    /// What a run of a TC program for a packet takes on average, if it runs again and again, each time for the packet that
+    /// it made of it before.
+    ///
+    /// # Panics
+    /// When the kernel refuses to, or the program did not redirect the last of the packets.
+    pub fn time(&mut self, name: &str, packet: &[u8], runs: u32) -> Duration {
+        let options = TestRunOptions { data_in: Some(packet), repeat: runs, ..TestRunOptions::default() };
+        let result = self.classifier(name).test_run(options);
+        let result = result.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(result.return_value as i32, REDIRECT, "{name}: the packet is forwarded");
+        result.duration
     }
 
     fn run_with(&mut self, name: &str, packet: &[u8], context: Option<&[u8]>) -> (i32, Vec<u8>) {

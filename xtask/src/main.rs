@@ -51,7 +51,8 @@ enum Task {
         /// Part of a test's name
         filter: Option<String>,
     },
-    /// Set up, build the release executable, and run the benchmarks, as root: all, or one of udp, tcp, agent and routes
+    /// Set up, build the release executable, and run the benchmarks, as root: all, or one of udp, tcp, agent, lookup and
+    /// routes
     Bench {
         /// Name of a benchmark
         name: Option<String>,

@@ -49,6 +49,13 @@ pub(crate) const NEEDS: &[Need] = &[
     need(Purpose::Test, "tshark", "dissects captures independently", "tshark", "wireshark-cli"),
     need(Purpose::Test, "bpftool", "reads pinned maps independently", "bpftool", "bpftool"),
     need(Purpose::Test, "gobgpd", "is a route reflector to talk to", "gobgpd", "gobgp"),
+    need(
+        Purpose::Test,
+        "ovs-vswitchd",
+        "is a label switching router to talk to; tests start one of their own, the system's is not needed",
+        "openvswitch-switch",
+        "openvswitch",
+    ),
     need(Purpose::Test, "bgpd", "is a VTEP and a route reflector to talk to", "frr", "frr"),
     need(Purpose::Test, "ovs-vswitchd", "is a label switching router", "openvswitch-switch", "openvswitch"),
 ];

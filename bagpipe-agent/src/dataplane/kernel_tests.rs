@@ -25,8 +25,6 @@ use super::underlay::State;
 use super::{Config, InterfaceError, PINS, headroom_bridge_of, pins_of, vxlan_device_of};
 use crate::fib::{Adjacency, Change, Hop, LabelUse, Mac, MplsForm, Neighbor, Port, Route, Router, Target};
 
-/// The kernel makes a trie with this only.
-const BPF_F_NO_PREALLOC: u32 = 1;
 /// Set in the process that runs in the new network namespace.
 const INSIDE: &str = "BAGPIPE_TEST_INSIDE_NAMESPACE";
 
@@ -315,7 +313,7 @@ impl Pins {
         HashMap::<_, abi::FloodKey, abi::Target>::create(64, 0).unwrap().pin(pin("FLOODS")).unwrap();
         array::<abi::Vpn>(&pin("VPNS"));
         array::<abi::Adjacency>(&pin("ADJACENCIES"));
-        array::<abi::Target>(&pin("GROUPS"));
+        array_of::<abi::Target>(&pin("GROUPS"), 4 * abi::GROUP_BUCKETS);
         array::<abi::Router>(&pin("ROUTERS"));
         HashMap::<_, abi::NeighborKey, abi::Target>::create(64, 0).unwrap().pin(pin("HOSTS")).unwrap();
         LpmTrie::<_, abi::RoutePrefix, abi::Target>::create(64, NO_PREALLOC)
@@ -327,16 +325,6 @@ impl Pins {
         HashMap::<_, u32, u32>::create(64, 0).unwrap().pin(pin("VNIS")).unwrap();
         HashMap::<_, abi::TunnelKey, abi::Tunnel>::create(64, 0).unwrap().pin(pin("TUNNELS")).unwrap();
         HashMap::<_, u32, u32>::create(64, 0).unwrap().pin(pin("PORT_OF_INTERFACE")).unwrap();
-        array::<abi::Adjacency>(&pin("ADJACENCIES"));
-        array_of::<abi::Target>(&pin("GROUPS"), 4 * abi::GROUP_BUCKETS);
-        array::<abi::Router>(&pin("ROUTERS"));
-        HashMap::<_, abi::NeighborKey, abi::Target>::create(64, 0).unwrap().pin(pin("HOSTS")).unwrap();
-        LpmTrie::<_, abi::RoutePrefix, abi::Target>::create(64, BPF_F_NO_PREALLOC)
-            .unwrap()
-            .pin(pin("ROUTES"))
-            .unwrap();
-        HashMap::<_, u32, abi::Label>::create(64, 0).unwrap().pin(pin("LABELS")).unwrap();
-        HashMap::<_, abi::EndpointKey, u32>::create(64, 0).unwrap().pin(pin("ENDPOINTS")).unwrap();
         PerCpuArray::<_, abi::Counters>::create(64, 0).unwrap().pin(pin("PORT_STATS")).unwrap();
         PerCpuArray::<_, abi::Counters>::create(64, 0).unwrap().pin(pin("VPN_STATS")).unwrap();
         PerCpuArray::<_, abi::Drop>::create(32, 0).unwrap().pin(pin("DROPS")).unwrap();

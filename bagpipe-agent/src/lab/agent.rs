@@ -65,6 +65,38 @@ pub struct Agent {
     process: Option<Process>,
 }
 
+impl AgentOptions<'_> {
+    /// The configuration that says so: tables may be added to it.
+    #[must_use]
+    pub fn configuration(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "[bgp]\nlocal_address = \"{}\"\nas_number = 64512\nhold_time = {}\n",
+            self.address, self.hold_time
+        );
+        if let Some(router_id) = self.router_id {
+            let _ = writeln!(text, "router_id = \"{router_id}\"");
+        }
+        match self.role {
+            BgpRole::Reflector(clients) => {
+                let _ = writeln!(text, "[bgp.reflector]\nclients = [\"{clients}\"]");
+            }
+            BgpRole::Client(reflectors) => {
+                for reflector in reflectors {
+                    let _ = writeln!(text, "[[bgp.peers]]\naddress = \"{reflector}\"");
+                }
+            }
+        }
+        let _ = match self.underlay {
+            Some(interface) => writeln!(text, "[dataplane]\nunderlay = [\"{interface}\"]"),
+            None => writeln!(text, "[dataplane]\ndriver = \"none\""),
+        };
+        text
+    }
+}
+
 impl Agent {
     /// Configures and starts an agent, and waits until it answers.
     ///
@@ -76,7 +108,7 @@ impl Agent {
         node: &Node,
         options: &AgentOptions<'_>,
     ) -> Result<Self, LabError> {
-        Self::configured(lab, binary, node, &configuration(options))
+        Self::configured(lab, binary, node, &options.configuration())
     }
 
     /// Starts an agent with a configuration of which sockets and directories are still missing, and waits until it
@@ -271,34 +303,6 @@ impl Attachment {
         let words = [verb, "--vpn", &self.vpn, "--type", "evpn", "--port", &self.port, "--mac", &self.mac];
         words.map(str::to_owned).to_vec()
     }
-}
-
-fn configuration(options: &AgentOptions<'_>) -> String {
-    let mut text = String::new();
-    // Writing to a string does not fail.
-    let _ = write!(
-        text,
-        "[bgp]\nlocal_address = \"{}\"\nas_number = 64512\nhold_time = {}\n",
-        options.address, options.hold_time
-    );
-    if let Some(router_id) = options.router_id {
-        let _ = writeln!(text, "router_id = \"{router_id}\"");
-    }
-    match options.role {
-        BgpRole::Reflector(clients) => {
-            let _ = writeln!(text, "[bgp.reflector]\nclients = [\"{clients}\"]");
-        }
-        BgpRole::Client(reflectors) => {
-            for reflector in reflectors {
-                let _ = writeln!(text, "[[bgp.peers]]\naddress = \"{reflector}\"");
-            }
-        }
-    }
-    let _ = match options.underlay {
-        Some(interface) => writeln!(text, "[dataplane]\nunderlay = [\"{interface}\"]"),
-        None => writeln!(text, "[dataplane]\ndriver = \"none\""),
-    };
-    text
 }
 
 /// The REST API on TCP is off: all agents would share the port of a loopback address of their own, but nothing here

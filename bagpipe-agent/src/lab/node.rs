@@ -1,9 +1,15 @@
 //! A node: one network namespace, and what is run in it.
 
+use std::fs::File;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 
 use super::{LabError, Process, remains};
+use crate::sys::enter_network_namespace;
 
 /// One network namespace. Clones are the same node.
 #[derive(Clone, Debug)]
@@ -157,6 +163,30 @@ impl Node {
     /// As [`Self::run`].
     pub fn sysctl(&self, name: &str, value: &str) -> Result<(), LabError> {
         self.run(&["sysctl", "-qw", &format!("{name}={value}")]).map(drop)
+    }
+
+    /// Sends a UDP datagram from an address of this node to that of another, `count` times.
+    ///
+    /// # Errors
+    /// When the node does not have the address, or knows no way to the other.
+    pub fn send_udp(
+        &self,
+        from: SocketAddr,
+        to: SocketAddr,
+        data: &[u8],
+        count: u64,
+    ) -> Result<(), LabError> {
+        remains::halt_when_ending();
+        let path = Path::new("/run/netns").join(&self.namespace);
+        let send = || {
+            enter_network_namespace(File::open(&path)?.as_fd())?;
+            let socket = UdpSocket::bind(from)?;
+            (0..count).try_for_each(|_| socket.send_to(data, to).map(drop))
+        };
+        // Only a thread goes into the namespace, one that ends there.
+        let sent = thread::scope(|scope| scope.spawn(send).join());
+        sent.unwrap_or_else(|_| Err(io::Error::other("the sending thread ended early")))
+            .map_err(|source| LabError::file(&path, source))
     }
 
     fn line(&self, line: &[&str]) -> Command {

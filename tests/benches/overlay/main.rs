@@ -4,6 +4,7 @@
 //! are shared, so single absolute figures say little.
 
 mod agent;
+mod lookup;
 mod routes;
 mod tcp;
 mod topology;
@@ -17,12 +18,13 @@ const ROUNDS: usize = 7;
 fn main() -> Result<(), LabError> {
     // Cargo adds an argument of its own.
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    println!("medians of {ROUNDS} rounds, each round measuring both; ratio = bagpipe / kernel");
+    println!("medians of {ROUNDS} rounds, each round measuring both; ratio = bagpipe / the other");
     println!();
     for (name, measure) in [
         ("udp", udp::compare as fn() -> _),
         ("tcp", tcp::compare),
         ("agent", agent::report),
+        ("lookup", lookup::report),
         ("routes", routes::report),
     ] {
         if only.as_deref().is_none_or(|only| only == name) {
@@ -38,27 +40,28 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Measures both sides in turn and prints a line. The order changes from round to round.
+/// Measures bagpipe and another in turn and prints a line. The order changes from round to round.
 fn side_by_side(
     what: &str,
     unit: &str,
-    mut kernel: impl FnMut() -> Result<f64, LabError>,
+    name: &str,
+    mut other: impl FnMut() -> Result<f64, LabError>,
     mut bagpipe: impl FnMut() -> Result<f64, LabError>,
 ) -> Result<(), LabError> {
-    let (mut kernels, mut bagpipes) = (Vec::new(), Vec::new());
+    let (mut others, mut bagpipes) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         if round % 2 == 0 {
-            kernels.push(kernel()?);
+            others.push(other()?);
             bagpipes.push(bagpipe()?);
         } else {
             bagpipes.push(bagpipe()?);
-            kernels.push(kernel()?);
+            others.push(other()?);
         }
     }
-    let ratios = bagpipes.iter().zip(&kernels).map(|(bagpipe, kernel)| bagpipe / kernel).collect::<Vec<_>>();
+    let ratios = bagpipes.iter().zip(&others).map(|(bagpipe, other)| bagpipe / other).collect::<Vec<_>>();
     println!(
-        "{what:<44} kernel {:>8.3} {unit}   bagpipe {:>8.3} {unit}   ratio {:.2}",
-        median(kernels),
+        "{what:<44} {name:<6} {:>8.3} {unit}   bagpipe {:>8.3} {unit}   ratio {:.2}",
+        median(others),
         median(bagpipes),
         median(ratios)
     );

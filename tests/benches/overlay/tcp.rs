@@ -6,7 +6,7 @@ use bagpipe_tests::traffic;
 use crate::side_by_side;
 use crate::topology::Pair;
 
-/// Prints the comparison with super-packets on the underlay, and with frames of its MTU.
+/// Prints the comparison with super-packets on the underlay, and with frames of its MTU; then the one of IP-VPNs.
 pub fn compare() -> Result<(), LabError> {
     let (kernel_lab, bagpipe_lab) = (Lab::new()?, Lab::new()?);
     let (kernel, bagpipe) = (Pair::kernel(&kernel_lab)?, Pair::bagpipe(&bagpipe_lab)?);
@@ -15,7 +15,17 @@ pub fn compare() -> Result<(), LabError> {
     {
         kernel.wire_sized_frames(wire)?;
         bagpipe.wire_sized_frames(wire)?;
-        side_by_side(what, "Gbit/s", || gigabits(&kernel), || gigabits(&bagpipe))?;
+        side_by_side(what, "Gbit/s", "kernel", || gigabits(&kernel), || gigabits(&bagpipe))?;
+    }
+    kernel.wire_sized_frames(false)?;
+    for (what, form) in [
+        ("TCP, 1 stream, super-packets, MPLS in UDP", "udp"),
+        ("TCP, 1 stream, super-packets, MPLS in GRE", "gre"),
+        ("TCP, 1 stream, super-packets, bare MPLS", "ethernet"),
+    ] {
+        let lab = Lab::new()?;
+        let labelled = Pair::labelled(&lab, form)?;
+        side_by_side(what, "Gbit/s", "kernel", || gigabits(&kernel), || gigabits(&labelled))?;
     }
     Ok(())
 }

@@ -3,22 +3,29 @@
 //! Every claim is checked: the demo fails when a session does not come up, a packet is lost, or a forged one
 //! gets through.
 
+mod bridged;
+mod forged;
+mod labelled;
 mod network;
 mod packet;
 mod pcap;
+mod routed;
 mod screen;
 mod steps;
+mod subnet;
+mod subnets;
+mod way;
 
 use clap::{Args, ValueEnum};
 
 use crate::lab::{self, LabError};
-use network::Network;
+use network::Look;
 use screen::Screen;
 
 /// What the demo is asked to be.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct DemoArgs {
-    /// Type of VPN to show
+    /// What to show
     #[arg(long, value_enum, default_value_t = Vpn::Evpn, value_name = "TYPE")]
     vpn: Vpn,
     /// Number of nodes, with a host behind each
@@ -34,8 +41,12 @@ pub struct DemoArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Vpn {
-    /// Ethernet over VXLAN
+    /// Ethernet over VXLAN: one subnet behind all nodes
     Evpn,
+    /// IP under MPLS labels: a subnet of its own behind each node
+    Ipvpn,
+    /// Both: two Ethernet subnets, routed by every node itself
+    Subnets,
 }
 
 /// Why the demo did not go as told.
@@ -60,24 +71,28 @@ pub fn run(args: DemoArgs) -> Result<(), DemoError> {
         screen.step(&format!("networks taken down: {removed}"));
         return Ok(());
     }
-    let Vpn::Evpn = args.vpn;
-    let nodes = args.nodes;
-    screen.step(&format!(
-        "{nodes} nodes and a route reflector, each in a network namespace, a host behind each node"
-    ));
-    let mut network = Network::build(&screen, nodes)?;
-    steps::sessions(&screen, &network)?;
-    steps::attachments(&screen, &network)?;
-    steps::routes(&screen, &network)?;
-    steps::forwarding_table(&screen, &network)?;
-    steps::ping(&screen, &network)?;
-    steps::packet_on_the_wire(&screen, &network)?;
-    steps::agent_killed_under_traffic(&screen, &mut network)?;
-    steps::forged_packets(&screen, &network)?;
+    let network = match args.vpn {
+        Vpn::Evpn => bridged::show(&screen, args.nodes)?,
+        Vpn::Ipvpn => routed::show(&screen, args.nodes)?,
+        Vpn::Subnets => subnets::show(&screen, args.nodes)?,
+    };
     if args.keep {
-        return network.keep(&screen).map_err(DemoError::from);
+        return network.keep(&screen, args.vpn.look()).map_err(DemoError::from);
     }
     drop(network);
     screen.step("everything is taken down again");
     Ok(())
+}
+
+impl Vpn {
+    /// Where there is something to see of it.
+    const fn look(self) -> Look {
+        match self {
+            Self::Evpn => Look { view: &["show", "fdb"], filter: bridged::FILTER },
+            Self::Ipvpn => Look { view: &["show", "routes", "--vpn", routed::VPN], filter: routed::FILTER },
+            Self::Subnets => {
+                Look { view: &["show", "routes", "--vpn", subnets::VPN], filter: subnets::FILTER }
+            }
+        }
+    }
 }

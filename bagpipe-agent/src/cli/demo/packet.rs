@@ -11,9 +11,9 @@ const ICMP: u8 = 1;
 const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 const VXLAN: u16 = 4789;
+const MPLS_IN_UDP: u16 = 6635;
 
-/// One line for each header of an Ethernet frame, the inner ones of a VXLAN packet included. Stops where the
-/// frame ends early.
+/// One line for each header of an Ethernet frame, those inside a tunnel included. Stops where the frame ends early.
 pub(super) fn describe(frame: &[u8]) -> Vec<String> {
     let mut lines = Vec::new();
     // `None` is the end of what can be told.
@@ -84,7 +84,11 @@ fn udp(packet: &mut Reader<'_>, lines: &mut Vec<String>) -> Option<()> {
     let (source, destination) = (packet.number()?, packet.number()?);
     packet.skip(4)?;
     lines.push(format!("UDP       {source} -> {destination}"));
-    if destination == VXLAN { vxlan(packet, lines) } else { None }
+    match destination {
+        VXLAN => vxlan(packet, lines),
+        MPLS_IN_UDP => mpls(packet, lines),
+        _ => None,
+    }
 }
 
 /// RFC 7348 §5.
@@ -93,6 +97,24 @@ fn vxlan(packet: &mut Reader<'_>, lines: &mut Vec<String>) -> Option<()> {
     let vni = u32::from_be_bytes([0, high, middle, low]);
     lines.push(format!("VXLAN     VNI {vni}, flags {flags:#04x}"));
     ethernet(packet, lines)
+}
+
+/// RFC 7510 §3, RFC 3032 §2.1. Only who gave a label knows what follows it: here, IP.
+fn mpls(packet: &mut Reader<'_>, lines: &mut Vec<String>) -> Option<()> {
+    loop {
+        let entry = u32::from_be_bytes(packet.take()?);
+        let is_last = entry & 0x100 != 0;
+        let bottom = if is_last { ", bottom of the stack" } else { "" };
+        lines.push(format!("MPLS      label {}, TTL {}{bottom}", entry >> 12, entry & 0xff));
+        if is_last {
+            break;
+        }
+    }
+    match packet.0.first()? >> 4 {
+        4 => ipv4(packet, lines),
+        6 => ipv6(packet, lines),
+        _ => None,
+    }
 }
 
 fn icmp(name: &str, packet: &mut Reader<'_>, lines: &mut Vec<String>) -> Option<()> {
@@ -131,17 +153,22 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
+    fn octets(text: &str) -> Vec<u8> {
+        let digits = text.split_whitespace().collect::<String>();
+        let octet = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+        (0..digits.len()).step_by(2).map(octet).collect()
+    }
+
     fn sample() -> Vec<u8> {
-        let text = "0a0000000002 0a0000000001 0800 \
+        octets(
+            "0a0000000002 0a0000000001 0800 \
             4500 0086 0000 4000 4011 0000 0a630001 0a630002 \
             c351 12b5 0072 0000 \
             08000000 00006400 \
             020000000002 020000000001 0800 \
             4500 0054 0001 4000 4001 0000 c0a80a01 c0a80a02 \
-            0800 0000 002a 0007";
-        let digits = text.split_whitespace().collect::<String>();
-        let octet = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
-        (0..digits.len()).step_by(2).map(octet).collect()
+            0800 0000 002a 0007",
+        )
     }
 
     #[test]
@@ -156,6 +183,28 @@ mod tests {
                 "Ethernet  02:00:00:00:00:01 -> 02:00:00:00:00:02",
                 "IPv4      192.168.10.1 -> 192.168.10.2, 84 octets, TTL 64, don't fragment",
                 "ICMP      echo request, identifier 42, sequence 7",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_ping_under_labels_is_told_label_by_label() {
+        let frame = octets(
+            "0a0000000002 0a0000000001 0800 \
+            4500 0078 0000 4000 4011 0000 0a630001 0a630002 \
+            c351 19eb 0064 0000 \
+            003e8 040 007d1 1ff \
+            4500 0054 0001 4000 3f01 0000 0a010102 0a010203 \
+            0000 0000 002a 0007",
+        );
+        assert_eq!(
+            describe(&frame)[2..],
+            [
+                "UDP       50001 -> 6635",
+                "MPLS      label 1000, TTL 64",
+                "MPLS      label 2001, TTL 255, bottom of the stack",
+                "IPv4      10.1.1.2 -> 10.1.2.3, 84 octets, TTL 63, don't fragment",
+                "ICMP      echo reply, identifier 42, sequence 7",
             ]
         );
     }

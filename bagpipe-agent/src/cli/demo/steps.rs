@@ -1,67 +1,64 @@
-//! The steps of the demo, once the network stands. Each shows something and checks it.
+//! Steps that all demos have, once the network stands. Each shows something and checks it.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::network::{Network, UNDERLAY, VNI, VPN};
+use super::network::{Network, UNDERLAY};
 use super::screen::Screen;
 use super::{DemoError, packet, pcap};
-use crate::lab::{Agent, Capture, Host, Node, Ping, wait_until};
+use crate::lab::{Agent, Capture, Host, Ping, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-const STRANGER: &str = "10.99.0.66";
-const FORGED_PACKETS: u64 = 5;
-
-/// Waits for BGP.
-pub(super) fn sessions(screen: &Screen, network: &Network) -> Result<(), DemoError> {
+/// Waits for BGP with these families: what the agent calls them, and what they are called.
+pub(super) fn sessions(
+    screen: &Screen,
+    network: &Network,
+    families: &[(&str, &str)],
+) -> Result<(), DemoError> {
     for agent in &network.agents {
         let what = format!("BGP session of {}", agent.node().name());
-        wait_until(LIMIT, &what, || (established(agent) == Some(1)).then_some(()))?;
+        wait_until(LIMIT, &what, || speaks(agent, families).then_some(()))?;
     }
-    screen.step("BGP sessions are established with the reflector, for E-VPN and RT Constraint");
+    let names = families.iter().map(|(_, name)| *name).collect::<Vec<_>>();
+    let names = match names.as_slice() {
+        [all @ .., last] => format!("{} and {last}", all.join(", ")),
+        [] => String::new(),
+    };
+    screen.step(&format!("BGP sessions are established with the reflector, for {names}"));
     screen.detail(&network.reflector.cli(&["show", "peers"])?);
     Ok(())
 }
 
-/// Attaches the hosts.
-pub(super) fn attachments(screen: &Screen, network: &Network) -> Result<(), DemoError> {
-    for (agent, host) in network.agents.iter().zip(&network.hosts) {
-        let attachment = network.attachment(host);
-        let start = Instant::now();
-        agent.attach(&attachment)?;
-        let milliseconds = start.elapsed().as_secs_f64() * 1e3;
-        screen.step(&format!(
-            "{} is attached on {} ({milliseconds:.1} ms):",
-            host.node.name(),
-            agent.node().name()
-        ));
-        screen.detail(&format!("bagpipe {}", attachment.attach().join(" ")));
+/// Asks an agent for a deed, by the words of one `bagpipe attach` or more.
+pub(super) fn attach(
+    screen: &Screen,
+    agent: &Agent,
+    deed: &str,
+    requests: &[Vec<String>],
+) -> Result<(), DemoError> {
+    let start = Instant::now();
+    for words in requests {
+        agent.cli(&words.iter().map(String::as_str).collect::<Vec<_>>())?;
     }
-    Ok(())
-}
-
-/// Waits until every node knows every host.
-pub(super) fn routes(screen: &Screen, network: &Network) -> Result<(), DemoError> {
-    for agent in &network.agents {
-        for host in &network.hosts {
-            let what = format!("{} knows {}", agent.node().name(), host.node.name());
-            wait_until(LIMIT, &what, || knows(agent, host).then_some(()))?;
-        }
+    let milliseconds = start.elapsed().as_secs_f64() * 1e3;
+    screen.step(&format!("{deed} on {} ({milliseconds:.1} ms):", agent.node().name()));
+    for words in requests {
+        screen.detail(&format!("bagpipe {}", words.join(" ")));
     }
-    let first = first(&network.agents)?;
-    screen.step(&format!("every node has the routes of every other; on {}:", first.node().name()));
-    screen.detail(&first.cli(&["show", "routes"])?);
     Ok(())
 }
 
 /// Shows what is in the kernel.
-pub(super) fn forwarding_table(screen: &Screen, network: &Network) -> Result<(), DemoError> {
+pub(super) fn maps(screen: &Screen, network: &Network, maps: &[&str]) -> Result<(), DemoError> {
     let first = first(&network.agents)?;
-    screen.step(&format!("and has put them into BPF maps; map FDB of {}:", first.node().name()));
-    screen.detail(&first.cli(&["map", "dump", "FDB"])?);
+    for (index, map) in maps.iter().enumerate() {
+        let said = if index == 0 { "and has put them into BPF maps; " } else { "" };
+        screen.step(&format!("{said}map {map} of {}:", first.node().name()));
+        screen.detail(&first.cli(&["map", "dump", map])?);
+    }
     for agent in &network.agents {
         agent.cli(&["map", "verify"])?;
     }
@@ -80,11 +77,14 @@ pub(super) fn ping(screen: &Screen, network: &Network) -> Result<(), DemoError> 
     Ok(())
 }
 
-/// Shows one packet as it crosses the underlay.
-pub(super) fn packet_on_the_wire(screen: &Screen, network: &Network) -> Result<(), DemoError> {
+/// Shows one packet as it crosses the underlay, and returns what was told of it.
+pub(super) fn packet_on_the_wire(
+    screen: &Screen,
+    network: &Network,
+    filter: &str,
+) -> Result<Vec<String>, DemoError> {
     let (from, to) = ends(network)?;
     let sender = first(&network.agents)?;
-    let filter = "udp dst port 4789";
     let capture = Capture::start(sender.node(), UNDERLAY, filter)?;
     from.node.run(&["ping", "-n", "-c", "1", "-W", "1", &to.ipv4])?;
     let lines = wait_until(LIMIT, "a packet in the capture", || {
@@ -94,7 +94,7 @@ pub(super) fn packet_on_the_wire(screen: &Screen, network: &Network) -> Result<(
     capture.stop()?;
     screen.step(&format!("the packet on {UNDERLAY} of {}:", sender.node().name()));
     screen.detail(&lines.join("\n"));
-    Ok(())
+    Ok(lines)
 }
 
 /// Kills the agent that the traffic depends on, lets the traffic go on without it, and starts it again.
@@ -122,66 +122,32 @@ pub(super) fn agent_killed_under_traffic(screen: &Screen, network: &mut Network)
     Ok(())
 }
 
-/// Sends well-formed VXLAN for a host from an address that no route names.
-pub(super) fn forged_packets(screen: &Screen, network: &Network) -> Result<(), DemoError> {
-    let (agent, victim) = (first(&network.agents)?, network.hosts.first().ok_or_else(nobody)?);
-    let stranger = network.stranger(STRANGER)?;
-    let (remote, vni) = ("10.99.0.1", VNI.to_string());
-    let kind = ["type", "vxlan", "id", &vni, "local", STRANGER, "remote", remote, "dstport", "4789"];
-    stranger.ip(&[&["link", "add", "vxlan"][..], &kind].concat())?;
-    stranger.address("vxlan", "192.168.10.66/24")?;
-    stranger.up("vxlan")?;
-    let entry = ["neighbour", "add", &victim.ipv4, "lladdr", &victim.mac, "dev", "vxlan"];
-    stranger.ip(&entry)?;
-
-    let dropped = || agent.dropped("unknown-endpoint").unwrap_or(0);
-    let (received, before) = (echo_requests(&victim.node)?, dropped());
-    let count = FORGED_PACKETS.to_string();
-    // Nothing answers: that is its failure, and our success.
-    stranger.output(&["ping", "-n", "-c", &count, "-i", "0.01", "-W", "0.1", &victim.ipv4])?;
-    let counted = wait_until(LIMIT, "drops counted as unknown-endpoint", || {
-        Some(dropped() - before).filter(|drops| *drops >= FORGED_PACKETS)
-    })?;
-    let delivered = echo_requests(&victim.node)? - received;
-    screen.step(&format!(
-        "{STRANGER}, which no route names, sends {FORGED_PACKETS} packets with VNI {VNI} of {VPN} to {}: \
-         {delivered} delivered, {counted} dropped as unknown-endpoint",
-        agent.node().name()
-    ));
-    if delivered > 0 {
-        return Err(DemoError::Broken(format!("{delivered} forged packets were delivered")));
-    }
-    Ok(())
+/// The first of what there is one of for each node.
+pub(super) fn first<T>(members: &[T]) -> Result<&T, DemoError> {
+    members.first().ok_or_else(nobody)
 }
 
-/// Echo requests that a host has received so far. (Its interface also counts what the kernel asks of its own
-/// accord.)
-fn echo_requests(node: &Node) -> Result<u64, DemoError> {
-    let text = node.run(&["cat", "/proc/net/snmp"])?;
-    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Icmp:"));
-    let (names, values) = lines.next().zip(lines.next()).unwrap_or_default();
-    let mut columns = names.split_whitespace().zip(values.split_whitespace());
-    let value = columns.find(|(name, _)| *name == "InEchos").and_then(|(_, value)| value.parse().ok());
-    value.ok_or_else(|| DemoError::Broken("the kernel does not count echo requests".to_owned()))
+/// The last of what there is one of for each node.
+pub(super) fn last<T>(members: &[T]) -> Result<&T, DemoError> {
+    members.last().ok_or_else(nobody)
+}
+
+/// The first and the last host.
+pub(super) fn ends(network: &Network) -> Result<(Host, Host), DemoError> {
+    let (first, last) = (network.hosts.first(), network.hosts.last());
+    first.cloned().zip(last.cloned()).ok_or_else(nobody)
+}
+
+/// Whether the session with the reflector is there, with all of these families.
+fn speaks(agent: &Agent, families: &[(&str, &str)]) -> bool {
+    let peers = agent.json(&["show", "peers"]).unwrap_or_default();
+    let negotiated = peers.pointer("/0/negotiated/families").and_then(Value::as_array);
+    let has = |family: &str| negotiated.is_some_and(|all| all.iter().any(|name| name == family));
+    established(agent) == Some(1) && families.iter().all(|(family, _)| has(family))
 }
 
 fn established(agent: &Agent) -> Option<u64> {
     agent.json(&["status"]).ok()?.pointer("/peers/established")?.as_u64()
-}
-
-fn knows(agent: &Agent, host: &Host) -> bool {
-    let entries = agent.json(&["show", "fdb"]).unwrap_or_default();
-    let known = |entry: &Value| entry.get("mac").is_some_and(|mac| *mac == host.mac);
-    entries.as_array().is_some_and(|entries| entries.iter().any(known))
-}
-
-fn first(agents: &[Agent]) -> Result<&Agent, DemoError> {
-    agents.first().ok_or_else(nobody)
-}
-
-fn ends(network: &Network) -> Result<(Host, Host), DemoError> {
-    let (first, last) = (network.hosts.first(), network.hosts.last());
-    first.cloned().zip(last.cloned()).ok_or_else(nobody)
 }
 
 fn nobody() -> DemoError {
