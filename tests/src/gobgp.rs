@@ -22,21 +22,21 @@ impl Reflector {
     /// # Errors
     /// When it does not.
     pub fn start(lab: &Lab, node: &Node, address: &str, clients: &str) -> Result<Self, LabError> {
-        Self::of_families(lab, node, address, clients, &["l2vpn-evpn", "rtc"])
+        Self::of_families(lab, node, (address, address), clients, &["l2vpn-evpn", "rtc"])
     }
 
-    /// The same for other families, in GoBGP's words.
+    /// The same for other families, in GoBGP's words, with an address and a router id.
     ///
     /// # Errors
     /// As [`Self::start`].
     pub fn of_families(
         lab: &Lab,
         node: &Node,
-        address: &str,
+        itself: (&str, &str),
         clients: &str,
         families: &[&str],
     ) -> Result<Self, LabError> {
-        Self::configured(lab, node, &configuration(address, clients, families))
+        Self::configured(lab, node, &configuration(itself, clients, families))
     }
 
     /// Starts gobgpd with a configuration, and waits until it answers.
@@ -109,7 +109,7 @@ impl Reflector {
     }
 }
 
-fn configuration(address: &str, clients: &str, families: &[&str]) -> String {
+fn configuration((address, router_id): (&str, &str), clients: &str, families: &[&str]) -> String {
     let family = |family: &&str| {
         format!("[[peer-groups.afi-safis]]\n[peer-groups.afi-safis.config]\nafi-safi-name = \"{family}\"\n")
     };
@@ -118,7 +118,7 @@ fn configuration(address: &str, clients: &str, families: &[&str]) -> String {
         r#"
 [global.config]
 as = 64512
-router-id = "{address}"
+router-id = "{router_id}"
 local-address-list = ["{address}"]
 [[peer-groups]]
 [peer-groups.config]
@@ -126,7 +126,7 @@ peer-group-name = "clients"
 peer-as = 64512
 [peer-groups.route-reflector.config]
 route-reflector-client = true
-route-reflector-cluster-id = "{address}"
+route-reflector-cluster-id = "{router_id}"
 [peer-groups.transport.config]
 passive-mode = true
 {families}

@@ -69,9 +69,9 @@ impl OpenVSwitch {
         switch.daemon("ovs-vswitchd", &[&database, "--disable-system"])?;
 
         for bridge in [UNDER, EDGE] {
-            switch.vsctl(&["add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=netdev"])?;
-            // No flow of its own making: what is not told is dropped.
-            switch.vsctl(&["set-fail-mode", bridge, "secure"])?;
+            // Without flows of its own making, from the first: what is not told is dropped.
+            let settings = ["datapath_type=netdev", "fail_mode=secure"];
+            switch.vsctl(&[&["add-br", bridge, "--", "set", "bridge", bridge][..], &settings].concat())?;
         }
         switch.port(UNDER, UNDERLAY, WIRE, &[])?;
         switch.port(UNDER, "to-edge", TO_EDGE, &["type=patch", "options:peer=to-under"])?;

@@ -4,20 +4,20 @@
 use std::collections::BTreeSet;
 
 use bagpipe_agent::lab::{Agent, Capture, Lab, LabError, Node, wait_until};
+use bagpipe_tests::edges::Family;
 use bagpipe_tests::fabric::UNDERLAY;
 use bagpipe_tests::frr::Frr;
 use bagpipe_tests::gobgp::Reflector;
 use bagpipe_tests::routes::{Kind, Route, of_agent, of_frr, of_gobgp};
 use bagpipe_tests::{SOON, bagpipe, tshark};
 
-const REFLECTOR: &str = "10.98.0.254";
-const CLIENTS: &str = "10.98.0.0/24";
 const TARGET: &str = "64512:100";
-/// A site that routes labelled packets, and one that is also an E-VPN's router.
-const ADDRESSES: [&str; 2] = ["10.98.0.1", "10.98.0.2"];
+/// Router ids of a site that routes labelled packets, of one that is also an E-VPN's router, and of the reflector.
+const ROUTER_IDS: [&str; 2] = ["10.98.0.1", "10.98.0.2"];
+const REFLECTOR: &str = "10.98.0.254";
 const SITE: &str = "02:00:00:00:01:01";
 const HOST: &str = "02:00:00:00:01:02";
-/// The Router's MAC of the second agent, and that of the reflector's routes.
+/// The Router's MAC of our agents, and that of the reflector's route.
 const ROUTER: &str = "02:00:00:00:77:02";
 const THEIR_ROUTER: &str = "02:00:00:00:77:fe";
 /// VNIs of the second agent's E-VPN and IP-VPN.
@@ -26,14 +26,25 @@ const L3: &str = "1000";
 
 #[test]
 fn gobgp() -> Result<(), LabError> {
-    let ours = Ours::new()?;
+    with_gobgp(Family::V4)
+}
+
+/// All next hops are IPv6 addresses then, also those of VPN-IPv4 routes (RFC 8950).
+#[test]
+fn gobgp_over_ipv6() -> Result<(), LabError> {
+    with_gobgp(Family::V6)
+}
+
+fn with_gobgp(family: Family) -> Result<(), LabError> {
+    let ours = Ours::new(family)?;
     let families = ["l3vpn-ipv4-unicast", "l3vpn-ipv6-unicast", "l2vpn-evpn", "rtc"];
-    let gobgp = Reflector::of_families(&ours.lab, &ours.reflector, REFLECTOR, CLIENTS, &families)?;
+    let itself = (ours.addresses[2].as_str(), REFLECTOR);
+    let gobgp = Reflector::of_families(&ours.lab, &ours.reflector, itself, &ours.clients(), &families)?;
     let capture = Capture::start(&ours.reflector, UNDERLAY, "tcp port 179")?;
     let agents = ours.agents()?;
     attach(&agents)?;
 
-    let common = ["rd", "64512:7", "rt", TARGET, "nexthop", REFLECTOR];
+    let common = ["rd", "64512:7", "rt", TARGET, "nexthop", &ours.addresses[2]];
     let change = |verb: &str| {
         for (family, route) in
             [("vpnv4", &["10.2.0.0/16", "label", "700"][..]), ("vpnv6", &["fd02::/32", "label", "701"])]
@@ -47,28 +58,55 @@ fn gobgp() -> Result<(), LabError> {
         gobgp.gobgp(&[&words[..], &["label", "800", rd, rd_value], &more, &tunnel].concat()).map(drop)
     };
     change("add")?;
-    let mut theirs = their_routes("64512:7", 800);
+    let mut theirs = their_routes(&ours.addresses[2], 800);
     let prefix = theirs.iter_mut().find(|route| route.kind == Kind::IpPrefix).expect("a prefix");
     prefix.communities.insert("encap:8".to_owned());
-    converge(&agents, &theirs, || of_gobgp(&gobgp))?;
+    ours.converge(&agents, &theirs, || of_gobgp(&gobgp))?;
+    behind_a_gateway(&agents, &gobgp, common)?;
 
     detach(&agents[0])?;
     change("del")?;
-    converge(&agents, &[], || of_gobgp(&gobgp))?;
+    ours.converge(&agents, &[], || of_gobgp(&gobgp))?;
     tshark::assert_well_formed(&capture.stop()?, &WIRE);
     Ok(())
 }
 
+/// A prefix behind a host of the E-VPN (RFC 9136 §4.1) goes wherever that host is.
+fn behind_a_gateway(agents: &[Agent; 2], gobgp: &Reflector, common: [&str; 6]) -> Result<(), LabError> {
+    let route = ["prefix", "10.4.0.0/16", "gw", "10.5.0.2", "etag", "0", "label", "0"];
+    let change =
+        |verb: &str| gobgp.gobgp(&[&["global", "rib", verb, "-a", "evpn"][..], &route, &common].concat());
+    change("add")?;
+    for agent in agents {
+        let shown = |arguments: &[&str], place: &str, prefix: &str| {
+            let routes = agent.json(arguments).ok()?;
+            routes.as_array()?.iter().find(|route| route.pointer(place) == Some(&prefix.into())).cloned()
+        };
+        let what = "prefix behind a gateway";
+        let received = wait_until(SOON, what, || shown(&["show", "routes"], "/nlri/prefix", "10.4.0.0/16"))?;
+        assert_eq!(received["nlri"]["gateway"], "10.5.0.2", "{received}");
+        let hops = |prefix: &str| {
+            let route =
+                wait_until(SOON, prefix, || shown(&["show", "routes", "--vpn", "red"], "/prefix", prefix));
+            Ok::<_, LabError>(route?["hops"].clone())
+        };
+        let gateway = hops("10.5.0.2/32")?;
+        assert!(gateway.as_array().is_some_and(|hops| hops.len() == 1), "{gateway}");
+        assert_eq!(hops("10.4.0.0/16")?, gateway);
+    }
+    change("del").map(drop)
+}
+
 #[test]
 fn frr() -> Result<(), LabError> {
-    let ours = Ours::new()?;
-    let frr = Frr::start(&ours.lab, &ours.reflector, &frr_reflector())?;
+    let ours = Ours::new(Family::V4)?;
+    let frr = Frr::start(&ours.lab, &ours.reflector, &frr_reflector(&ours.clients()))?;
     let capture = Capture::start(&ours.reflector, UNDERLAY, "tcp port 179")?;
     let agents = ours.agents()?;
     attach(&agents)?;
     // What is configured as a label stands in the upper 20 of the 24 bits, above the bottom-of-stack bit.
-    let theirs = their_routes("64512:7", 800 << 4 | 1);
-    converge(&agents, &theirs, || of_frr(&frr))?;
+    let theirs = their_routes(&ours.addresses[2], 800 << 4 | 1);
+    ours.converge(&agents, &theirs, || of_frr(&frr))?;
 
     detach(&agents[0])?;
     let family = |family: &str, network: &str| {
@@ -80,7 +118,7 @@ fn frr() -> Result<(), LabError> {
         family("l2vpn evpn", FRR_PREFIX),
     ];
     frr.vtysh(&format!("configure\nrouter bgp 64512\n{}", networks.concat()))?;
-    converge(&agents, &[], || of_frr(&frr))?;
+    ours.converge(&agents, &[], || of_frr(&frr))?;
     tshark::assert_well_formed(&capture.stop()?, &WIRE);
     Ok(())
 }
@@ -92,39 +130,115 @@ const WIRE: [&str; 3] = [
     "bgp.evpn.nlri.rt == 5",
 ];
 
-/// The nodes of two agents and of a reflector.
+/// The nodes of two agents and of a reflector, and the addresses of all three.
 struct Ours {
     nodes: [Node; 2],
     reflector: Node,
+    addresses: [String; 3],
+    family: Family,
     lab: Lab,
 }
 
 impl Ours {
-    fn new() -> Result<Self, LabError> {
+    fn new(family: Family) -> Result<Self, LabError> {
         let lab = Lab::new()?;
         let underlay = lab.switch("underlay")?;
-        let node = |name: &str, address: &str| {
+        let node = |name: &str, number: u8| {
             let node = lab.node(name)?;
-            underlay.plug(&node, UNDERLAY)?.address(UNDERLAY, &format!("{address}/24"))?;
+            underlay.plug(&node, UNDERLAY)?.address(UNDERLAY, &family.prefix(number))?;
             Ok::<_, LabError>(node)
         };
-        let nodes = [node("site", ADDRESSES[0])?, node("gateway", ADDRESSES[1])?];
-        let reflector = node("reflector", REFLECTOR)?;
-        Ok(Self { nodes, reflector, lab })
+        let nodes = [node("site", 1)?, node("gateway", 2)?];
+        let reflector = node("reflector", 254)?;
+        let addresses = [1, 2, 254].map(|number| family.node(number));
+        Ok(Self { nodes, reflector, addresses, family, lab })
+    }
+
+    fn clients(&self) -> String {
+        self.family.prefix(0)
     }
 
     fn agents(&self) -> Result<[Agent; 2], LabError> {
         let agent = |number: usize, encapsulation: &str| {
             let text = format!(
-                "[bgp]\nlocal_address = \"{}\"\nas_number = 64512\nhold_time = 9\n\
-                 [[bgp.peers]]\naddress = \"{REFLECTOR}\"\n\
+                "[bgp]\nlocal_address = \"{}\"\nrouter_id = \"{}\"\nas_number = 64512\nhold_time = 9\n\
+                 [[bgp.peers]]\naddress = \"{}\"\n\
                  [dataplane]\ndriver = \"none\"\nrouter_mac = \"{ROUTER}\"\n\
                  [vpn]\nipvpn_encapsulation = \"{encapsulation}\"\n",
-                ADDRESSES[number]
+                self.addresses[number], ROUTER_IDS[number], self.addresses[2]
             );
             Agent::configured(&self.lab, &bagpipe(), &self.nodes[number], &text)
         };
         Ok([agent(0, "mpls")?, agent(1, "vxlan")?])
+    }
+
+    /// Waits until the reflector and both agents have all routes, and the same: what the agents were told to announce,
+    /// and `theirs` from the reflector.
+    fn converge(
+        &self,
+        agents: &[Agent; 2],
+        theirs: &[Route],
+        reflected: impl Fn() -> Result<BTreeSet<Route>, LabError>,
+    ) -> Result<(), LabError> {
+        let attached = agents[0].json(&["show", "ports"])?.to_string().contains("10.1.1.2");
+        let mut originated = BTreeSet::new();
+        for (agent, address) in agents.iter().zip(&self.addresses) {
+            originated.extend(of_agent(agent)?.into_iter().filter(|route| route.next_hop == *address));
+        }
+        assert_eq!(told(&originated), self.expected(attached));
+        let all: BTreeSet<Route> = originated.iter().chain(theirs).cloned().collect();
+
+        same("the reflector has", &originated, || {
+            // Its own routes have neither next hop nor LOCAL_PREF before they are sent.
+            Ok(reflected()?
+                .into_iter()
+                .filter(|route| self.addresses[..2].contains(&route.next_hop))
+                .collect())
+        })?;
+        for agent in agents {
+            same(&format!("{} has", agent.node().name()), &all, || of_agent(agent))?;
+            self.reflection_is_marked(agent)?;
+        }
+        Ok(())
+    }
+
+    /// RFC 4456 §8: who reflects a route says where it is from, and that it was there.
+    fn reflection_is_marked(&self, agent: &Agent) -> Result<(), LabError> {
+        let routes = agent.json(&["show", "routes"])?;
+        for route in routes.as_array().into_iter().flatten() {
+            let (attributes, next_hop) = (&route["attributes"], &route["next_hop"]);
+            let originator = self.addresses.iter().zip(ROUTER_IDS).find(|(address, _)| next_hop == *address);
+            if let Some((_, router_id)) = originator.filter(|_| route["source"] != "local") {
+                assert_eq!(attributes["originator_id"], router_id, "{route}");
+                assert_eq!(attributes["cluster_list"], serde_json::json!([REFLECTOR]), "{route}");
+            }
+        }
+        Ok(())
+    }
+
+    /// What the agents are to announce.
+    fn expected(&self, attached: bool) -> BTreeSet<Told> {
+        let told = |kind, prefix: &str, next_hop: &str, local_pref, communities: &[&str]| {
+            let communities = communities.iter().map(|&community| community.to_owned()).collect();
+            (kind, prefix.to_owned(), next_hop.to_owned(), Some(local_pref), communities)
+        };
+        let labelled = ["encap:10", "encap:11", "encap:13", "rt:64512:100"];
+        let router = format!("router-mac:{ROUTER}");
+        let framed = ["encap:8", &router, "rt:64512:100"];
+        let host = ["encap:8", &router, "rt:64512:100", "rt:64512:5"];
+        let [site, gateway, _] = &self.addresses;
+        let mut routes = BTreeSet::from([
+            told(Kind::Vpn, "fd01:1::2/128", site, 100, &labelled),
+            told(Kind::Vpn, "10.9.0.0/16", site, 100, &labelled),
+            told(Kind::Vpn, "10.5.0.0/24", gateway, 100, &framed),
+            told(Kind::Vpn, "10.5.0.2/32", gateway, 100, &framed),
+            told(Kind::MacIp, &format!("{HOST} 10.5.0.2"), gateway, 100, &host),
+            told(Kind::IpPrefix, "10.5.0.0/24", gateway, 100, &framed),
+        ]);
+        if attached {
+            routes.insert(told(Kind::Vpn, "10.1.1.2/32", site, 200, &labelled));
+        }
+        routes
     }
 }
 
@@ -148,32 +262,6 @@ fn detach(site: &Agent) -> Result<(), LabError> {
     site.cli(&[&words[..], &["--ip", "10.1.1.2/24"]].concat()).map(drop)
 }
 
-/// Waits until the reflector and both agents have all routes, and the same: what the agents were told to announce,
-/// and `theirs` from the reflector.
-fn converge(
-    agents: &[Agent; 2],
-    theirs: &[Route],
-    reflected: impl Fn() -> Result<BTreeSet<Route>, LabError>,
-) -> Result<(), LabError> {
-    let attached = agents[0].json(&["show", "ports"])?.to_string().contains("10.1.1.2");
-    let mut originated = BTreeSet::new();
-    for (agent, address) in agents.iter().zip(ADDRESSES) {
-        originated.extend(of_agent(agent)?.into_iter().filter(|route| route.next_hop == address));
-    }
-    assert_eq!(told(&originated), expected(attached));
-    let all: BTreeSet<Route> = originated.iter().chain(theirs).cloned().collect();
-
-    same("the reflector has", &originated, || {
-        // Its own routes have neither next hop nor LOCAL_PREF before they are sent.
-        Ok(reflected()?.into_iter().filter(|route| ADDRESSES.contains(&route.next_hop.as_str())).collect())
-    })?;
-    for agent in agents {
-        same(&format!("{} has", agent.node().name()), &all, || of_agent(agent))?;
-        reflection_is_marked(agent)?;
-    }
-    Ok(())
-}
-
 /// Waits until a speaker has these routes; else says what differs.
 fn same(
     who: &str,
@@ -190,25 +278,12 @@ fn same(
     Ok(())
 }
 
-/// RFC 4456 §8: who reflects a route says where it is from, and that it was there.
-fn reflection_is_marked(agent: &Agent) -> Result<(), LabError> {
-    let routes = agent.json(&["show", "routes"])?;
-    for route in routes.as_array().into_iter().flatten() {
-        let (attributes, next_hop) = (&route["attributes"], &route["next_hop"]);
-        if route["source"] != "local" && next_hop != REFLECTOR {
-            assert_eq!(attributes["originator_id"], *next_hop, "{route}");
-            assert_eq!(attributes["cluster_list"], serde_json::json!([REFLECTOR]), "{route}");
-        }
-    }
-    Ok(())
-}
-
 /// What was told to the agents: kind, prefix, next hop, LOCAL_PREF and communities. Labels and route distinguishers
 /// are the agents' own choice, but for the VNIs.
 type Told = (Kind, String, String, Option<u64>, Vec<String>);
 
 fn told(routes: &BTreeSet<Route>) -> BTreeSet<Told> {
-    for route in routes.iter().filter(|route| route.next_hop == ADDRESSES[1]) {
+    for route in routes.iter().filter(|route| route.communities.contains("encap:8")) {
         let labels: &[u64] = if route.kind == Kind::MacIp { &[500, 1000] } else { &[1000] };
         assert_eq!(route.labels, labels, "{route:?}");
     }
@@ -219,38 +294,14 @@ fn told(routes: &BTreeSet<Route>) -> BTreeSet<Told> {
     routes.iter().map(told).collect()
 }
 
-fn expected(attached: bool) -> BTreeSet<Told> {
-    let told = |kind, prefix: &str, next_hop: &str, local_pref, communities: &[&str]| {
-        let communities = communities.iter().map(|&community| community.to_owned()).collect();
-        (kind, prefix.to_owned(), next_hop.to_owned(), Some(local_pref), communities)
-    };
-    let labelled = ["encap:10", "encap:11", "encap:13", "rt:64512:100"];
-    let router = format!("router-mac:{ROUTER}");
-    let framed = ["encap:8", &router, "rt:64512:100"];
-    let host = ["encap:8", &router, "rt:64512:100", "rt:64512:5"];
-    let [site, gateway] = ADDRESSES;
-    let mut routes = BTreeSet::from([
-        told(Kind::Vpn, "fd01:1::2/128", site, 100, &labelled),
-        told(Kind::Vpn, "10.9.0.0/16", site, 100, &labelled),
-        told(Kind::Vpn, "10.5.0.0/24", gateway, 100, &framed),
-        told(Kind::Vpn, "10.5.0.2/32", gateway, 100, &framed),
-        told(Kind::MacIp, &format!("{HOST} 10.5.0.2"), gateway, 100, &host),
-        told(Kind::IpPrefix, "10.5.0.0/24", gateway, 100, &framed),
-    ]);
-    if attached {
-        routes.insert(told(Kind::Vpn, "10.1.1.2/32", site, 200, &labelled));
-    }
-    routes
-}
-
 /// What the reflector originates itself.
-fn their_routes(rd: &str, field: u64) -> Vec<Route> {
+fn their_routes(next_hop: &str, field: u64) -> Vec<Route> {
     let route = |kind, prefix: &str, label: u64| Route {
         kind,
-        rd: rd.to_owned(),
+        rd: "64512:7".to_owned(),
         prefix: prefix.to_owned(),
         labels: vec![label],
-        next_hop: REFLECTOR.to_owned(),
+        next_hop: next_hop.to_owned(),
         local_pref: Some(100),
         communities: BTreeSet::from([format!("rt:{TARGET}")]),
     };
@@ -259,12 +310,13 @@ fn their_routes(rd: &str, field: u64) -> Vec<Route> {
     vec![route(Kind::Vpn, "10.2.0.0/16", 700), route(Kind::Vpn, "fd02::/32", 701), prefix]
 }
 
-const FRR_PREFIX: &str = "10.3.0.0/16 rd 64512:7 ethtag 0 label 800 esi 00:00:00:00:00:00:00:00:00:00 \
-                          gwip 0.0.0.0";
+/// How FRR knows its type 5 route; the Router's MAC is no part of that.
+const FRR_PREFIX: &str =
+    "10.3.0.0/16 rd 64512:7 ethtag 0 label 800 esi 00:00:00:00:00:00:00:00:00:00 gwip 0.0.0.0";
 
 /// FRR announces networks that are in its configuration only; policies at the way out give them next hops, and
 /// route targets to those that can't have them at the way in.
-fn frr_reflector() -> String {
+fn frr_reflector(clients: &str) -> String {
     let family = |family: &str, network: &str, policy: &str| {
         format!(
             " address-family {family}\n  neighbor clients activate\n  neighbor clients route-reflector-client\n  \
@@ -281,7 +333,7 @@ fn frr_reflector() -> String {
          route-map six permit 1\n set extcommunity rt {TARGET}\n set ipv6 next-hop global ::ffff:{REFLECTOR}\nexit\n\
          router bgp 64512\n bgp router-id {REFLECTOR}\n no bgp default ipv4-unicast\n no bgp network import-check\n \
          timers bgp 3 9\n neighbor clients peer-group\n neighbor clients remote-as 64512\n neighbor clients passive\n \
-         bgp listen range {CLIENTS} peer-group clients\n{}",
+         bgp listen range {clients} peer-group clients\n{}",
         families.concat()
     )
 }
