@@ -71,7 +71,9 @@ fn megapackets(pair: &Pair) -> f64 {
         payload: 18,
         duration: Duration::from_secs(1),
     };
-    run(&load) / 1e6
+    let rate = run(&load);
+    assert!(rate > 0.0, "no datagram arrives at {}", two.ipv4);
+    rate / 1e6
 }
 
 /// What a load is made of.
