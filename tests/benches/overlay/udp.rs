@@ -72,7 +72,8 @@ fn megapackets(pair: &Pair) -> f64 {
         duration: Duration::from_secs(1),
     };
     let rate = run(&load);
-    assert!(rate > 0.0, "no datagram arrives at {}", two.ipv4);
+    // Open vSwitch's hosts have no offloads.
+    assert!(rate > 0.0, "no datagram arrives; before Linux 6.11, UDP_SEGMENT needs checksum offload");
     rate / 1e6
 }
 
