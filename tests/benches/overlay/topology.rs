@@ -2,6 +2,7 @@
 //! with bagpipe.
 
 use bagpipe_agent::lab::{Agent, AgentOptions, Attachment, BgpRole, Host, Lab, LabError, Node};
+use bagpipe_tests::foreign::without_offloads;
 use bagpipe_tests::kernel::Vtep;
 use bagpipe_tests::ovs::{self, Destination, OpenVSwitch, Way};
 use bagpipe_tests::{edges, traffic};
@@ -108,8 +109,7 @@ impl Pair {
         for (this, other) in [(0, 1), (1, 0)] {
             let host = &pair.hosts[this];
             host.link(lab, &pair.nodes[this], "site")?;
-            // Open vSwitch takes frames as they are: checksums written, segments cut.
-            host.node.run(&["ethtool", "-K", Host::INTERFACE, "tx", "off", "tso", "off", "gso", "off"])?;
+            without_offloads(&host.node, Host::INTERFACE)?;
             let prefix = format!("{}/24", ADDRESSES[this]);
             let switch = OpenVSwitch::start(lab, &pair.nodes[this], &prefix)?;
             switch.site("site")?;
