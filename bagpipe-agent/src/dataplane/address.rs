@@ -3,11 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use bagpipe_bgp::types::IpPrefix;
-use bagpipe_common::{
-    self as abi, Address, EndpointKey, NeighborKey, ROUTE_KEY_BITS, RouteKey, RoutePrefix, TunnelKey,
-};
+use bagpipe_common::{self as abi, Address, NeighborKey, ROUTE_KEY_BITS, RouteKey, RoutePrefix};
 
-use super::entry::Key;
 use crate::fib::VpnId;
 
 /// Bits before an IPv4 address that is written as an IPv6 address.
@@ -28,18 +25,18 @@ pub(crate) fn ip_of(address: &Address) -> IpAddr {
     Ipv6Addr::from(*address).to_canonical()
 }
 
-/// The key of a route: a host is in a map of its own.
+/// The key of a prefix of an instance, which may be that of a host.
 #[must_use]
-pub(crate) fn route_key(vpn: VpnId, prefix: IpPrefix) -> Key {
-    let address = address_of(prefix.address());
-    if prefix.is_host() {
-        return Key::Host(NeighborKey { address, vpn, zero: 0 });
-    }
+pub(crate) fn route_key(vpn: VpnId, prefix: IpPrefix) -> RouteKey {
     let (family, before) = if prefix.address().is_ipv4() { (4, MAPPED_BITS) } else { (6, 0) };
-    Key::Route(RouteKey {
+    RouteKey {
         prefix_length: ROUTE_KEY_BITS + u32::from(before + prefix.length()),
-        prefix: RoutePrefix { vpn: vpn.to_be_bytes(), family: [0, family], address },
-    })
+        prefix: RoutePrefix {
+            vpn: vpn.to_be_bytes(),
+            family: [0, family],
+            address: address_of(prefix.address()),
+        },
+    }
 }
 
 /// The instance and the prefix of a route's key; `None` if that is no prefix of its family.
@@ -61,40 +58,22 @@ pub(crate) fn host_of(key: &NeighborKey) -> IpPrefix {
     IpPrefix::host(ip_of(&key.address))
 }
 
-pub(crate) fn tunnel_key(remote: IpAddr, vni: u32) -> Key {
-    Key::Tunnel(TunnelKey { remote: address_of(remote), vni })
-}
-
-pub(crate) fn endpoint_key(vpn: VpnId, remote: IpAddr) -> Key {
-    Key::Endpoint(EndpointKey { remote: address_of(remote), vpn, zero: 0 })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn prefixes_come_back_from_their_keys() {
-        for text in
-            ["0.0.0.0/0", "10.1.0.0/16", "::/0", "::/96", "::ffff:0:0/96", "2001:db8::/32", "128.0.0.0/1"]
-        {
+        let prefixes = ["0.0.0.0/0", "10.1.0.0/16", "::/0", "::/96", "2001:db8::/32", "128.0.0.0/1"];
+        for text in prefixes.into_iter().chain(["::ffff:0:0/96", "10.1.0.1/32", "2001:db8::1/128"]) {
             let prefix: IpPrefix = text.parse().unwrap();
-            let Key::Route(key) = route_key(258, prefix) else { panic!("{text} is no host") };
-            assert_eq!(prefix_of(&key), Some((258, prefix)));
-        }
-        for text in ["10.1.0.1/32", "2001:db8::1/128"] {
-            let prefix: IpPrefix = text.parse().unwrap();
-            let Key::Host(key) = route_key(258, prefix) else { panic!("{text} is a host") };
-            assert_eq!((key.vpn, host_of(&key)), (258, prefix));
+            assert_eq!(prefix_of(&route_key(258, prefix)), Some((258, prefix)));
         }
     }
 
     #[test]
     fn the_families_have_nothing_in_common() {
-        let key = |text: &str| match route_key(1, text.parse().unwrap()) {
-            Key::Route(key) => key.prefix.family,
-            _ => panic!("no host"),
-        };
-        assert_ne!(key("0.0.0.0/0"), key("::/0"));
+        let family = |text: &str| route_key(1, text.parse().unwrap()).prefix.family;
+        assert_ne!(family("0.0.0.0/0"), family("::/0"));
     }
 }

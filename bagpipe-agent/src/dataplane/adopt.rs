@@ -9,9 +9,10 @@ use bagpipe_common::{
 };
 
 use super::address::{host_of, ip_of, prefix_of};
-use super::entry::{Key, Value};
+use super::entry::Key;
 use super::groups::hops_in;
 use super::tables::{Object, Tables};
+use super::value::Value;
 use crate::fib::{
     Adjacency, Change, Fib, Hop, LabelUse, Mac, MplsForm, Neighbor, Port, Route, Router, Target, VpnId,
 };

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::Instant;
 
-use super::entry::{Key, Map, Value};
+use super::entry::{Key, Map};
 use super::kernel::Kernel;
 use super::tables::{Failure, Tables};
+use super::value::Value;
 
 impl Tables {
     /// Writes everything that changed. Entries that find no space are remembered and tried again when there is

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 
 use bagpipe_common::{Settings, settings_flags};
 
-use super::entry::{Key, Map, Value};
+use super::entry::{Key, Map};
 use super::kernel::Kernel;
 use super::maps::Maps;
 use super::netlink::request::Requests;
 use super::programs::{Programs, UnderlayMode};
 use super::sys::BatchError;
 use super::underlay::{NeighborId, Route};
+use super::value::Value;
 use super::{Config, DataplaneError, pins, pins_of};
 
 /// Where programs are put. The one that loads them is [`super::programs`].

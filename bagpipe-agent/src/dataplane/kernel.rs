@@ -3,9 +3,10 @@
 use std::io;
 use std::net::IpAddr;
 
-use super::entry::{Key, Map, Value};
+use super::entry::{Key, Map};
 use super::sys::BatchError;
 use super::underlay::{NeighborId, Route};
+use super::value::Value;
 
 /// The kernel, as far as the logic of the data plane sees it.
 pub(crate) trait Kernel {

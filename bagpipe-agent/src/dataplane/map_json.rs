@@ -9,7 +9,8 @@ use bagpipe_common::{
 use serde_json::{Value as Json, json};
 
 use super::address::{host_of, ip_of, prefix_of};
-use super::entry::{Key, Map, Value};
+use super::entry::{Key, Map};
+use super::value::Value;
 
 /// A key, with named fields.
 pub(super) fn key_json(key: &Key) -> Json {

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use aya::maps::MapData;
 
-use super::entry::{Key, Map, Value};
+use super::entry::{Key, Map};
 use super::sys::{self, BatchError};
+use super::value::Value;
 
 /// Entries of one batch: its buffers stay small, and one system call is shared by many.
 const BATCH: usize = 4096;

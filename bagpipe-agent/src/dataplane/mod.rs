@@ -34,6 +34,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod underlay;
+mod value;
 mod verify;
 
 use std::collections::BTreeSet;

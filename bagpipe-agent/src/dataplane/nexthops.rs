@@ -10,9 +10,10 @@ use std::time::Instant;
 use bagpipe_common::{Encap, limits};
 
 use super::address::ip_of;
-use super::entry::{Key, Value};
+use super::entry::Key;
 use super::numbered::Numbered;
 use super::pool::Pool;
+use super::value::Value;
 
 /// All next hops.
 #[derive(Debug)]

@@ -3,10 +3,11 @@
 use bagpipe_bgp::types::{IpPrefix, Label};
 use bagpipe_common::{self as abi, LabelKind, NeighborKey, RouteKey, TargetKind, router_flags};
 
-use super::address::{host_of, prefix_of, route_key};
-use super::entry::{Key, Map, Value};
+use super::address::{host_of, prefix_of};
+use super::entry::{Key, Map};
 use super::groups::Hops;
 use super::tables::{Failure, Tables};
+use super::value::Value;
 use crate::fib::{Adjacency, Hop, LabelUse, Route, VpnId};
 
 impl Tables {
@@ -39,7 +40,7 @@ impl Tables {
 
     /// The keys of all entries of routing that there should be.
     pub(super) fn routing_keys(&self) -> impl Iterator<Item = Key> {
-        let routes = self.fib.routes.keys().map(|(vpn, prefix)| route_key(*vpn, *prefix));
+        let routes = self.fib.routes.keys().map(|(vpn, prefix)| Key::of_route(*vpn, *prefix));
         let labels = self.fib.labels.keys().map(|label| Key::Label(label.get()));
         let routers = self.fib.routers.keys().map(|vpn| Key::Router(*vpn));
         self.adjacencies

@@ -14,14 +14,15 @@ use bagpipe_common::{
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::address::{address_of, endpoint_key, ip_of, route_key, tunnel_key};
-use super::entry::{Key, Map, Value};
+use super::address::{address_of, ip_of};
+use super::entry::{Key, Map};
 use super::floods::Floods;
 use super::groups::Groups;
 use super::links::{Link, Links};
 use super::nexthops::Nexthops;
 use super::numbered::Numbered;
 use super::underlay::Underlay;
+use super::value::Value;
 use crate::fib::{Adjacency, Change, Fib, MplsForm, PortId, Target, VpnId};
 
 /// An object of the desired state, by name.
@@ -217,15 +218,15 @@ impl Tables {
                 self.floods.set(*vpn, *target, *wanted);
             }
             Change::Endpoint(vpn, endpoint, _) => {
-                self.dirty.insert(endpoint_key(*vpn, *endpoint));
+                self.dirty.insert(Key::of_endpoint(*vpn, *endpoint));
                 if let Some(vni) = self.fib.vpns.get(vpn) {
-                    self.dirty.insert(tunnel_key(*endpoint, vni.get()));
+                    self.dirty.insert(Key::of_tunnel(*endpoint, vni.get()));
                 }
             }
             Change::Router(vpn, _) => drop(self.dirty.insert(Key::Router(*vpn))),
             Change::Route(vpn, prefix, route) => {
                 self.replace_route((*vpn, *prefix), route.as_ref());
-                self.dirty.insert(route_key(*vpn, *prefix));
+                self.dirty.insert(Key::of_route(*vpn, *prefix));
             }
             Change::Label(label, meaning) => {
                 self.replace_label(*label, *meaning);
@@ -316,12 +317,11 @@ impl Tables {
         let macs = self.fib.macs.keys().map(|(vpn, mac)| Key::Fdb(FdbKey { vpn: *vpn, mac: mac.0 }));
         let vpns = self.fib.vpns.keys().map(|vpn| Key::Vpn(*vpn));
         let vnis = self.fib.vpns.values().map(|vni| Key::Vni(vni.get()));
-        let tunnels =
-            self.fib.endpoints.iter().filter_map(|(vpn, endpoint)| {
-                self.fib.vpns.get(vpn).map(|vni| tunnel_key(*endpoint, vni.get()))
-            });
+        let tunnels = self.fib.endpoints.iter().filter_map(|(vpn, endpoint)| {
+            self.fib.vpns.get(vpn).map(|vni| Key::of_tunnel(*endpoint, vni.get()))
+        });
         let interfaces = self.fib.ports.values().filter_map(|port| self.links.of_name(&port.interface));
-        let endpoints = self.fib.endpoints.iter().map(|(vpn, endpoint)| endpoint_key(*vpn, *endpoint));
+        let endpoints = self.fib.endpoints.iter().map(|(vpn, endpoint)| Key::of_endpoint(*vpn, *endpoint));
         self.nexthops
             .keys()
             .chain(self.routing_keys())
@@ -426,7 +426,7 @@ impl Tables {
             for vni in [old, vni].into_iter().flatten() {
                 self.dirty.insert(Key::Vni(vni.get()));
                 let endpoints = self.fib.endpoints.range(endpoints.clone());
-                self.dirty.extend(endpoints.map(|(_, endpoint)| tunnel_key(*endpoint, vni.get())));
+                self.dirty.extend(endpoints.map(|(_, endpoint)| Key::of_tunnel(*endpoint, vni.get())));
             }
         }
         if let Some(old) = old

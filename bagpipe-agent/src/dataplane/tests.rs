@@ -11,13 +11,14 @@ use bagpipe_common::{self as abi, Encap, FloodKey, GROUP_BUCKETS, TargetKind};
 use proptest::prelude::*;
 
 use super::address::ip_of;
-use super::entry::{Key, Map, Value};
+use super::entry::{Key, Map};
 use super::kernel::Kernel;
 use super::links::Link;
 use super::pool::GRACE;
 use super::sys::BatchError;
 use super::tables::{Failure, Tables};
 use super::underlay::{self, NeighborId, Underlay};
+use super::value::Value;
 use super::verify::check_consistency;
 use crate::fib::{
     Adjacency, Change, Fib, Hop, LabelUse, Mac, MplsForm, Neighbor, Port, Route, Router, Target, VpnId,

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bagpipe_common::{FloodKey, FloodScope, GROUP_BUCKETS, LabelKind, Target, TargetKind};
 use serde::Serialize;
 
-use super::entry::{Key, Map, Value};
+use super::entry::{Key, Map};
 use super::tables::Tables;
+use super::value::Value;
 
 /// An entry that is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
