@@ -181,33 +181,8 @@ impl Edges {
     /// # Errors
     /// When there is one of this name.
     pub fn add_host(&mut self, node: u8, name: &str, subnet: u8, host: u8) -> Result<Site, LabError> {
-        let node = self.agents[usize::from(node) - 1].node().clone();
-        self.add_host_of(&node, &format!("to-{name}"), name, subnet, host)
-    }
-
-    /// Makes the host of a number in subnet `subnet` behind any node, at an interface of this name.
-    ///
-    /// # Errors
-    /// When there is one of this name.
-    pub fn add_host_of(
-        &mut self,
-        node: &Node,
-        port: &str,
-        name: &str,
-        subnet: u8,
-        host: u8,
-    ) -> Result<Site, LabError> {
-        let number = self.sites.len() + 1;
-        let site = Site {
-            node: self.lab.node(name)?,
-            port: port.to_owned(),
-            mac: format!("02:00:00:00:01:{number:02x}"),
-            ipv4: format!("10.1.{subnet}.{host}"),
-            ipv6: format!("fd01:{subnet:x}::{host:x}"),
-            gateway4: format!("10.1.{subnet}.1"),
-            gateway6: format!("fd01:{subnet:x}::1"),
-        };
-        site.link(&self.lab, node)?;
+        let agent = &self.agents[usize::from(node) - 1];
+        let site = Site::new(&self.lab, agent.node(), name, self.sites.len() + 1, subnet, host)?;
         self.sites.push(site.clone());
         Ok(site)
     }
@@ -220,12 +195,6 @@ impl Edges {
         let site = self.add_site(node, &format!("{vpn}{subnet}"), subnet)?;
         site.attach(&self.agents[usize::from(node) - 1], vpn, &["--rt", target])?;
         Ok(site)
-    }
-
-    /// Where clients find the reflector.
-    #[must_use]
-    pub fn reflector_address(&self) -> String {
-        self.family.node(REFLECTOR)
     }
 
     /// What is to be found in a capture of the underlay.
@@ -269,6 +238,32 @@ impl Edges {
 }
 
 impl Site {
+    /// Makes the host of a number in subnet `subnet` behind any node, linked. `number` is its place among the sites of
+    /// its lab.
+    ///
+    /// # Errors
+    /// When there is one of this name.
+    pub fn new(
+        lab: &Lab,
+        node: &Node,
+        name: &str,
+        number: usize,
+        subnet: u8,
+        host: u8,
+    ) -> Result<Self, LabError> {
+        let site = Self {
+            node: lab.node(name)?,
+            port: format!("to-{name}"),
+            mac: format!("02:00:00:00:01:{number:02x}"),
+            ipv4: format!("10.1.{subnet}.{host}"),
+            ipv6: format!("fd01:{subnet:x}::{host:x}"),
+            gateway4: format!("10.1.{subnet}.1"),
+            gateway6: format!("fd01:{subnet:x}::1"),
+        };
+        site.link(lab, node)?;
+        Ok(site)
+    }
+
     /// Links it to a node, and gives it addresses and default routes.
     ///
     /// # Errors

@@ -57,5 +57,4 @@ pub(crate) const NEEDS: &[Need] = &[
         "openvswitch",
     ),
     need(Purpose::Test, "bgpd", "is a VTEP and a route reflector to talk to", "frr", "frr"),
-    need(Purpose::Test, "ovs-vswitchd", "is a label switching router", "openvswitch-switch", "openvswitch"),
 ];
