@@ -182,17 +182,7 @@ impl Edges {
     /// When there is one of this name.
     pub fn add_host(&mut self, node: u8, name: &str, subnet: u8, host: u8) -> Result<Site, LabError> {
         let agent = &self.agents[usize::from(node) - 1];
-        let number = self.sites.len() + 1;
-        let site = Site {
-            node: self.lab.node(name)?,
-            port: format!("to-{name}"),
-            mac: format!("02:00:00:00:01:{number:02x}"),
-            ipv4: format!("10.1.{subnet}.{host}"),
-            ipv6: format!("fd01:{subnet:x}::{host:x}"),
-            gateway4: format!("10.1.{subnet}.1"),
-            gateway6: format!("fd01:{subnet:x}::1"),
-        };
-        site.link(&self.lab, agent.node())?;
+        let site = Site::new(&self.lab, agent.node(), name, self.sites.len() + 1, subnet, host)?;
         self.sites.push(site.clone());
         Ok(site)
     }
@@ -248,6 +238,32 @@ impl Edges {
 }
 
 impl Site {
+    /// Makes the host of a number in subnet `subnet` behind any node, linked. `number` is its place among the sites of
+    /// its lab.
+    ///
+    /// # Errors
+    /// When there is one of this name.
+    pub fn new(
+        lab: &Lab,
+        node: &Node,
+        name: &str,
+        number: usize,
+        subnet: u8,
+        host: u8,
+    ) -> Result<Self, LabError> {
+        let site = Self {
+            node: lab.node(name)?,
+            port: format!("to-{name}"),
+            mac: format!("02:00:00:00:01:{number:02x}"),
+            ipv4: format!("10.1.{subnet}.{host}"),
+            ipv6: format!("fd01:{subnet:x}::{host:x}"),
+            gateway4: format!("10.1.{subnet}.1"),
+            gateway6: format!("fd01:{subnet:x}::1"),
+        };
+        site.link(lab, node)?;
+        Ok(site)
+    }
+
     /// Links it to a node, and gives it addresses and default routes.
     ///
     /// # Errors

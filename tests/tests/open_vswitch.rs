@@ -2,11 +2,10 @@
 //! E-VPN.
 
 use bagpipe_agent::lab::{Host, LabError, Node, wait_until};
-use bagpipe_tests::edges::{Family, Site};
+use bagpipe_tests::edges::{self, Family, Site};
 use bagpipe_tests::foreign::{Foreign, without_offloads};
 use bagpipe_tests::ovs::Destination;
 use bagpipe_tests::{SOON, traffic};
-use serde_json::Value;
 
 const TARGET: &str = "64512:100";
 /// What Open vSwitch takes for its site, over IPv4 and over IPv6.
@@ -101,17 +100,13 @@ impl Pair {
 
     /// The labels that our node gave to its site, over IPv4 and IPv6, as GoBGP has them.
     fn labels(&self) -> Result<[u32; 2], LabError> {
-        let label = |family: &str, address: &str| {
-            wait_until(SOON, &format!("label of {address}"), || {
-                let paths = self.between.received(family).ok()?;
-                let path = paths.iter().find(|path| {
-                    let prefix = path.pointer("/nlri/prefix").and_then(Value::as_str);
-                    prefix.is_some_and(|prefix| prefix.split('/').next() == Some(address))
-                })?;
-                u32::try_from(path.pointer("/nlri/labels/0")?.as_u64()?).ok()
-            })
+        let label = |family, address: &str| {
+            wait_until(SOON, &format!("label of {address}"), || self.between.gobgp.label(family, address))
         };
-        Ok([label("vpnv4", &self.ours.ipv4)?, label("vpnv6", &self.ours.ipv6)?])
+        let labels = [label("vpnv4", &self.ours.ipv4)?, label("vpnv6", &self.ours.ipv6)?];
+        let shown = edges::label(&self.between.agent, &self.ours.mac);
+        assert_eq!(labels.map(Some), [shown; 2], "what the agent shows is announced");
+        Ok(labels)
     }
 
     /// The labels are on the wire, the right ones, with the TTL of the pipe model.
@@ -224,16 +219,7 @@ fn carry_tcp(from: &Node, to: &Node, addresses: [&str; 2]) -> Result<(), LabErro
 
 /// A host in subnet `number` behind a node.
 fn site(between: &Foreign, node: &Node, name: &str, number: u8) -> Result<Site, LabError> {
-    let site = Site {
-        node: between.lab.node(name)?,
-        port: format!("to-{name}"),
-        mac: format!("02:00:00:00:01:{number:02x}"),
-        ipv4: format!("10.1.{number}.2"),
-        ipv6: format!("fd01:{number:x}::2"),
-        gateway4: format!("10.1.{number}.1"),
-        gateway6: format!("fd01:{number:x}::1"),
-    };
-    site.link(&between.lab, node)?;
+    let site = Site::new(&between.lab, node, name, usize::from(number), number, 2)?;
     without_offloads(&site.node, "eth0")?;
     Ok(site)
 }
