@@ -16,8 +16,8 @@ pub const ROUTES: u32 = 1_048_576;
 pub const ADJACENCIES: u32 = 131_072;
 /// Groups of equal next hops.
 pub const GROUPS: u32 = 4_096;
-/// Labels of this node (RFC 3032 §2.1 has as many as 1,048,576).
-pub const LABELS: u32 = 1_048_576;
+/// Labels of this node.
+pub const LABELS: u32 = 131_072;
 /// (remote endpoint, VPN instance) pairs that labelled packets are accepted from.
 pub const ENDPOINTS: u32 = 262_144;
 /// Members of all flood lists together.

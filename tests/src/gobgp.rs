@@ -95,6 +95,18 @@ impl Reflector {
         let routes = serde_json::from_str::<Value>(&text).unwrap_or_default();
         routes.as_object().map_or(0, serde_json::Map::len)
     }
+
+    /// The label of an address in a VPN, whatever the route distinguisher; `None` when there is no such route.
+    #[must_use]
+    pub fn label(&self, family: &str, address: &str) -> Option<u32> {
+        let text = self.gobgp(&["global", "rib", "-a", family, "-j"]).ok()?;
+        let routes = serde_json::from_str::<Value>(&text).ok()?;
+        let mut nlri = routes.as_object()?.values().filter_map(|paths| paths.pointer("/0/nlri"));
+        let of_address = |nlri: &&Value| {
+            nlri["prefix"].as_str().and_then(|prefix| prefix.split('/').next()) == Some(address)
+        };
+        nlri.find(of_address)?.pointer("/labels/0")?.as_u64()?.try_into().ok()
+    }
 }
 
 fn configuration((address, router_id): (&str, &str), clients: &str, families: &[&str]) -> String {

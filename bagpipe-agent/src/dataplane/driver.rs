@@ -83,14 +83,17 @@ impl Ebpf {
     /// # Errors
     /// What keeps the data plane from working.
     pub fn start(config: Config, known: &BTreeSet<VpnId>) -> Result<Self, DataplaneError> {
+        // Maps that are made now hold nothing, and to read that takes its time.
+        let is_new = !pins_of(&config.instance).exists();
         let programs = host::load(&config)?;
-        Self::start_with(config, known, programs)
+        Self::start_with(config, known, programs, is_new)
     }
 
     pub(super) fn start_with(
         config: Config,
         known: &BTreeSet<VpnId>,
         programs: Box<dyn host::Hooks>,
+        is_new: bool,
     ) -> Result<Self, DataplaneError> {
         let directory = pins_of(&config.instance).join("maps");
         // Before anything is read, so that no change is missed in between.
@@ -111,7 +114,7 @@ impl Ebpf {
         };
         driver.read_everything()?;
         driver.make_vxlan_device()?;
-        let contents = driver.host.maps.read_all()?;
+        let contents = if is_new { Vec::new() } else { driver.host.maps.read_all()? };
         driver.adopted = driver.tables.adopt(contents, known) > 0;
         driver.follow_underlay();
         Ok(driver)
@@ -372,7 +375,8 @@ impl Ebpf {
 
     /// Takes programs off interfaces that an earlier run had them on and that are no longer ports or underlay.
     fn detach_leftovers(&mut self) {
-        for link in self.tables.links().iter() {
+        let own = vxlan_device_of(&self.config.instance);
+        for link in self.tables.links().iter().filter(|link| link.name != own) {
             let port = match self.tables.attached.contains(&link.index) {
                 true => Ok(()),
                 false => self.host.detach_port(link.index),

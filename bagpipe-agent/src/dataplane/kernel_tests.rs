@@ -71,7 +71,7 @@ async fn scenario() {
     let attached = Rc::new(RefCell::new(Attached::default()));
     let start = |known: &[u16]| {
         let hooks = Box::new(Rc::clone(&attached));
-        Ebpf::start_with(config.clone(), &known.iter().copied().collect(), hooks).unwrap()
+        Ebpf::start_with(config.clone(), &known.iter().copied().collect(), hooks, false).unwrap()
     };
 
     let mut driver = start(&[]);

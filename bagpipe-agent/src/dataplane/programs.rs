@@ -9,13 +9,14 @@ mod port;
 
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::{fs, io, thread};
 
 use aya::maps::{Map, MapData, MapInfo, MapType};
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
 use aya::programs::tc::TcAttachOptions;
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
+use aya::programs::{LinkOrder, Program, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader};
 use bagpipe_common::{
     Adjacency, Counters, Drop, Encap, EndpointKey, FdbKey, FloodKey, Label, Neighbor, NeighborKey, Port,
@@ -110,12 +111,7 @@ impl Programs {
             loader.map_max_entries(name, maximum_routes);
         }
         let mut object = loader.load(OBJECT).map_err(LoadError::object)?;
-        for name in [PORT, UNDERLAY, STRAY] {
-            classifier(&mut object, name)
-                .and_then(SchedClassifier::load)
-                .map_err(LoadError::program(name))?;
-        }
-        xdp(&mut object).and_then(Xdp::load).map_err(LoadError::program(UNDERLAY_XDP))?;
+        verify(&mut object)?;
         log::follow(&mut object).map_err(LoadError::Log)?;
         let ports = PortFilters::open(instance).map_err(LoadError::Netlink)?;
         let mut programs = Self { object, links, ports };
@@ -207,7 +203,9 @@ impl Programs {
     /// # Errors
     /// When the kernel refuses.
     pub fn attach_stray(&mut self, ifindex: u32) -> Result<(), AttachError> {
-        self.attach_tc(STRAY, "stray", ifindex)
+        let failed = AttachError::program(STRAY, ifindex);
+        let program = classifier(&mut self.object, STRAY).map_err(&failed)?;
+        self.ports.attach(ifindex, program.fd().map_err(&failed)?.as_fd())
     }
 
     fn set(&mut self, settings: Settings) -> Result<(), LoadError> {
@@ -274,6 +272,26 @@ impl Programs {
     fn link_path(&self, role: &str, ifindex: u32) -> PathBuf {
         self.links.join(format!("{role}-{ifindex}"))
     }
+}
+
+/// Loads the programs into the kernel, all at the same time: the verifier works through each on a processor of its own.
+fn verify(object: &mut Ebpf) -> Result<(), LoadError> {
+    let programs = object.programs_mut().filter_map(|(name, program)| {
+        Some(([PORT, UNDERLAY, STRAY, UNDERLAY_XDP].into_iter().find(|known| *known == name)?, program))
+    });
+    thread::scope(|scope| {
+        let loads: Vec<_> = programs
+            .map(|(name, program)| {
+                let mut load = move || match program {
+                    Program::SchedClassifier(program) => program.load(),
+                    Program::Xdp(program) => program.load(),
+                    _ => Err(ProgramError::UnexpectedProgramType),
+                };
+                scope.spawn(move || load().map_err(LoadError::program(name)))
+            })
+            .collect();
+        loads.into_iter().try_for_each(|load| load.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
 }
 
 fn classifier<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, ProgramError> {

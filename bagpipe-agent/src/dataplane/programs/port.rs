@@ -1,4 +1,4 @@
-//! The port program on interfaces: a direct-action filter on each.
+//! The port program on interfaces, and the one for strays on the kernel's VXLAN device: a direct-action filter on each.
 //!
 //! Not a tcx link, as the underlay's programs are: making one waits for an RCU grace period under the kernel's one
 //! lock for all network configuration, some ten milliseconds for each port. A filter has neither a pin nor a handle
