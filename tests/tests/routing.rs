@@ -14,6 +14,11 @@ fn labels_on_ethernet() -> Result<(), LabError> {
 }
 
 #[test]
+fn labels_on_ethernet_over_ipv6() -> Result<(), LabError> {
+    carries_everything(Form::Ethernet, Family::V6)
+}
+
+#[test]
 fn labels_in_gre() -> Result<(), LabError> {
     carries_everything(Form::Gre, Family::V4)
 }
