@@ -311,5 +311,10 @@ pub fn label(agent: &Agent, mac: &str) -> Option<u32> {
 }
 
 fn plug(underlay: &Switch, node: &Node, family: Family, number: u8) -> Result<(), LabError> {
-    underlay.plug(node, UNDERLAY)?.address(UNDERLAY, &family.prefix(number)).map(drop)
+    underlay.plug(node, UNDERLAY)?;
+    if family == Family::V6 {
+        // Every interface has one (RFC 4291 §2.1): the kernel asks for neighbours from it where no packet does.
+        node.address(UNDERLAY, &format!("fe80::{number:x}/64"))?;
+    }
+    node.address(UNDERLAY, &family.prefix(number))
 }
