@@ -14,6 +14,9 @@ use bytes::{Bytes, BytesMut};
 pub const FAMILIES: [Family; 5] =
     [Family::EVPN, Family::VPNV4, Family::VPNV6, Family::ROUTE_TARGET, Family::IPV4_UNICAST];
 
+/// A flag of attributes (RFC 4271 §4.3).
+const PARTIAL: u8 = 0x20;
+
 /// Octets of a message's header.
 const HEADER: usize = 19;
 
@@ -63,7 +66,7 @@ pub fn message_holds(message: &Message, context: &Context) {
             let (meant, read) = (Meaning::of([update]), Meaning::of(again));
             assert_eq!(meant, read, "an UPDATE changed its meaning: {update:?}");
         }
-        other => assert_eq!(&again[..], [other.clone()]),
+        other => assert_eq!(again.as_slice(), std::slice::from_ref(other)),
     }
 }
 
@@ -90,7 +93,7 @@ impl Meaning {
         let mut meaning = Self::default();
         for update in updates {
             let announced = update.announced.iter().flat_map(routes);
-            meaning.announced.extend(announced.map(|nlri| (nlri, (*update.attributes).clone())));
+            meaning.announced.extend(announced.map(|nlri| (nlri, passed_on(&update.attributes))));
             meaning.withdrawn.extend(update.withdrawn.iter().flat_map(routes).map(without_labels));
             meaning.end_of_rib.extend(update.end_of_rib);
         }
@@ -105,6 +108,13 @@ fn routes(block: &NlriBlock) -> Vec<Nlri> {
         assert!(!nlri.to_string().is_empty());
     };
     block.iter().filter_map(Result::ok).inspect(print).collect()
+}
+
+/// Whoever passes on an attribute that it does not know sets the Partial bit (RFC 4271 §5).
+fn passed_on(attributes: &Attributes) -> Attributes {
+    let mut attributes = attributes.clone();
+    attributes.unknown.iter_mut().for_each(|raw| raw.flags |= PARTIAL);
+    attributes
 }
 
 /// Labels do not matter for a withdrawal (RFC 8277 §2.4).
