@@ -2,7 +2,7 @@
 
 use crate::table::Outcome::{Accepted, Discarded, Reset, Withdrawn};
 use crate::table::Session::{External, Internal, OldInternal};
-use crate::table::{Row, check_all};
+use crate::table::{Row, check, check_all, each};
 
 /// What is added to ORIGIN, AS_PATH and a route.
 #[rustfmt::skip]
@@ -115,8 +115,8 @@ const WHOLE: &[Row] = &[
 
 #[test]
 fn attributes_in_error_have_the_consequences_of_rfc_7606() {
-    for (section, added, session, expected) in ADDED {
-        crate::table::check(section, &format!("O P R {added}"), *session, expected);
-    }
+    each(ADDED, |(section, added, session, expected)| {
+        check(section, &format!("O P R {added}"), *session, expected);
+    });
     check_all(WHOLE);
 }

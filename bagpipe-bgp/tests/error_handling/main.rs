@@ -8,7 +8,10 @@
 mod support;
 
 mod attributes;
+mod cases;
 mod fields;
 mod live;
+mod messages;
 mod nlri;
+mod published;
 mod table;

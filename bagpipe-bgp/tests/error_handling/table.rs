@@ -1,5 +1,7 @@
 //! Rows of UPDATEs, and what is looked at for each of them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use bagpipe_bgp::wire::{Action, Message, Update};
 
 use crate::live::Live;
@@ -37,9 +39,14 @@ pub(crate) const REACH: &str = "800e1c 0019 46 04 0a000001 00 0311 0001 0a000001
 
 /// Each row in the session that it names. `O`, `P` and `R` stand for the attributes above.
 pub(crate) fn check_all(rows: &[Row]) {
-    for (section, attributes, session, expected) in rows {
-        check(section, attributes, *session, expected);
-    }
+    each(rows, |(section, attributes, session, expected)| check(section, attributes, *session, expected));
+}
+
+/// All rows that fail are worth seeing, not only the first; what is wrong with each is printed where it fails.
+pub(crate) fn each<T>(rows: &[T], check: impl Fn(&T)) {
+    let fails = |row: &&T| catch_unwind(AssertUnwindSafe(|| check(row))).is_err();
+    let failed = rows.iter().filter(fails).count();
+    assert_eq!(failed, 0, "of {} rows", rows.len());
 }
 
 /// Receives an UPDATE with these attributes after its routes were there, and routes of all families that it has
@@ -86,10 +93,10 @@ pub(crate) fn outcome(update: &Update) -> Outcome {
     }
 }
 
-/// Of the message, and of its routes.
+/// Of the message, and the first of each block of routes.
 fn errors_of(update: &Update) -> Vec<Action> {
     let blocks = update.announced.iter().chain(&update.withdrawn);
-    let wrong = blocks.flat_map(|block| block.iter().filter_map(Result::err));
+    let wrong = blocks.filter_map(|block| block.iter().find_map(Result::err));
     update.errors.iter().cloned().chain(wrong).map(|error| error.action).collect()
 }
 
