@@ -8,9 +8,7 @@ use bagpipe_bgp::speaker::{
     Action, ConnId, Export, Import, PeerConfig, PeerState, PeerStatus, Policy, RouteSource, RouteStatus,
     Speaker, SpeakerConfig,
 };
-use bagpipe_bgp::types::{
-    EthernetSegmentId, Family, IpPrefix, Label, LabelField, MacAddr, RouteDistinguisher, RouteTarget,
-};
+use bagpipe_bgp::types::{EthernetSegmentId, IpPrefix, Label, LabelField, MacAddr, RouteDistinguisher};
 use bagpipe_bgp::wire::{
     Attributes, Capability, Context, EvpnRoute, LabelStack, Message, Nlri, NlriBlock, RouteTargetMembership,
     Update, UpdateWriter, VpnRoute, frame,
@@ -150,16 +148,6 @@ impl Live {
             messages.push(Message::decode(frame, &context).expect("a message that is right"));
         }
         messages
-    }
-
-    pub(crate) fn import(&mut self, target: RouteTarget) {
-        self.speaker.import(target);
-        self.settle();
-    }
-
-    pub(crate) fn originate(&mut self, nlri: Nlri, attributes: Attributes) {
-        self.speaker.originate(nlri, attributes);
-        self.settle();
     }
 
     fn held(&self, nlri: &Nlri) -> Option<RouteStatus> {
