@@ -5,6 +5,7 @@ mod build;
 mod ci;
 mod command;
 mod ebpf;
+mod fuzz;
 mod need;
 mod setup;
 
@@ -57,6 +58,12 @@ enum Task {
         /// Name of a benchmark
         name: Option<String>,
     },
+    /// Run each fuzz target of the BGP speaker for a while, until one finds a fault
+    Fuzz {
+        /// Seconds for each target
+        #[arg(default_value_t = 60)]
+        seconds: u32,
+    },
     /// What the continuous integration runs: formatting, lints, documentation, dependencies, then all tests
     Ci,
 }
@@ -96,6 +103,7 @@ fn run(task: Task) -> Result<(), TaskError> {
             setup::ensure(&[Purpose::Build, Purpose::Demo, Purpose::Test])?;
             build::bench(name.as_deref())
         }
+        Task::Fuzz { seconds } => fuzz::run_all(seconds),
         Task::Ci => {
             setup::ensure(&[Purpose::Build, Purpose::Demo, Purpose::Test, Purpose::Check])?;
             ci::check()?;

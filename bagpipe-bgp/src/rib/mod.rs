@@ -39,7 +39,7 @@ use self::table::{FamilyId, Position, RouteId, Table};
 use crate::types::{Asn, Family, RouterId};
 use crate::wire::attribute::AsSegment;
 use crate::wire::message::Context;
-use crate::wire::{Attributes, Nlri, NlriBlock, Update};
+use crate::wire::{Attributes, Nlri, NlriBlock, Update, UpdateError};
 
 /// Names a peer for as long as the speaker knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -218,18 +218,19 @@ impl Rib {
         }
     }
 
-    /// An UPDATE came in.
-    pub fn receive(&mut self, id: PeerId, update: &Update) {
-        let Some(slot) = self.peers.slot(id) else { return };
-        let Some(peer) = self.peers.get(slot).filter(|peer| peer.up) else { return };
+    /// An UPDATE came in. Returns what was wrong with routes in it, which are left out: the first error of each block.
+    pub fn receive(&mut self, id: PeerId, update: &Update) -> Vec<UpdateError> {
+        let Some(slot) = self.peers.slot(id) else { return Vec::new() };
+        let Some(peer) = self.peers.get(slot).filter(|peer| peer.up) else { return Vec::new() };
         let usable = !self.is_looped(&peer.facts, &update.attributes);
         // What the peer asks for is no route to anywhere: it is always taken.
         let memberships = self.table.family_id(Family::ROUTE_TARGET);
         let all = peer.facts.policy.import == Import::All;
-        self.each(slot, &update.withdrawn, |rib, family, encoded| rib.remove(Some(slot), family, encoded));
-        if usable && !update.announced.is_empty() {
+        let mut errors = self
+            .each(slot, &update.withdrawn, |rib, family, encoded| rib.remove(Some(slot), family, encoded));
+        let more = if usable && !update.announced.is_empty() {
             let held = self.attributes.intern(&update.attributes);
-            self.each(slot, &update.announced, |rib, family, encoded| {
+            let errors = self.each(slot, &update.announced, |rib, family, encoded| {
                 if all || Some(family) == memberships {
                     rib.put(Some(slot), family, encoded, held);
                 } else {
@@ -237,28 +238,46 @@ impl Rib {
                 }
             });
             self.attributes.release(held);
+            errors
         } else {
             // An earlier path is replaced by one that is ignored: there is none.
             self.each(slot, &update.announced, |rib, family, encoded| {
                 rib.remove(Some(slot), family, encoded);
-            });
-        }
+            })
+        };
+        errors.extend(more);
+        errors
     }
 
-    /// Do something with each route of the families negotiated with a peer.
-    fn each(&mut self, slot: Slot, blocks: &[NlriBlock], mut action: impl FnMut(&mut Self, FamilyId, &[u8])) {
+    /// Do something with each route of the families negotiated with a peer. Returns the first error of each block: of
+    /// short routes there can be thousands.
+    fn each(
+        &mut self,
+        slot: Slot,
+        blocks: &[NlriBlock],
+        mut action: impl FnMut(&mut Self, FamilyId, &[u8]),
+    ) -> Vec<UpdateError> {
         let mut encoded = BytesMut::new();
+        let mut errors = Vec::new();
         for block in blocks {
             let Some(family) = self.table.family_id(block.family) else { continue };
             if self.peers.get(slot).and_then(|peer| peer.position(family)).is_none() {
                 continue;
             }
-            for nlri in block.iter().flatten() {
-                encoded.clear();
-                nlri.encode(&mut encoded);
-                action(self, family, &encoded);
+            let mut first = None;
+            for nlri in block.iter() {
+                match nlri {
+                    Ok(nlri) => {
+                        encoded.clear();
+                        nlri.encode(&mut encoded);
+                        action(self, family, &encoded);
+                    }
+                    Err(error) => first = first.or(Some(error)),
+                }
             }
+            errors.extend(first);
         }
+        errors
     }
 
     /// Whether a path comes from this speaker, or from its cluster or AS: such a path is ignored.

@@ -207,8 +207,8 @@ impl Speaker {
         if self.peers.get(&peer).is_none_or(|state| state.held.is_some()) {
             return;
         }
-        self.rib.receive(peer, &update);
-        for error in update.errors {
+        let of_routes = self.rib.receive(peer, &update);
+        for error in update.errors.into_iter().chain(of_routes) {
             if let Some(state) = self.peers.get_mut(&peer) {
                 state.faults.update(&error);
             }

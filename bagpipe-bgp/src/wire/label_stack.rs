@@ -13,6 +13,8 @@ pub(super) const LABEL_BITS: usize = 24;
 const LABEL_OCTETS: usize = LABEL_BITS / 8;
 /// The S bit: no label follows.
 const BOTTOM: u8 = 0x01;
+/// One of the bits that say nothing (RFC 8277 §2.2).
+const IGNORED: u8 = 0x02;
 /// What stands in the place of a label when a route is withdrawn (RFC 8277 §2.4).
 pub(super) const WITHDRAWN: LabelField = LabelField([0x80, 0, 0]);
 
@@ -35,7 +37,7 @@ impl LabelStack {
         for (field, label) in stack.fields.get_mut(..labels.len())?.iter_mut().zip(labels) {
             *field = (*label).into();
         }
-        stack.mark_bottom();
+        stack.mark_fields();
         Some(stack)
     }
 
@@ -78,14 +80,15 @@ impl LabelStack {
     #[cold]
     fn decode_several(octets: &[u8]) -> Self {
         let mut stack = Self::EMPTY;
+        if *octets == WITHDRAWN.0 {
+            return stack;
+        }
         let (fields, _) = octets.as_chunks::<LABEL_OCTETS>();
-        for (place, octets) in
-            stack.fields.iter_mut().zip(fields.iter().filter(|field| **field != WITHDRAWN.0))
-        {
+        for (place, octets) in stack.fields.iter_mut().zip(fields) {
             *place = LabelField(*octets).mpls().into();
             stack.count += 1;
         }
-        stack.mark_bottom();
+        stack.mark_fields();
         stack
     }
 
@@ -94,10 +97,18 @@ impl LabelStack {
         self.fields.get(..self.len()).unwrap_or_default()
     }
 
-    fn mark_bottom(&mut self) {
+    /// Sets what is in a field besides its label.
+    fn mark_fields(&mut self) {
         let last = self.len().checked_sub(1).and_then(|last| self.fields.get_mut(last));
         if let Some(LabelField([.., low])) = last {
             *low |= BOTTOM;
+        }
+        // On top of others, these labels would be taken for the field that only fills a place. A bit that receivers
+        // ignore (RFC 8277 §2.2) tells them from it.
+        if self.count > 1
+            && let Some(LabelField([0x80 | 0, 0, low @ 0])) = self.fields.first_mut()
+        {
+            *low = IGNORED;
         }
     }
 }
@@ -127,7 +138,7 @@ impl From<Label> for LabelStack {
     fn from(label: Label) -> Self {
         let mut stack = Self { count: 1, ..Self::EMPTY };
         stack.fields[0] = label.into();
-        stack.mark_bottom();
+        stack.mark_fields();
         stack
     }
 }
@@ -191,5 +202,14 @@ mod tests {
         assert_eq!(stack(&[1, 2, 3]).to_string(), "1/2/3");
         assert_eq!(LabelStack::new(&[Label::IMPLICIT_NULL; 8]), None);
         assert_eq!(stack(&[7]), Label::new(7).unwrap().into());
+    }
+
+    #[test]
+    fn a_stack_is_never_taken_for_a_withdrawal() {
+        for labels in [&[0, 100][..], &[0x80000, 100], &[100, 0x80000, 101], &[0, 0x80000, 0]] {
+            let octets = stack(labels).fields().iter().flat_map(|field| field.0).collect::<Vec<_>>();
+            assert_eq!(label_octets(&octets), Some(octets.len()), "{labels:?}");
+            assert_eq!(LabelStack::decode(&octets), stack(labels), "{labels:?}");
+        }
     }
 }

@@ -9,6 +9,7 @@ mod establishment;
 mod histories;
 mod limits;
 mod long_lived;
+mod memberships;
 mod network;
 mod restart;
 mod routes;
