@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bagpipe_bgp::speaker::{Export, Import, MaxPrefixes, PeerConfig, Policy, SpeakerConfig};
+use bagpipe_bgp::speaker::{AddPaths, Export, Import, MaxPrefixes, PeerConfig, Policy, SpeakerConfig};
 use bagpipe_bgp::types::RouterId;
 use tokio::sync::mpsc;
 
@@ -161,6 +162,7 @@ fn restore(config: EngineConfig, snapshot: Option<&Snapshot>, store: &Store) -> 
 fn speaker(config: &Config, identity: Identity, restarting: bool) -> SpeakerConfig {
     let reflector = config.bgp.reflector.as_ref();
     SpeakerConfig {
+        client_add_paths: reflector.map(|reflector| add_paths(&reflector.terms)).unwrap_or_default(),
         cluster_id: reflector.and_then(|reflector| reflector.cluster_id).unwrap_or(identity.router_id),
         local_addresses: vec![identity.local_address, identity.endpoint],
         hold_time: config.bgp.hold_time,
@@ -187,6 +189,7 @@ fn add_peers(engine: &mut Engine, config: &Config) {
             families: peer.families.clone(),
             hold_time: peer.hold_time.unwrap_or(config.bgp.hold_time),
             max_prefixes: max_prefixes(&terms(config, peer)),
+            add_paths: add_paths(&terms(config, peer)),
             policy: Policy { import: peer.import, export: peer.export, next_hop: peer.next_hop },
             ..PeerConfig::new(peer.address, peer.as_number)
         };
@@ -235,6 +238,14 @@ fn terms(config: &Config, peer: &Peer) -> Terms {
     match &config.bgp.reflector {
         Some(reflector) if is_client(config, peer.address) => peer.terms.clone().or(&reflector.terms),
         _ => peer.terms.clone(),
+    }
+}
+
+fn add_paths(terms: &Terms) -> AddPaths {
+    let configured = terms.add_paths.as_ref();
+    AddPaths {
+        receive: configured.is_some_and(|configured| configured.receive),
+        send: configured.and_then(|configured| NonZeroU32::new(configured.send)),
     }
 }
 
