@@ -2,6 +2,7 @@
 //!
 //! Reading it changes nothing and asks nothing of the system, so that it can be checked anywhere.
 
+mod difference;
 mod error;
 mod peers;
 mod sections;

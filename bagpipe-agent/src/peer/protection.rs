@@ -13,7 +13,7 @@ use crate::config::{Prefix, Secret};
 use crate::sys::{get_option, set_option};
 
 /// What the connections of one peer, or of all in a prefix, have to prove.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proof {
     /// Key of the signature of every segment.
     pub password: Option<Secret>,
@@ -47,13 +47,8 @@ impl Protection {
     /// Prepares a socket that is to listen. The keys have to be there before the first SYN.
     pub(super) fn prepare_listener(&self, socket: &impl AsRawFd, local: IpAddr) -> io::Result<()> {
         send_far(socket, local)?;
-        for (prefix, proof) in &self.proofs {
-            // A socket of one version hears nothing of the other, but for [::], which hears both.
-            if let Some(password) = &proof.password
-                && (prefix.address.is_ipv4() == local.is_ipv4() || local.is_unspecified() && local.is_ipv6())
-            {
-                sign(socket, local, *prefix, password)?;
-            }
+        for (prefix, password) in self.keys(local) {
+            sign(socket, local, prefix, password.expose())?;
         }
         if self.proofs.iter().any(|(_, proof)| proof.ttl_security.is_some()) {
             set_int(socket, libc::SOL_TCP, libc::TCP_SAVE_SYN, 1)?;
@@ -61,12 +56,48 @@ impl Protection {
         Ok(())
     }
 
+    /// Prepares a socket again that listens already with the keys of another protection.
+    pub(super) fn replace_on_listener(
+        &self,
+        socket: &impl AsRawFd,
+        local: IpAddr,
+        before: &Self,
+    ) -> io::Result<()> {
+        for (prefix, _) in before.keys(local) {
+            let kept = self.keys(local).any(|(kept, _)| kept == prefix);
+            // A key without octets takes away what is there; there may be none after an attempt that failed.
+            if !kept
+                && let Err(error) = sign(socket, local, prefix, &[])
+                && !is_absent(&error)
+            {
+                return Err(error);
+            }
+        }
+        self.prepare_listener(socket, local)
+    }
+
+    /// The keys for a listening socket of this address.
+    fn keys(&self, local: IpAddr) -> impl Iterator<Item = (Prefix, &Secret)> {
+        // A socket of one version hears nothing of the other, but for [::], which hears both.
+        let hears = move |prefix: &Prefix| {
+            prefix.address.is_ipv4() == local.is_ipv4() || local.is_unspecified() && local.is_ipv6()
+        };
+        let proofs = self.proofs.iter().filter(move |(prefix, _)| hears(prefix));
+        proofs.filter_map(|(prefix, proof)| Some((*prefix, proof.password.as_ref()?)))
+    }
+
+    /// What connections from an address have to prove.
+    #[must_use]
+    pub fn proof(&self, address: IpAddr) -> Proof {
+        self.of(address).cloned().unwrap_or_default()
+    }
+
     /// Prepares a socket that is to connect to a peer.
     pub(super) fn prepare_attempt(&self, socket: &impl AsRawFd, remote: IpAddr) -> io::Result<()> {
         send_far(socket, remote)?;
         let Some(proof) = self.of(remote) else { return Ok(()) };
         if let Some(password) = &proof.password {
-            sign(socket, remote, Prefix::host(remote), password)?;
+            sign(socket, remote, Prefix::host(remote), password.expose())?;
         }
         match proof.ttl_security {
             Some(hops) => require_near(socket, remote, hops),
@@ -127,9 +158,14 @@ fn require_near(socket: &impl AsRawFd, remote: IpAddr, hops: u8) -> io::Result<(
     }
 }
 
+/// Whether the kernel had no such key to take away.
+fn is_absent(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENOENT)
+}
+
 /// Gives the kernel the key for segments to and from a prefix. `family`: an address of the socket's version.
-fn sign(socket: &impl AsRawFd, family: IpAddr, prefix: Prefix, password: &Secret) -> io::Result<()> {
-    let request = md5_request(family, prefix, password.expose());
+fn sign(socket: &impl AsRawFd, family: IpAddr, prefix: Prefix, key: &[u8]) -> io::Result<()> {
+    let request = md5_request(family, prefix, key);
     set_option(socket, libc::SOL_TCP, libc::TCP_MD5SIG_EXT, &request).map_err(|error| {
         match error.raw_os_error() {
             Some(libc::ENOPROTOOPT) => io::Error::new(
