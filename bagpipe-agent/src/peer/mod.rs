@@ -8,6 +8,7 @@ mod connect;
 mod connection;
 mod listener;
 mod protection;
+mod signature;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -23,7 +24,7 @@ use tokio::task::AbortHandle;
 
 pub use connect::ConnectError;
 pub use listener::ListenError;
-pub use protection::{Proof, Protection};
+pub use protection::{Proof, Protection, ProtectionError};
 
 use listener::Listener;
 

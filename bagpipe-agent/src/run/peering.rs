@@ -48,7 +48,11 @@ pub(super) fn warn_if_useless(peer: &PeerConfig) {
 /// What connections have to prove. A peer that is a client of this reflector has to prove what clients do, unless it
 /// has terms of its own.
 pub(super) fn protection(config: &Config) -> Protection {
-    let proof = |terms: &Terms| Proof { password: terms.password.clone(), ttl_security: terms.ttl_security };
+    let proof = |terms: &Terms| Proof {
+        password: terms.password.clone(),
+        tcp_ao: terms.tcp_ao.clone(),
+        ttl_security: terms.ttl_security,
+    };
     let reflector = config.bgp.reflector.iter();
     let clients = reflector
         .flat_map(|reflector| reflector.clients.iter().map(move |prefix| (*prefix, proof(&reflector.terms))));

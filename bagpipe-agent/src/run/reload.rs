@@ -60,6 +60,7 @@ impl Agent {
         let (before, after) = (peering::protection(&self.config), peering::protection(&config));
         let reproved = |address| before.proof(address) != after.proof(address);
         let limit = peering::hold_time(&config);
+        after.check().map_err(|error| refused(&error))?;
         self.sockets.protect(after.clone(), limit).map_err(|error| refused(&error))?;
 
         let now = Instant::now();

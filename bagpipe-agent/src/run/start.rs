@@ -187,7 +187,9 @@ fn speaker(config: &Config, identity: Identity, restarting: bool) -> SpeakerConf
 }
 
 fn sockets(config: &Config, local_address: IpAddr) -> Result<Sockets, RunError> {
-    let mut sockets = Sockets::new(local_address, peering::protection(config), peering::hold_time(config));
+    let protection = peering::protection(config);
+    protection.check()?;
+    let mut sockets = Sockets::new(local_address, protection, peering::hold_time(config));
     for address in config.bgp_listen(local_address) {
         let bound = sockets.listen(address)?;
         tracing::info!("BGP sessions are accepted on {bound}");
