@@ -250,7 +250,7 @@ impl Config {
     pub fn has_password(&self) -> bool {
         let peers = self.bgp.peers.iter().map(|peer| &peer.terms);
         let clients = self.bgp.reflector.iter().map(|reflector| &reflector.terms);
-        peers.chain(clients).any(|terms| terms.is_signed())
+        peers.chain(clients).any(Terms::is_signed)
     }
 
     /// The BGP identifier, given the local address.

@@ -74,7 +74,7 @@ impl Protection {
     pub(super) fn prepare_listener(&self, socket: &impl AsRawFd, local: IpAddr) -> io::Result<()> {
         send_far(socket, local)?;
         for (prefix, key) in self.keys(local) {
-            key.give(socket, local, prefix).map_err(|error| about(prefix, error))?;
+            key.give(socket, local, prefix).map_err(|error| about(prefix, &error))?;
         }
         self.save_syn(socket)
     }
@@ -92,10 +92,10 @@ impl Protection {
             new.iter().any(|(kept, after)| kept == prefix && after.overwrites(*key))
         };
         for (prefix, key) in old.iter().filter(|old| !stays(old)) {
-            key.take(socket, local, *prefix).map_err(|error| about(*prefix, error))?;
+            key.take(socket, local, *prefix).map_err(|error| about(*prefix, &error))?;
         }
         for (prefix, key) in new.iter().filter(|new| !old.contains(new)) {
-            key.give(socket, local, *prefix).map_err(|error| about(*prefix, error))?;
+            key.give(socket, local, *prefix).map_err(|error| about(*prefix, &error))?;
         }
         self.save_syn(socket)
     }
@@ -199,7 +199,7 @@ fn require_near(socket: &impl AsRawFd, remote: IpAddr, hops: u8) -> io::Result<(
 }
 
 /// An error that says whose key it is about.
-fn about(prefix: Prefix, error: io::Error) -> io::Error {
+fn about(prefix: Prefix, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("peer {prefix}: {error}"))
 }
 
