@@ -80,8 +80,9 @@ const FAMILIES: [&str; 2] = ["l2vpn-evpn", "l3vpn-ipv4-unicast"];
 /// A GoBGP that opens a session to the reflector, with or without add-path, and other terms.
 fn gobgp(address: &str, add_paths: bool, terms: &str) -> String {
     let paths = if add_paths { "[neighbors.add-paths.config]\nreceive = true" } else { "" };
-    let families = FAMILIES
-        .map(|family| format!("[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = \"{family}\""));
+    let families = FAMILIES.map(|family| {
+        format!("[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = \"{family}\"")
+    });
     format!(
         "[global.config]\nas = 64512\nrouter-id = \"{address}\"\nlocal-address-list = [\"{address}\"]\n\
          [[neighbors]]\n[neighbors.config]\nneighbor-address = \"{REFLECTOR}\"\npeer-as = 64512\n\
@@ -122,7 +123,8 @@ fn of_agent(agent: &Agent, family: &str) -> Option<BTreeSet<String>> {
 
 /// The same of a GoBGP.
 fn of_gobgp(gobgp: &Reflector, family: &str) -> Option<BTreeSet<String>> {
-    let shown: Value = serde_json::from_str(&gobgp.gobgp(&["global", "rib", "-a", family, "-j"]).ok()?).ok()?;
+    let shown: Value =
+        serde_json::from_str(&gobgp.gobgp(&["global", "rib", "-a", family, "-j"]).ok()?).ok()?;
     let paths = shown.as_object()?.values().flat_map(|paths| paths.as_array().into_iter().flatten());
     let next_hop = |path: &Value| {
         let attributes = path["attrs"].as_array()?.iter();
@@ -153,8 +155,11 @@ fn gobgp_sends_us_all_paths() -> Result<(), LabError> {
              [neighbors.transport.config]\npassive-mode = true\n{}", families.concat()
         )
     });
-    let global = format!("[global.config]\nas = 64512\nrouter-id = \"{REFLECTOR}\"\nlocal-address-list = [\"{REFLECTOR}\"]\n");
-    let _reflector = Reflector::configured(&star.lab, &star.reflector, &(global + &clients.collect::<String>()))?;
+    let global = format!(
+        "[global.config]\nas = 64512\nrouter-id = \"{REFLECTOR}\"\nlocal-address-list = [\"{REFLECTOR}\"]\n"
+    );
+    let _reflector =
+        Reflector::configured(&star.lab, &star.reflector, &(global + &clients.collect::<String>()))?;
     let agent = star.taking_agent()?;
     assert_eq!(agreed(&agent, REFLECTOR, "receive")?, serde_json::json!(["evpn", "vpnv4"]));
     assert_eq!(agreed(&agent, REFLECTOR, "send")?, serde_json::json!([]));
@@ -182,7 +187,9 @@ fn gobgp_takes_all_paths_from_us() -> Result<(), LabError> {
 fn frr_sends_us_all_paths() -> Result<(), LabError> {
     let star = Star::new()?;
     let family = |name: &str, more: &str| {
-        format!(" address-family {name}\n  neighbor clients activate\n  neighbor clients route-reflector-client\n{more} exit-address-family\n")
+        format!(
+            " address-family {name}\n  neighbor clients activate\n  neighbor clients route-reflector-client\n{more} exit-address-family\n"
+        )
     };
     let text = format!(
         "router bgp 64512\n bgp router-id {REFLECTOR}\n no bgp default ipv4-unicast\n neighbor clients peer-group\n \
@@ -223,7 +230,8 @@ fn frr_takes_all_paths_from_us() -> Result<(), LabError> {
 fn next_hops(shown: &Value) -> BTreeSet<String> {
     match shown {
         Value::Object(members) => {
-            let own = members.get("nexthops").and_then(|hops| hops.pointer("/0/ip")?.as_str().map(str::to_owned));
+            let own =
+                members.get("nexthops").and_then(|hops| hops.pointer("/0/ip")?.as_str().map(str::to_owned));
             members.values().flat_map(next_hops).chain(own).collect()
         }
         Value::Array(items) => items.iter().flat_map(next_hops).collect(),

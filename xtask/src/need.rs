@@ -11,6 +11,13 @@ pub(crate) enum Purpose {
     Test,
     /// To check like the CI, besides what the tests need.
     Check,
+    /// To fuzz.
+    Fuzz,
+}
+
+impl Purpose {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] = [Self::Build, Self::Demo, Self::Test, Self::Check, Self::Fuzz];
 }
 
 /// A program, and the packages that bring it.
@@ -57,4 +64,5 @@ pub(crate) const NEEDS: &[Need] = &[
         "openvswitch",
     ),
     need(Purpose::Test, "bgpd", "is a VTEP and a route reflector to talk to", "frr", "frr"),
+    need(Purpose::Fuzz, "c++", "builds libFuzzer", "g++", "gcc-c++"),
 ];

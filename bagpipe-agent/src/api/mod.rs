@@ -5,6 +5,7 @@
 
 mod failure;
 mod peer;
+mod routes;
 mod server;
 mod service;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
 pub use peer::{PeerAction, PeerRequest};
+pub use routes::{Direction, RoutesRequest};
 pub use server::{BindError, Limits, Listener};
 pub use service::{Role, Service};
 
@@ -40,8 +42,12 @@ pub enum Call {
     Detach(Vec<DetachRequest>),
     /// Do something to a BGP peer.
     Peer(PeerAction, PeerRequest),
+    /// Read the configuration file again, and take over what has changed.
+    Reload,
     /// Show something.
     View(View),
+    /// Show some of the BGP routes.
+    Routes(RoutesRequest),
     /// Say why packets go where they go.
     Explain(ExplainRequest),
 }

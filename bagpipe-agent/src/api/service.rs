@@ -79,6 +79,12 @@ impl Service {
                 let request = posted(head, body, limits, "peer").await?;
                 self.ask(Call::Peer(action, request)).await.map(|body| success(JSON, body))
             }
+            "/v1/reload" if head.method != Method::POST => Err(Failure::method("POST")),
+            "/v1/reload" => self.ask(Call::Reload).await.map(|body| success(JSON, body)),
+            "/v1/routes" if head.method == Method::POST => {
+                let request = posted(head, body, limits, "filter").await?;
+                self.ask(Call::Routes(request)).await.map(|body| success(JSON, body))
+            }
             "/v1/explain" => {
                 let request = posted(head, body, limits, "question").await?;
                 self.ask(Call::Explain(request)).await.map(|body| success(JSON, body))

@@ -71,7 +71,8 @@ fn answer(call: Call) -> Answer {
         Call::Peer(PeerAction::Reset, request) => Some(request.message),
         Call::Peer(..) => None,
         Call::Explain(request) => Some(request.vpn_instance_id),
-        Call::View(_) => return Ok(Bytes::from_static(b"[1]")),
+        Call::Routes(request) => request.imported_by,
+        Call::View(_) | Call::Reload => return Ok(Bytes::from_static(b"[1]")),
     };
     match vpn.as_deref() {
         Some("blue") => Ok(Bytes::from_static(b"null")),

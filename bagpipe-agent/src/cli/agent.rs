@@ -35,7 +35,7 @@ pub(super) fn run(args: &AgentArgs, instance: &str) -> Result<(), Failure> {
     // One thread owns all state; a second would only wait for it.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
-    runtime.block_on(run::run(config)).map_err(Failure::failed)
+    runtime.block_on(run::run(config, args.config.clone())).map_err(Failure::failed)
 }
 
 /// Whether the mode of a file lets others than its owner and its group read it.

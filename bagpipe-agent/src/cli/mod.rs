@@ -7,6 +7,7 @@ mod explain;
 mod map;
 mod peer;
 mod port;
+mod reload;
 mod rows;
 mod show;
 mod table;
@@ -62,6 +63,8 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         vpn: Option<String>,
         #[command(flatten)]
+        routes: show::RouteArgs,
+        #[command(flatten)]
         output: Output,
     },
     /// Say why packets of a VPN instance for an address go where they go, and where they stop
@@ -80,6 +83,8 @@ enum Command {
         #[command(subcommand)]
         command: peer::PeerCommand,
     },
+    /// Have the agent read its configuration file again; sessions that nothing has changed for go on
+    Reload(Output),
     /// Read the pinned BPF maps, with or without a running agent
     Map {
         #[command(subcommand)]
@@ -177,11 +182,16 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Attach(args) => port::attach(&args, &global.client()),
         Command::Detach(args) => port::detach(&args, &global.client()),
         Command::Status(output) => show::status(&global.client(), output.format),
-        Command::Show { what, vpn, output } => {
-            show::show(what, vpn.as_deref(), &global.client(), output.format)
-        }
+        Command::Show { what, vpn, routes, output } => match routes.request() {
+            Some(_) if what != show::What::Routes || vpn.is_some() => {
+                Err(Failure::Invalid(show::RouteArgs::MISPLACED.to_owned()))
+            }
+            Some(request) => show::routes(&request, &global.client(), output.format),
+            None => show::show(what, vpn.as_deref(), &global.client(), output.format),
+        },
         Command::Explain { vpn, ip, output } => explain::explain(&vpn, ip, &global.client(), output.format),
         Command::Peer { command } => peer::run(&command, &global.client()),
+        Command::Reload(output) => reload::run(&global.client(), output.format),
         Command::Map { command } => map::run(&command, global),
         Command::Cleanup(output) => map::cleanup(global, output.format),
         Command::Completion { shell } => {

@@ -2,13 +2,16 @@
 //!
 //! Reading it changes nothing and asks nothing of the system, so that it can be checked anywhere.
 
+mod difference;
 mod error;
 mod peers;
 mod sections;
 mod table;
+mod tcp_ao;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -22,6 +25,7 @@ use crate::vpn::Encapsulation;
 
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use peers::{AddPathsTerms, MaximumPrefixes, Peer, Reflector, Secret, Terms};
+pub use tcp_ao::{AoAlgorithm, TcpAo};
 
 /// The file that is read when the command line names none.
 pub const DEFAULT_FILE: &str = "/etc/bagpipe/bagpipe.toml";
@@ -112,9 +116,15 @@ impl Prefix {
     }
 }
 
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.length)
+    }
+}
+
 impl Serialize for Prefix {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{}/{}", self.address, self.length))
+        serializer.collect_str(self)
     }
 }
 
@@ -235,12 +245,12 @@ impl Config {
         }
     }
 
-    /// Whether there is a password in it.
+    /// Whether there is a password or another key in it.
     #[must_use]
     pub fn has_password(&self) -> bool {
         let peers = self.bgp.peers.iter().map(|peer| &peer.terms);
         let clients = self.bgp.reflector.iter().map(|reflector| &reflector.terms);
-        peers.chain(clients).any(|terms| terms.password.is_some())
+        peers.chain(clients).any(Terms::is_signed)
     }
 
     /// The BGP identifier, given the local address.

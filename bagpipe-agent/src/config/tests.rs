@@ -104,6 +104,9 @@ as_number = 64513
 ttl_security = 3
 next_hop = "self"
 export = "own"
+[[bgp.peers]]
+address = "10.0.0.4"
+tcp_ao = { key_id = 7, receive_id = 9, algorithm = "aes-128-cmac-96", key = "other secret" }
 [bgp.reflector]
 clients = ["10.0.1.0/24"]
 maximum_clients = 7
@@ -113,7 +116,7 @@ add_paths = { send = 8 }"#,
         "[dataplane]\ndriver = \"none\"\n"
     );
     let config = parse(&text).unwrap();
-    let [first, second] = &config.bgp.peers[..] else { panic!("{:?}", config.bgp.peers) };
+    let [first, second, third] = &config.bgp.peers[..] else { panic!("{:?}", config.bgp.peers) };
     assert_eq!(first.terms.password.as_ref().map(Secret::expose), Some(&b"secret"[..]));
     assert_eq!((first.terms.ttl_security, first.hold_time), (Some(1), Some(0)));
     let limits = first.terms.maximum_prefixes.as_ref().unwrap();
@@ -127,12 +130,21 @@ add_paths = { send = 8 }"#,
     assert_eq!((reflector.maximum_clients, reflector.terms.ttl_security), (7, None));
     assert_eq!(reflector.terms.password.as_ref().map(Secret::expose), Some(&b"other"[..]));
 
+    let tcp_ao = third.terms.tcp_ao.clone();
+    let expected =
+        TcpAo { key_id: 7, receive_id: 9, algorithm: AoAlgorithm::Aes128Cmac, key: "other secret".into() };
+    assert_eq!((third.terms.password.as_ref(), tcp_ao.as_ref()), (None, Some(&expected)));
+
     // What a peer has no terms of its own for is as for clients.
     let terms = second.terms.clone().or(&reflector.terms);
     assert_eq!((terms.ttl_security, terms.password), (Some(3), reflector.terms.password.clone()));
     assert_eq!(terms.add_paths, Some(AddPathsTerms { receive: false, send: 8 }));
     let terms = first.terms.clone().or(&reflector.terms);
     assert_eq!(terms.add_paths, Some(AddPathsTerms { receive: true, send: 0 }));
+    let terms = first.terms.clone().or(&Terms { password: None, tcp_ao: tcp_ao.clone(), ..Terms::default() });
+    assert_eq!((terms.password, terms.tcp_ao), (first.terms.password.clone(), None));
+    let terms = second.terms.clone().or(&Terms { tcp_ao: tcp_ao.clone(), ..reflector.terms.clone() });
+    assert_eq!(terms.tcp_ao, tcp_ao);
     // Nobody is shown a password.
     for shown in [serde_json::to_string(&config).unwrap(), format!("{config:?}")] {
         assert!(
@@ -226,6 +238,31 @@ fn values_that_cannot_be_are_named_with_cause_and_remedy() {
             "[[bgp.peers]]\naddress = \"10.0.0.2\"\npassword = \"\"",
             none,
             "bgp.peers[0].password: has 0 octets; use 1 to 80",
+        ),
+        (
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\npassword = \"x\"\ntcp_ao = { key_id = 1, receive_id = 1, key = \"y\" }",
+            none,
+            "b.toml:7: bgp.peers[0].tcp_ao: stands beside a password; remove one",
+        ),
+        (
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\ntcp_ao = { key_id = 256, receive_id = 1, key = \"y\" }",
+            none,
+            "bgp.peers[0].tcp_ao.key_id: 256 is out of range",
+        ),
+        (
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\ntcp_ao = { key_id = 1, key = \"y\" }",
+            none,
+            "bgp.peers[0].tcp_ao.receive_id: missing; write a number from 0 to 255",
+        ),
+        (
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\ntcp_ao = { key_id = 1, receive_id = 1 }",
+            none,
+            "bgp.peers[0].tcp_ao.key: missing; write the key",
+        ),
+        (
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\ntcp_ao = { key_id = 1, receive_id = 1, key = \"y\", algorithm = \"md5\" }",
+            none,
+            "bgp.peers[0].tcp_ao.algorithm: 'md5' is not an algorithm; use \"hmac-sha-1-96\"",
         ),
         (
             "[[bgp.peers]]\naddress = \"10.0.0.2\"\nttl_security = 255",

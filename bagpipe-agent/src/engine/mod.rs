@@ -14,7 +14,9 @@ use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use bagpipe_bgp::rib::PeerId;
-use bagpipe_bgp::speaker::{Action, ConnId, PeerConfig, Refused, Speaker, SpeakerConfig, SpeakerEvent};
+use bagpipe_bgp::speaker::{
+    Action, ConnId, PeerConfig, Refused, Speaker, SpeakerConfig, SpeakerEvent, SpeakerTerms,
+};
 use bytes::Bytes;
 
 pub use self::view::RouteView;
@@ -165,6 +167,17 @@ impl Engine {
     pub fn remove_peer(&mut self, peer: PeerId, now: Instant) {
         self.speaker.remove_peer(peer, now);
         self.settle(now);
+    }
+
+    /// Takes over new terms of the speaker. Clients that no prefix contains any more are removed.
+    pub fn set_terms(&mut self, terms: SpeakerTerms, now: Instant) {
+        self.speaker.set_terms(terms, now);
+        self.settle(now);
+    }
+
+    /// Takes over a changed configuration of a peer, if its session can go on with it; tells whether it could.
+    pub fn update_peer(&mut self, peer: PeerId, config: &PeerConfig) -> bool {
+        self.speaker.update_peer(peer, config)
     }
 
     /// The peer at an address, a configured one or a client.

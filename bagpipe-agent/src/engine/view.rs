@@ -53,6 +53,11 @@ impl Engine {
         self.speaker.routes().map(|status| self.route_view(status))
     }
 
+    /// The routes that a peer holds of us, with the attributes that go to it.
+    pub fn routes_sent(&self, peer: PeerId) -> impl Iterator<Item = RouteView> + '_ {
+        self.speaker.routes_sent(peer).map(|status| self.route_view(status))
+    }
+
     /// The VPN instances, by number.
     pub fn vpns(&self) -> impl Iterator<Item = VpnView> + '_ {
         self.vpns.vpns()

@@ -8,6 +8,7 @@ mod connect;
 mod connection;
 mod listener;
 mod protection;
+mod signature;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -18,12 +19,14 @@ use bagpipe_bgp::speaker::ConnId;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 pub use connect::ConnectError;
 pub use listener::ListenError;
-pub use protection::{Proof, Protection};
+pub use protection::{Proof, Protection, ProtectionError};
+
+use listener::Listener;
 
 /// Events in the queue before readers wait.
 const QUEUE: usize = 64;
@@ -52,10 +55,10 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Sockets {
     local_address: IpAddr,
-    protection: Arc<Protection>,
+    protection: watch::Sender<Arc<Protection>>,
     unacknowledged: Option<Duration>,
     connections: FxHashMap<u64, Connection>,
-    listeners: Vec<AbortHandle>,
+    listeners: Vec<Listener>,
     events: mpsc::Sender<Event>,
     inbox: mpsc::Receiver<Event>,
 }
@@ -78,7 +81,7 @@ impl Sockets {
         let (events, inbox) = mpsc::channel(QUEUE);
         Self {
             local_address,
-            protection: Arc::new(protection),
+            protection: watch::Sender::new(Arc::new(protection)),
             unacknowledged,
             connections: FxHashMap::default(),
             listeners: Vec::new(),
@@ -89,15 +92,42 @@ impl Sockets {
 
     /// Accepts connections on an address; gives the address with the port that it got.
     pub fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, ListenError> {
-        let (bound, task) = listener::listen(address, Arc::clone(&self.protection), self.events.clone())?;
-        self.listeners.push(task);
+        let listener = Listener::start(address, self.protection.subscribe(), self.events.clone())?;
+        let bound = listener.bound;
+        self.listeners.push(listener);
         Ok(bound)
+    }
+
+    /// Has connections from now on prove what `protection` says, and end when nothing is acknowledged for as long as
+    /// given. Those that are there go on as they are.
+    ///
+    /// # Errors
+    /// The kernel does not take a password; nothing has changed.
+    pub fn protect(
+        &mut self,
+        protection: Protection,
+        unacknowledged: Option<Duration>,
+    ) -> Result<(), ListenError> {
+        let before = Arc::clone(&self.protection.borrow());
+        for (position, listener) in self.listeners.iter().enumerate() {
+            if let Err(error) = listener.protect(&before, &protection) {
+                for listener in self.listeners.iter().take(position + 1) {
+                    if let Err(error) = listener.protect(&protection, &before) {
+                        tracing::error!("passwords of before are not in force: {error}");
+                    }
+                }
+                return Err(error);
+            }
+        }
+        self.protection.send_replace(Arc::new(protection));
+        self.unacknowledged = unacknowledged;
+        Ok(())
     }
 
     /// Starts to connect.
     pub fn connect(&mut self, conn: ConnId, remote: SocketAddr) {
         let (local, limit, events) = (self.local_address, self.unacknowledged, self.events.clone());
-        let protection = Arc::clone(&self.protection);
+        let protection = Arc::clone(&self.protection.borrow());
         let (outgoing, batches) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
             match connect::open(local, remote, &protection).await {
@@ -156,7 +186,7 @@ impl Sockets {
     /// Waits until connections are closed, at most as long as last words may take.
     pub async fn finish(mut self) {
         for listener in self.listeners.drain(..) {
-            listener.abort();
+            listener.stop();
         }
         for (_, connection) in self.connections.drain() {
             connection.task.abort();

@@ -16,7 +16,9 @@ impl Agent {
     pub(super) fn call(&mut self, request: Request) {
         let answer = match request.call {
             Call::View(view) => return drop(request.reply.send(self.view(view))),
+            Call::Routes(filter) => return drop(request.reply.send(self.filtered_routes(&filter))),
             Call::Explain(explain) => return drop(request.reply.send(self.explain(&explain))),
+            Call::Reload => return drop(request.reply.send(self.reload())),
             Call::Peer(action, peer) => return drop(request.reply.send(self.peer(action, &peer))),
             Call::Attach(attach) => {
                 let outcome = self.attach(&attach);

@@ -7,7 +7,7 @@ use super::claim::ClaimError;
 use crate::api::BindError;
 use crate::config::AddressError;
 use crate::dataplane::DataplaneError;
-use crate::peer::ListenError;
+use crate::peer::{ListenError, ProtectionError};
 use crate::store::StoreError;
 use crate::vpn::RestoreError;
 
@@ -32,6 +32,9 @@ pub enum RunError {
     /// Programs, maps or netlink.
     #[error(transparent)]
     Dataplane(#[from] DataplaneError),
+    /// What the kernel can't do for connections.
+    #[error(transparent)]
+    Protection(#[from] ProtectionError),
     /// A BGP listener.
     #[error(transparent)]
     Listen(#[from] ListenError),

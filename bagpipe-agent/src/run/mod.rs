@@ -8,12 +8,16 @@ mod calls;
 mod capabilities;
 mod claim;
 mod error;
+mod filter;
 mod metrics;
 mod notify;
+mod peering;
+mod reload;
 mod start;
 mod views;
 
 use std::future;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bagpipe_bgp::speaker::{Action, ConnId, SpeakerEvent};
@@ -43,18 +47,21 @@ const EXAMINE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the last write of the attachments may take.
 const LAST_SAVE: Duration = Duration::from_secs(5);
 
-/// Runs the agent until it is told to stop. Forwarding goes on after that.
+/// Runs the agent until it is told to stop. Forwarding goes on after that. The configuration is read again from `file`
+/// when a hangup or a call asks for it.
 ///
 /// # Errors
 /// What keeps the agent from starting, with its remedy.
-pub async fn run(config: Config) -> Result<(), RunError> {
+pub async fn run(config: Config, file: PathBuf) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signal)?;
-    let mut agent = start::start(config).await?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signal)?;
+    let mut agent = start::start(config, file).await?;
     notify::ready();
     loop {
         tokio::select! {
             () = agent.step() => drop(agent.settle()),
+            _ = hangup.recv() => drop(agent.reload()),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -65,6 +72,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 
 struct Agent {
     config: Config,
+    /// Where it was read from.
+    file: PathBuf,
     identity: start::Identity,
     engine: Engine,
     dataplane: Dataplane,
@@ -339,3 +348,6 @@ async fn until(time: Option<Instant>) {
         None => future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

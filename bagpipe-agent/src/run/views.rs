@@ -9,7 +9,8 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::Agent;
-use crate::api::{Answer, ExplainRequest, Refused, View};
+use super::filter::admits;
+use crate::api::{Answer, Direction, ExplainRequest, Refused, RoutesRequest, View};
 use crate::config::Driver;
 use crate::dataplane::{Dropped, NexthopState, NexthopView, Traffic};
 use crate::engine::RouteView;
@@ -97,14 +98,35 @@ impl Agent {
 
     fn routes(&self, wanted: impl Fn(&Nlri) -> bool) -> Vec<ShownRoute> {
         let routes = self.engine.routes().filter(|route| wanted(&route.nlri));
-        routes
-            .map(|route| ShownRoute {
-                source: route.peer.map_or_else(|| "local".to_owned(), |peer| peer.to_string()),
-                next_hop: route.attributes.next_hop.map(|next_hop| next_hop.address),
-                route_targets: route.attributes.route_targets().map(|target| target.to_string()).collect(),
-                route,
-            })
-            .collect()
+        routes.map(ShownRoute::from).collect()
+    }
+
+    /// The routes that a filter lets through.
+    pub(super) fn filtered_routes(&self, request: &RoutesRequest) -> Answer {
+        let unknown = |peer| Refused(format!("{peer} is not a peer; `bagpipe show peers` lists them"));
+        let known = |peer: IpAddr| self.engine.peer_at(peer).ok_or_else(|| unknown(peer));
+        let peer = request.peer.map(known).transpose()?;
+        let shown: Vec<ShownRoute> = match (request.direction, peer) {
+            (Some(Direction::Out), Some(peer)) => {
+                let sent = self.engine.routes_sent(peer);
+                sent.filter(|route| admits(request, route)).map(ShownRoute::from).collect()
+            }
+            (Some(Direction::Out), None) => {
+                return Err(Refused("routes go out to a peer each; name it with peer".to_owned()));
+            }
+            (direction, _) => {
+                let from = request.peer.map(|peer| peer.to_canonical());
+                let from_there = |route: &RouteView| match (direction, from) {
+                    (_, Some(_)) => route.peer == from,
+                    (Some(_), None) => route.peer.is_some(),
+                    (None, None) => true,
+                };
+                let held = self.engine.routes();
+                let wanted = held.filter(|route| from_there(route) && admits(request, route));
+                wanted.map(ShownRoute::from).collect()
+            }
+        };
+        encode(&shown)
     }
 
     pub(super) fn status(&self) -> Status<'_> {
@@ -216,6 +238,17 @@ struct ShownRoute {
     route_targets: Vec<String>,
     #[serde(flatten)]
     route: RouteView,
+}
+
+impl From<RouteView> for ShownRoute {
+    fn from(route: RouteView) -> Self {
+        Self {
+            source: route.peer.map_or_else(|| "local".to_owned(), |peer| peer.to_string()),
+            next_hop: route.attributes.next_hop.map(|next_hop| next_hop.address),
+            route_targets: route.attributes.route_targets().map(|target| target.to_string()).collect(),
+            route,
+        }
+    }
 }
 
 /// The way of packets, and the underlay below it.

@@ -7,6 +7,7 @@
 //! Made for many routes and many peers: a route is kept as it is encoded and typed on demand; attributes are held
 //! once; what a peer has yet to be told is a position in a log that all peers share.
 
+mod adj_rib_out;
 mod attributes;
 mod best_path;
 mod decision;

@@ -95,7 +95,7 @@ impl SpeakerConfig {
 }
 
 /// A configured peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PeerConfig {
     /// Its address.
     pub address: IpAddr,

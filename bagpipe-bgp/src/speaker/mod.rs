@@ -19,6 +19,7 @@ mod lifecycle;
 mod long_lived;
 mod peer;
 mod prefix_limit;
+mod reconfigure;
 mod refresh;
 mod restart;
 mod status;
@@ -41,6 +42,7 @@ pub use crate::session::AddPaths;
 
 use self::peer::{Connection, Peer};
 pub use self::prefix_limit::MaxPrefixes;
+pub use self::reconfigure::SpeakerTerms;
 use self::timers::{Timer, Timers};
 use crate::rib::{Rib, RibConfig};
 use crate::session::{DownReason, notification::Cease};

@@ -10,7 +10,7 @@ use super::administration::Held;
 use super::faults::Faults;
 use super::peer::{Connection, Peer};
 use super::{PeerId, Speaker};
-use crate::rib::FamilyCount;
+use crate::rib::{FamilyCount, HeldPath};
 use crate::session::{Counters, Negotiated, State};
 use crate::types::{Asn, Family, RouterId};
 use crate::wire::{Attributes, Nlri};
@@ -116,17 +116,24 @@ impl Speaker {
 
     /// All routes held: our own and those received.
     pub fn routes(&self) -> impl Iterator<Item = RouteStatus> + '_ {
-        self.rib.routes().map(|held| {
-            let address = |peer| self.peers.get(&peer).map(|state| state.config.address);
-            let source = held.peer.and_then(|peer| Some(RouteSource::Peer(peer, address(peer)?)));
-            RouteStatus {
-                nlri: held.nlri,
-                attributes: held.attributes,
-                source: source.unwrap_or(RouteSource::Local),
-                best: held.best,
-                stale: held.stale,
-            }
-        })
+        self.rib.routes().map(|held| self.route_status(held))
+    }
+
+    /// The routes that a peer holds of us, with the attributes that go to it.
+    pub fn routes_sent(&self, peer: PeerId) -> impl Iterator<Item = RouteStatus> + '_ {
+        self.rib.sent(peer).map(|held| self.route_status(held))
+    }
+
+    fn route_status(&self, held: HeldPath) -> RouteStatus {
+        let address = |peer| self.peers.get(&peer).map(|state| state.config.address);
+        let source = held.peer.and_then(|peer| Some(RouteSource::Peer(peer, address(peer)?)));
+        RouteStatus {
+            nlri: held.nlri,
+            attributes: held.attributes,
+            source: source.unwrap_or(RouteSource::Local),
+            best: held.best,
+            stale: held.stale,
+        }
     }
 
     fn status(&self, peer: PeerId, state: &Peer) -> PeerStatus {

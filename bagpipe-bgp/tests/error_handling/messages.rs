@@ -33,7 +33,7 @@ use Answer::{Ended, Nothing, Refused};
 pub(crate) type Row = (&'static str, State, u8, &'static str, Answer);
 
 #[rustfmt::skip]
-const MESSAGES: &[Row] = &[
+pub(crate) const MESSAGES: &[Row] = &[
     // Types and lengths (RFC 4271 §6.1).
     ("4271 6.1",  Established, 0,   "",                                Refused(1, 3)),
     ("4271 6.1",  Established, 6,   "",                                Refused(1, 3)),

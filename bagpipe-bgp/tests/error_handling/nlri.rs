@@ -5,7 +5,7 @@ use crate::table::Session::{Internal, OldInternal};
 use crate::table::{Row, check_all};
 
 #[rustfmt::skip]
-const ROUTES: &[Row] = &[
+pub(crate) const ROUTES: &[Row] = &[
     // section            all attributes in hexadecimal (O, P and R: see `table`)
     // E-VPN: NLRI that overrun, that are wrong in themselves, and of types nobody knows.
     ("7606 5.3",          "O P 800e0b 0019 46 04 0a000001 00 0311", Internal, Reset(9)),
@@ -70,7 +70,7 @@ const ROUTES: &[Row] = &[
 
 /// Each form of a route: right, an octet short, an octet long, empty, then with lengths that contradict what encloses them.
 #[rustfmt::skip]
-const LENGTHS: &[Row] = &[
+pub(crate) const LENGTHS: &[Row] = &[
     ("7432 7.1",          "O P 800e24 0019 46 04 0a000001 00 0119 0001 0a000001 0001 00000000000000000000 00000000 00000a", Internal, Accepted),
     ("7432 7.1",          "O P 800e23 0019 46 04 0a000001 00 0118 0001 0a000001 0001 00000000000000000000 00000000 0000", Internal, Discarded),
     ("7432 7.1",          "O P 800e25 0019 46 04 0a000001 00 011a 0001 0a000001 0001 00000000000000000000 00000000 00000a 00", Internal, Discarded),

@@ -53,8 +53,7 @@ pub(crate) fn each<T>(rows: &[T], check: impl Fn(&T)) {
 /// nothing to do with.
 pub(crate) fn check(section: &str, attributes: &str, session: Session, expected: &Outcome) {
     let row = format!("{section}: {attributes}");
-    let text = attributes.replace('O', ORIGIN).replace('P', AS_PATH).replace('R', REACH);
-    let bytes = update(&[], &hex(&text), &[]);
+    let bytes = update(&[], &octets(attributes), &[]);
     let mut live = Live::new(session);
     let decoded = match decode(&bytes, &live.context()) {
         Ok(Message::Update(update)) => Ok(update),
@@ -79,6 +78,11 @@ pub(crate) fn check(section: &str, attributes: &str, session: Session, expected:
         (Err(error), _) => panic!("{row}: {error}"),
     }
     live.assert_alive(&row);
+}
+
+/// The attributes of a row.
+pub(crate) fn octets(attributes: &str) -> Vec<u8> {
+    hex(&attributes.replace('O', ORIGIN).replace('P', AS_PATH).replace('R', REACH))
 }
 
 /// What an UPDATE comes to.
