@@ -12,7 +12,7 @@ use super::PeerId;
 use super::long_lived::LLGR_STALE;
 use crate::types::{Asn, RouterId};
 use crate::wire::attribute::AsSegment;
-use crate::wire::{AsPath, Attributes, ExtendedCommunity, Origin};
+use crate::wire::{AsPath, Attributes, ExtendedCommunity, Origin, PathId};
 
 /// LOCAL_PREF of a path that has none.
 pub(super) const DEFAULT_LOCAL_PREF: u32 = 100;
@@ -78,7 +78,7 @@ pub(super) enum Origination {
     /// This speaker.
     Local,
     /// A peer.
-    Peer { id: PeerId, internal: bool, router_id: RouterId, address: IpAddr },
+    Peer { id: PeerId, internal: bool, router_id: RouterId, address: IpAddr, received: PathId },
 }
 
 /// A path to choose from.
@@ -163,10 +163,10 @@ impl Candidate<'_> {
         }
     }
 
-    fn peer(&self) -> Option<(IpAddr, PeerId)> {
+    fn peer(&self) -> Option<(IpAddr, PeerId, PathId)> {
         match self.origination {
             Origination::Local => None,
-            Origination::Peer { address, id, .. } => Some((address, id)),
+            Origination::Peer { address, id, received, .. } => Some((address, id, received)),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
 
+use super::held_paths::HeldPaths;
 use super::rt_constraint::{Memberships, Target, is_constrained};
 use super::table::{FamilyId, Position, RouteId, Table, Translation};
 use super::update_queue::Pending;
@@ -82,6 +83,8 @@ pub(super) struct Reader {
     pub(super) begins_refresh: bool,
     /// The marker to be sent when everything has been read.
     pub(super) end: Option<End>,
+    /// So many paths of a route are sent; `None`: the best one, without an identifier.
+    pub(super) paths: Option<usize>,
 }
 
 /// What marks that all routes of a family have been sent.
@@ -110,6 +113,8 @@ pub(super) struct Peer {
     pub(super) reconsider: BTreeSet<RouteId>,
     /// Routes read from the log, sorted so that those with the same attributes are together.
     pub(super) window: Vec<Pending>,
+    /// What it holds of the routes of which it is sent several paths.
+    pub(super) held_paths: HeldPaths,
     counts: FxHashMap<FamilyId, Count>,
 }
 
@@ -131,6 +136,7 @@ impl Peer {
             readers: Vec::new(),
             reconsider: BTreeSet::new(),
             window: Vec::new(),
+            held_paths: HeldPaths::default(),
             counts: FxHashMap::default(),
         }
     }
@@ -144,12 +150,13 @@ impl Peer {
         self.released = !self.constrained;
         self.readers = families
             .into_iter()
-            .filter_map(|family| table.family_id(family))
-            .map(|family| Reader {
+            .filter_map(|family| Some((table.family_id(family)?, facts.paths_of(family))))
+            .map(|(family, paths)| Reader {
                 family,
                 position: Position::default(),
                 begins_refresh: false,
                 end: Some(End::OfRib),
+                paths,
             })
             .collect();
         self.facts = facts;
@@ -162,6 +169,7 @@ impl Peer {
         self.readers.clear();
         self.reconsider.clear();
         self.window.clear();
+        self.held_paths = HeldPaths::default();
         for count in self.counts.values_mut() {
             count.sent = 0;
         }
@@ -180,6 +188,21 @@ impl Peer {
     /// How far it has read a family; `None` if the family was not negotiated.
     pub(super) fn position(&self, family: FamilyId) -> Option<Position> {
         self.readers.iter().find(|reader| reader.family == family).map(|reader| reader.position)
+    }
+
+    /// How many paths of a route of this family it is sent, if it is more than the best one (RFC 7911).
+    pub(super) fn paths_of(&self, family: FamilyId) -> Option<usize> {
+        self.readers.iter().find(|reader| reader.family == family)?.paths
+    }
+
+    /// Look again at all routes of which it is sent several paths; it is told what has changed. Whether there are any.
+    pub(super) fn read_paths_again(&mut self) -> bool {
+        let mut any = false;
+        for reader in self.readers.iter_mut().filter(|reader| reader.paths.is_some()) {
+            reader.position = Position::default();
+            any = true;
+        }
+        any
     }
 
     pub(super) fn count_received(&mut self, family: FamilyId, change: isize) {
@@ -264,6 +287,19 @@ impl Peers {
     /// There is something to read for all peers.
     pub(super) fn wake_all(&mut self) {
         self.awake.append(&mut self.idle);
+    }
+
+    /// A path other than the best one changed: of concern to those that are sent several.
+    pub(super) fn reconsider_paths(&mut self, id: RouteId, family: FamilyId) {
+        for (peer, number) in self.slots.iter_mut().zip(0..) {
+            let Some(peer) = peer.as_mut().filter(|peer| peer.up && peer.paths_of(family).is_some()) else {
+                continue;
+            };
+            peer.reconsider.insert(id);
+            if self.idle.remove(&Slot(number)) {
+                self.awake.insert(Slot(number));
+            }
+        }
     }
 
     /// This peer has read everything.

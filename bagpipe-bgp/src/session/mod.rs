@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 pub use counters::{Counters, MessageCounts};
-pub use negotiation::{GracefulRestart, Negotiated, SessionConfig};
+pub use negotiation::{AddPaths, GracefulRestart, Negotiated, SessionConfig};
 
 use crate::types::Family;
 use crate::wire::message::{self, Context, Frame, HEADER_LENGTH, MAX_EXTENDED_LENGTH, MAX_LENGTH, refresh};

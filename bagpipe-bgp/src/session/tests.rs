@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::notification::{Cease, Described, cease, hard_reset};
 use super::*;
 use crate::wire::update::end_of_rib;
-use crate::wire::{Capability, ExtendedNextHop, LongLived};
+use crate::wire::{AddPathFamilies, Capability, ExtendedNextHop, LongLived};
 
 const FAMILIES: [Family; 2] = [Family::EVPN, Family::ROUTE_TARGET];
 
@@ -20,6 +20,7 @@ fn config(last: u8) -> SessionConfig {
         families: FAMILIES.to_vec(),
         restart_time: 120,
         long_lived_time: 0,
+        add_paths: AddPaths::default(),
         restarting: false,
     }
 }
@@ -124,6 +125,7 @@ fn two_opens_and_two_keepalives_establish_a_session() {
             enhanced_route_refresh: true,
             extended_message: true,
             extended_next_hop: false,
+            add_paths: AddPathFamilies::default(),
             graceful_restart: Some(GracefulRestart {
                 restarting: false,
                 notification: true,

@@ -38,6 +38,7 @@ pub use self::event::{Action, ConnId, Refused, SpeakerEvent};
 pub use self::faults::{Direction, Faults, LastNotification};
 pub use self::status::{PeerState, PeerStatus, RouteSource, RouteStatus};
 pub use crate::rib::{Export, Import, NextHopPolicy, Path, PeerId, Policy, RouteChange};
+pub use crate::session::AddPaths;
 
 use self::peer::{Connection, Peer};
 pub use self::prefix_limit::MaxPrefixes;

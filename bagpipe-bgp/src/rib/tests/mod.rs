@@ -56,6 +56,7 @@ fn facts(number: u32, kind: Kind, families: &[Family]) -> RibPeer {
         families: families.to_vec(),
         policy: Policy::default(),
         long_lived: false,
+        send_paths: None,
         context: Context { four_octet_as: true, internal, families: families.to_vec(), ..Context::default() },
     }
 }
@@ -99,7 +100,10 @@ fn blocks(routes: &[Nlri]) -> Vec<NlriBlock> {
         }
         nlri.encode(&mut blocks.last_mut().unwrap().1);
     }
-    blocks.into_iter().map(|(family, bytes)| NlriBlock { family, bytes: bytes.freeze() }).collect()
+    blocks
+        .into_iter()
+        .map(|(family, bytes)| NlriBlock { family, path_ids: false, bytes: bytes.freeze() })
+        .collect()
 }
 
 fn announce(attributes: Attributes, routes: &[Nlri]) -> Update {

@@ -333,6 +333,7 @@ impl Pair {
         RibPeer {
             asn: if peer == 5 { 65005 } else { ASN },
             policy,
+            send_paths: None,
             long_lived: KNOW_LLGR.contains(&peer),
             ..facts(peer, kind, families)
         }
