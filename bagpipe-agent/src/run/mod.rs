@@ -258,7 +258,7 @@ impl Agent {
                     negotiated.hold_time
                 );
             }
-            SpeakerEvent::PeerDown { peer, reason } => {
+            SpeakerEvent::PeerDown { peer, reason, .. } => {
                 tracing::info!("{} is down: {reason}", name(self, peer));
             }
             SpeakerEvent::EndOfRib { peer, family } => {
