@@ -1,6 +1,7 @@
 //! For those who watch a speaker without taking part.
 
-use super::{HeldPath, Opens, PathChange, PeerId, RouteStatus, Rule, Speaker, Walk};
+use super::{ConnId, HeldPath, Opens, PathChange, PeerId, RouteStatus, Rule, Speaker, Walk};
+use crate::types::Asn;
 use crate::wire::Nlri;
 
 impl Speaker {
@@ -26,10 +27,16 @@ impl Speaker {
         ranked.map(|(held, rule)| (self.route_status(held), rule)).collect()
     }
 
-    /// The OPENs of an established session.
+    /// The connection of an established session, and the OPENs that it began with.
     #[must_use]
-    pub fn opens(&self, peer: PeerId) -> Option<Opens> {
+    pub fn opens(&self, peer: PeerId) -> Option<(ConnId, Opens)> {
         let conn = self.peers.get(&peer)?.up.as_ref()?.conn;
-        self.connections.get(&conn)?.session.as_ref()?.opens()
+        Some((conn, self.connections.get(&conn)?.session.as_ref()?.opens()?))
+    }
+
+    /// Our AS.
+    #[must_use]
+    pub const fn asn(&self) -> Asn {
+        self.config.asn
     }
 }
