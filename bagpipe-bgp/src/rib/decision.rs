@@ -24,9 +24,13 @@ impl Rib {
         let Some(route) = self.table.get_mut(id) else { return };
         let before = route.best().map(identity);
         self.attributes.refer(attributes);
+        let stale = self.watched.is_some() && route.paths().iter().any(|path| path.key == key && path.stale);
         let put = route.put(key, encoded, attributes, version);
         if put.changed {
             self.decide(id, before, key.source);
+        }
+        if put.changed || stale {
+            self.note_put(id, key);
         }
         if let Some(released) = put.released {
             self.attributes.release(released);
@@ -57,11 +61,15 @@ impl Rib {
     pub(super) fn remove_from(&mut self, key: PathKey, id: RouteId) {
         let Some(route) = self.table.get_mut(id) else { return };
         let before = route.best().map(identity);
+        let nlri = self.watched.is_some().then(|| route.encoded(key)).flatten();
         let Some(removed) = route.remove(key) else { return };
         let (family, prefix) = (route.family, TargetPrefix::of(route.nlri()));
         self.decide(id, before, key.source);
         self.attributes.release(removed.attributes);
         self.counted(key, family, prefix, -1);
+        if let Some(nlri) = nlri {
+            self.note_removal(id, key, family, &nlri);
+        }
     }
 
     /// Select the best path again, and pass on what changed. `touched`: the source whose path is not what it was.

@@ -169,6 +169,12 @@ impl Route {
         path.nlri.as_ref().unwrap_or(&self.nlri)
     }
 
+    /// The encoded NLRI of a path, to be kept for longer than the path.
+    pub(super) fn encoded(&self, key: PathKey) -> Option<Box<[u8]>> {
+        let path = self.paths().iter().find(|path| path.key == key)?;
+        Some(self.nlri_of(path).into())
+    }
+
     /// Add or replace the path of a source.
     pub(super) fn put(
         &mut self,
@@ -285,6 +291,12 @@ impl Table {
     /// The names of all routes. While they are walked routes may be removed.
     pub(super) fn ids(&self) -> impl Iterator<Item = RouteId> + use<> {
         (0..u32::try_from(self.routes.len()).unwrap_or(u32::MAX)).map(RouteId)
+    }
+
+    /// The names from one number up to another; `None` if there is none at that number or beyond.
+    pub(super) fn ids_between(&self, start: u32, end: u32) -> Option<impl Iterator<Item = RouteId> + use<>> {
+        let length = u32::try_from(self.routes.len()).unwrap_or(u32::MAX);
+        (start < length).then(|| (start..end.min(length)).map(RouteId))
     }
 
     pub(super) fn routes(&self) -> impl Iterator<Item = &Route> {
