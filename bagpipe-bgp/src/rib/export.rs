@@ -7,7 +7,8 @@ use super::best_path::{self, Candidate, DEFAULT_LOCAL_PREF, Origination};
 use super::key;
 use super::long_lived::LLGR_STALE;
 use super::peer::{Peer, Peers, Slot};
-use super::table::{PathRecord, Route, Table};
+use super::route::{PathRecord, Route};
+use super::table::Table;
 use super::{Export, Import, NextHopPolicy, Policy, RibConfig, RibPeer};
 use crate::types::Family;
 use crate::wire::attribute::AsSegment;
@@ -53,7 +54,7 @@ impl<'a> Exporter<'a> {
         if left.len() <= limit {
             return left;
         }
-        let mobile = key::is_mobile(family, route.nlri());
+        let mobile = key::is_mobile(family, self.table.nlri(route));
         let mut chosen = Vec::with_capacity(limit);
         while chosen.len() < limit
             && let Some(best) = best_path::best(left.iter().filter_map(|path| self.candidate(path)), mobile)

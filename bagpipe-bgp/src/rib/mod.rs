@@ -15,8 +15,11 @@ mod held_paths;
 mod importer;
 mod key;
 mod long_lived;
+mod octets;
 mod peer;
+mod peer_sets;
 mod policy;
+mod route;
 mod rt_constraint;
 mod table;
 #[cfg(test)]
@@ -36,8 +39,9 @@ pub use self::policy::{Export, Import, NextHopPolicy, Policy};
 
 use self::attributes::AttributeTable;
 use self::peer::{End, Peers, Slot};
+use self::route::PathKey;
 use self::rt_constraint::Target;
-use self::table::{FamilyId, PathKey, Position, RouteId, Table};
+use self::table::{FamilyId, Position, RouteId, Table};
 use crate::types::{Asn, Family, RouterId};
 use crate::wire::attribute::AsSegment;
 use crate::wire::message::Context;
@@ -188,9 +192,9 @@ impl Rib {
         let Some(slot) = self.peers.slot(id) else { return };
         self.peers.stop(slot);
         for route_id in self.table.ids() {
-            let Some(route) = self.table.get_mut(route_id) else { continue };
-            route.sent_to.remove(slot);
+            let Some(route) = self.table.get(route_id) else { continue };
             let family = route.family;
+            self.table.set_sent(route_id, slot, false);
             if retain.contains(&self.table.family(family)) {
                 if let Some(route) = self.table.get_mut(route_id) {
                     route.mark_stale(slot);
@@ -371,7 +375,7 @@ impl Rib {
             let family = self.table.family(route.family);
             route.paths().iter().enumerate().filter_map(move |(position, path)| {
                 Some(HeldPath {
-                    nlri: key::decode(family, route.nlri_of(path))?,
+                    nlri: key::decode(family, self.table.nlri_of(route, path))?,
                     attributes: Arc::clone(&self.attributes.get(path.attributes)?.attributes),
                     peer: path.key.source.and_then(|slot| self.peers.get(slot)).map(|peer| peer.id),
                     best: position == 0,

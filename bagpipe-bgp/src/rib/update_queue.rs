@@ -11,7 +11,8 @@ use super::attributes::AttributesId;
 use super::export::Exporter;
 use super::held_paths::HeldPath;
 use super::peer::{End, Peer, Slot};
-use super::table::{FamilyId, PathRecord, Route, RouteId};
+use super::route::{PathRecord, Route};
+use super::table::{FamilyId, RouteId};
 use crate::types::Family;
 use crate::wire::message::{refresh, route_refresh};
 use crate::wire::update::{UpdateWriter, end_of_rib};
@@ -194,25 +195,25 @@ impl Rib {
 
     /// A route went to a peer: Adj-RIB-Out.
     fn settle(&mut self, slot: Slot, pending: &Pending) {
-        let Some(route) = self.table.get_mut(pending.route) else { return };
+        let Some(route) = self.table.get(pending.route) else { return };
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let several = peer.paths_of(route.family).is_some();
         let change = match pending.group.path {
             Some(_) if several => {
                 let path = route.paths().iter().find(|path| path.id == pending.id);
                 let version = path.map_or(0, |path| path.version);
-                route.sent_to.insert(slot);
+                self.table.set_sent(pending.route, slot, true);
                 isize::from(peer.held_paths.insert(pending.route, HeldPath { id: pending.id, version }))
             }
             None if several => {
                 let removed = peer.held_paths.remove(pending.route, pending.id);
                 if peer.held_paths.of(pending.route).is_empty() {
-                    route.sent_to.remove(slot);
+                    self.table.set_sent(pending.route, slot, false);
                 }
                 -isize::from(removed)
             }
-            Some(_) => isize::from(route.sent_to.insert(slot)),
-            None => -isize::from(route.sent_to.remove(slot)),
+            Some(_) => isize::from(self.table.set_sent(pending.route, slot, true)),
+            None => -isize::from(self.table.set_sent(pending.route, slot, false)),
         };
         peer.count_sent(pending.group.family, change);
         self.table.drop_if_dead(pending.route);
@@ -220,14 +221,14 @@ impl Rib {
 
     /// The withdrawal of a route that cannot be announced, if the peer holds it.
     fn unsent(&mut self, slot: Slot, pending: Pending) -> Option<Bytes> {
-        let route = self.table.get(pending.route).filter(|route| route.sent_to.contains(slot))?;
+        let route = self.table.get(pending.route).filter(|route| self.table.is_sent(route, slot))?;
         let peer = self.peers.get(slot)?;
         if peer.paths_of(route.family).is_some() {
             peer.held_paths.version(pending.route, pending.id)?;
         }
         let family = self.table.family(pending.group.family);
         let mut writer = UpdateWriter::withdraw(&peer.facts.context, family);
-        writer.push_bytes(pending.id.into(), route.nlri());
+        writer.push_bytes(pending.id.into(), self.table.nlri(route));
         self.settle(slot, &Pending { group: Group { path: None, ..pending.group }, ..pending });
         Some(writer.finish())
     }
@@ -239,7 +240,7 @@ impl<'a> Exporter<'a> {
         let Some(route) = self.table.get(id) else { return };
         let Some(limit) = peer.paths_of(route.family) else {
             let path = self.path(slot, peer, route);
-            let (wanted, held) = (path.is_some(), route.sent_to.contains(slot));
+            let (wanted, held) = (path.is_some(), self.table.is_sent(route, slot));
             if if changed { wanted || held } else { wanted != held } {
                 window.push(Pending { group: Group::of(route, path), route: id, id: 0, changed });
             }
@@ -267,13 +268,13 @@ impl<'a> Exporter<'a> {
             let paths = self.paths(slot, peer, route, limit);
             let path = paths.into_iter().find(|path| path.id == pending.id);
             let due = path.map(|path| path.version) != peer.held_paths.version(pending.route, pending.id);
-            let encoded = path.map_or(route.nlri(), |path| route.nlri_of(path));
+            let encoded = path.map_or_else(|| self.table.nlri(route), |path| self.table.nlri_of(route, path));
             return due.then_some((Group::of(route, path), encoded));
         }
         let path = self.path(slot, peer, route);
-        let (wanted, held) = (path.is_some(), route.sent_to.contains(slot));
+        let (wanted, held) = (path.is_some(), self.table.is_sent(route, slot));
         let due = if pending.changed { wanted || held } else { wanted != held };
-        let encoded = path.map_or(route.nlri(), |path| route.nlri_of(path));
+        let encoded = path.map_or_else(|| self.table.nlri(route), |path| self.table.nlri_of(route, path));
         due.then_some((Group::of(route, path), encoded))
     }
 
