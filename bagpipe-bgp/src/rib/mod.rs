@@ -8,6 +8,7 @@
 //! once; what a peer has yet to be told is a position in a log that all peers share.
 
 mod attributes;
+mod batch;
 mod best_path;
 mod decision;
 mod export;
@@ -38,6 +39,7 @@ pub use self::best_path::equally_good;
 pub use self::policy::{Export, Import, NextHopPolicy, Policy};
 
 use self::attributes::AttributeTable;
+use self::batch::Batches;
 use self::peer::{End, Peers, Slot};
 use self::route::PathKey;
 use self::rt_constraint::Target;
@@ -146,6 +148,7 @@ pub struct Rib {
     table: Table,
     attributes: AttributeTable,
     peers: Peers,
+    batches: Batches,
     /// Targets that the instances of this speaker import, and how many of them do.
     imports: FxHashMap<Target, usize>,
     /// Routes with a change to report.
@@ -163,6 +166,7 @@ impl Rib {
             table: Table::default(),
             attributes: AttributeTable::default(),
             peers: Peers::default(),
+            batches: Batches::default(),
             imports: FxHashMap::default(),
             changes: VecDeque::new(),
             deferred: false,
@@ -315,6 +319,7 @@ impl Rib {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let table = &self.table;
         peer.held_paths.forget_versions(|id| table.get(id).is_some_and(|route| route.family == family));
+        peer.place.take_if(|place| place.is_of(family));
         for reader in peer.readers.iter_mut().filter(|reader| reader.family == family) {
             reader.position = Position::default();
             if marked && reader.end != Some(End::OfRib) {

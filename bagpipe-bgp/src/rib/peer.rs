@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::batch::{Likeness, Place};
 use super::held_paths::HeldPaths;
 use super::rt_constraint::{Memberships, Target, is_constrained};
 use super::table::{FamilyId, Position, RouteId, Table, Translation};
@@ -64,8 +66,11 @@ pub(super) struct Peer {
     pub(super) readers: Vec<Reader>,
     /// Routes before the reader's position that a change of memberships concerns.
     pub(super) reconsider: BTreeSet<RouteId>,
-    /// Routes read from the log, sorted so that those with the same attributes are together.
+    /// What it shares with other peers that it reads: next after the window.
+    pub(super) place: Option<Place>,
+    /// Routes that are for this peer alone, sorted so that those with the same attributes are together.
     pub(super) window: Vec<Pending>,
+    pub(super) likeness: Arc<Likeness>,
     /// What it holds of the routes of which it is sent several paths.
     pub(super) held_paths: HeldPaths,
     counts: FxHashMap<FamilyId, Count>,
@@ -81,6 +86,7 @@ impl Peer {
     fn new(id: PeerId, facts: RibPeer) -> Self {
         Self {
             id,
+            likeness: Arc::new(Likeness::of(&facts)),
             facts,
             up: false,
             constrained: false,
@@ -88,6 +94,7 @@ impl Peer {
             memberships: Memberships::default(),
             readers: Vec::new(),
             reconsider: BTreeSet::new(),
+            place: None,
             window: Vec::new(),
             held_paths: HeldPaths::default(),
             counts: FxHashMap::default(),
@@ -112,6 +119,7 @@ impl Peer {
                 paths,
             })
             .collect();
+        self.likeness = Arc::new(Likeness::of(&facts));
         self.facts = facts;
         self.up = true;
     }
@@ -121,6 +129,7 @@ impl Peer {
         self.up = false;
         self.readers.clear();
         self.reconsider.clear();
+        self.place = None;
         self.window.clear();
         self.held_paths = HeldPaths::default();
         for count in self.counts.values_mut() {
@@ -269,6 +278,13 @@ impl Peers {
         if let Some(peer) = self.get_mut(slot) {
             peer.stop();
         }
+    }
+
+    /// Whether all peers that are up have read everything.
+    pub(super) fn all_idle(&self) -> bool {
+        let mut up =
+            self.slots.iter().enumerate().filter(|(_, peer)| peer.as_ref().is_some_and(|peer| peer.up));
+        up.all(|(index, _)| self.is_idle(Slot::new(index)))
     }
 
     pub(super) fn is_idle(&self, slot: Slot) -> bool {

@@ -36,6 +36,11 @@ pub(super) struct Position(u32);
 impl Position {
     /// The place of a route that never had a best path.
     pub(super) const NOWHERE: Self = Self(u32::MAX);
+
+    /// The first place behind this one whose number is a multiple.
+    pub(super) fn next_multiple_of(self, length: u32) -> Self {
+        Self((self.0 / length).saturating_add(1).saturating_mul(length))
+    }
 }
 
 /// The routes of one family in the order of their last change.
@@ -45,6 +50,8 @@ struct Log {
     entries: Vec<RouteId>,
     /// How many entries are [`RouteId::NONE`].
     moved: usize,
+    /// How often its gaps were closed.
+    epoch: u32,
 }
 
 /// All routes.
@@ -66,7 +73,7 @@ impl Table {
     /// The name of a family; `None` only for more families than a speaker can have.
     pub(super) fn family_id(&mut self, family: Family) -> Option<FamilyId> {
         let number = self.logs.iter().position(|log| log.family == family).unwrap_or_else(|| {
-            self.logs.push(Log { family, entries: Vec::new(), moved: 0 });
+            self.logs.push(Log { family, entries: Vec::new(), moved: 0, epoch: 0 });
             self.logs.len() - 1
         });
         u16::try_from(number).ok().map(FamilyId)
@@ -234,6 +241,23 @@ impl Table {
             .filter(|(_, id)| *id != RouteId::NONE)
     }
 
+    /// The routes from one position up to another.
+    pub(super) fn between(
+        &self,
+        family: FamilyId,
+        from: Position,
+        to: Position,
+    ) -> impl Iterator<Item = RouteId> + '_ {
+        let range = from.0 as usize..to.0 as usize;
+        let entries = self.logs.get(usize::from(family.0)).and_then(|log| log.entries.get(range));
+        entries.unwrap_or_default().iter().copied().filter(|id| *id != RouteId::NONE)
+    }
+
+    /// How often the positions of a log have changed their meaning.
+    pub(super) fn epoch(&self, family: FamilyId) -> u32 {
+        self.logs.get(usize::from(family.0)).map_or(0, |log| log.epoch)
+    }
+
     /// How many entries a log has, with its gaps.
     #[cfg(test)]
     pub(super) fn log_length(&self, family: FamilyId) -> usize {
@@ -272,6 +296,7 @@ impl Table {
         positions.push(Position(live));
         log.entries.retain(|id| *id != RouteId::NONE);
         log.moved = 0;
+        log.epoch = log.epoch.wrapping_add(1);
         for (position, id) in log.entries.iter().enumerate() {
             if let Some(Some(route)) = self.routes.get_mut(id.0 as usize) {
                 route.position = Position(u32::try_from(position).unwrap_or(u32::MAX));

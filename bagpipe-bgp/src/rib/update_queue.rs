@@ -1,13 +1,18 @@
 //! What is to be sent to a peer, packed into UPDATEs when its connection can take one.
 //!
-//! A peer reads the logs of its families window by window. The routes of a window are sorted by their attributes,
-//! so that one UPDATE announces many; whatever changes after it was read stands again in the log behind the
-//! reader, and is left to it. So every route is sent in its last state only, and never in the wrong order.
+//! A peer reads the logs of its families part by part: a batch that it shares with others, or a window of its own where
+//! the paths that it gets are its own matter. The routes of either are sorted by their attributes, so that one UPDATE
+//! announces many; whatever changes after it was read stands again in the log behind the reader, and is left to it. So
+//! every route is sent in its last state only, and never in the wrong order.
+
+use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::Rib;
 use super::attributes::AttributesId;
+use super::batch::{Message, Place};
 use super::export::Exporter;
 use super::held_paths::HeldPath;
 use super::peer::{End, Peer, Slot};
@@ -29,7 +34,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    fn of(route: &Route, path: Option<&PathRecord>) -> Self {
+    pub(super) fn of(route: &Route, path: Option<&PathRecord>) -> Self {
         Self { family: route.family, path: path.map(|path| (path.attributes, path.key.source)) }
     }
 }
@@ -52,6 +57,14 @@ enum Next {
     Nothing,
 }
 
+/// What a step through a batch gave.
+enum Taken {
+    Update(Bytes),
+    /// There may be something in the window, and in the rest of the batch.
+    Other,
+    Nothing,
+}
+
 impl Rib {
     /// The next UPDATE for a peer, or the ROUTE-REFRESH before or after all of a family: a whole message.
     pub fn next_update(&mut self, id: super::PeerId) -> Option<Bytes> {
@@ -60,12 +73,20 @@ impl Rib {
             if let Some(update) = self.pack(slot) {
                 return Some(update);
             }
+            match self.pack_batch(slot) {
+                Taken::Update(update) => return Some(update),
+                Taken::Other => continue,
+                Taken::Nothing => {}
+            }
             match self.read(slot) {
                 Next::Window => {}
                 Next::Marker(message) => return Some(message),
                 Next::Nothing => {
                     if self.peers.get(slot)?.up {
                         self.peers.rest(slot);
+                        if self.peers.all_idle() {
+                            self.batches.clear();
+                        }
                     }
                     return None;
                 }
@@ -75,11 +96,12 @@ impl Rib {
 
     /// Fill the window of a peer.
     fn read(&mut self, slot: Slot) -> Next {
-        let Self { config, table, attributes, peers, deferred, .. } = self;
+        let Self { config, table, attributes, peers, batches, deferred, .. } = self;
         let Some(peer) = peers.get_mut(slot) else { return Next::Nothing };
         let mut reconsider = std::mem::take(&mut peer.reconsider);
         let mut readers = std::mem::take(&mut peer.readers);
         let mut window = std::mem::take(&mut peer.window);
+        let mut place = None;
 
         let exporter = Exporter { config, table, attributes, peers };
         let mut next = Next::Nothing;
@@ -107,6 +129,14 @@ impl Rib {
                     next = Next::Marker(route_refresh(family, refresh::BEGIN));
                     break;
                 }
+                if reader.paths.is_none() && family != Family::ROUTE_TARGET {
+                    if let Some(batch) = batches.read(table, reader.family, reader.position) {
+                        reader.position = batch.to;
+                        place = Some(Place { batch, next: 0 });
+                        break;
+                    }
+                    reader.position = table.end(reader.family);
+                }
                 let mut end = table.end(reader.family);
                 for (behind, id) in table.changed_since(reader.family, reader.position) {
                     exporter.collect(slot, peer, id, true, &mut window);
@@ -133,10 +163,12 @@ impl Rib {
         }
         if !window.is_empty() {
             window.sort_unstable();
+        }
+        if !window.is_empty() || place.is_some() {
             next = Next::Window;
         }
         if let Some(peer) = peers.get_mut(slot) {
-            (peer.reconsider, peer.readers, peer.window) = (reconsider, readers, window);
+            (peer.reconsider, peer.readers, peer.window, peer.place) = (reconsider, readers, window, place);
         }
         next
     }
@@ -191,6 +223,76 @@ impl Rib {
             self.settle(slot, &pending);
         }
         open.map(|(_, writer)| writer.finish())
+    }
+
+    /// Take the next UPDATE from the batch that a peer reads, or have what can't be shared put into its window.
+    fn pack_batch(&mut self, slot: Slot) -> Taken {
+        let Some(peer) = self.peers.get_mut(slot) else { return Taken::Nothing };
+        let Some(place) = peer.place.clone() else { return Taken::Nothing };
+        let Some((group, run)) = place.batch.run(place.next) else {
+            peer.place = None;
+            return Taken::Nothing;
+        };
+        let (message, allowed) = self.shared(slot, group, &place, run.clone());
+        let part = message.as_ref().map_or(run, |message| message.part.clone());
+        let Self { table, peers, .. } = self;
+        let Some(peer) = peers.get_mut(slot) else { return Taken::Nothing };
+        let batch = &place.batch;
+        peer.place = Some(Place { batch: Arc::clone(batch), next: part.end });
+        let is_held = |id: &RouteId| table.get(*id).is_some_and(|route| table.is_sent(route, slot));
+        let due = batch.unchanged(table, part.clone());
+        if let Some(message) = message {
+            let due: Vec<_> = due.filter(|id| group.path.is_some() || is_held(id)).collect();
+            if due.len() == message.routes {
+                self.settle_all(slot, group, &due);
+                return if due.is_empty() { Taken::Other } else { Taken::Update(message.bytes) };
+            }
+        }
+        let routes = batch.unchanged(table, part).filter(|id| allowed || is_held(id));
+        let group = if allowed { group } else { Group { path: None, ..group } };
+        peer.window.extend(routes.map(|route| Pending { group, route, id: 0, changed: true }));
+        Taken::Other
+    }
+
+    /// The message at a place that a peer shares with others, and whether the peer may get such routes.
+    fn shared(
+        &mut self,
+        slot: Slot,
+        group: Group,
+        place: &Place,
+        run: Range<usize>,
+    ) -> (Option<Message>, bool) {
+        let Self { config, table, attributes, peers, batches, .. } = self;
+        let Some(peer) = peers.get(slot) else { return (None, false) };
+        let exporter = Exporter { config, table, attributes, peers };
+        let family = table.family(group.family);
+        let allowed = group.path.is_none_or(|path| exporter.may_go(slot, peer, family, path));
+        if !allowed || !place.batch.is_current(table) {
+            return (None, allowed);
+        }
+        if let Some(message) = batches.message(place, &peer.likeness) {
+            return (Some(message.clone()), true);
+        }
+        let writer = exporter.writer(peer, group);
+        let message =
+            writer.and_then(|writer| Message::pack(&peer.likeness, &place.batch, run, table, writer));
+        if let Some(message) = &message {
+            batches.keep(&place.batch, message.clone());
+        }
+        (message, true)
+    }
+
+    /// Routes of one group went to a peer: Adj-RIB-Out.
+    fn settle_all(&mut self, slot: Slot, group: Group, routes: &[RouteId]) {
+        let sent = group.path.is_some();
+        let mut news = 0;
+        for id in routes {
+            news += isize::from(self.table.set_sent(*id, slot, sent));
+            self.table.drop_if_dead(*id);
+        }
+        if let Some(peer) = self.peers.get_mut(slot) {
+            peer.count_sent(group.family, if sent { news } else { -news });
+        }
     }
 
     /// A route went to a peer: Adj-RIB-Out.
