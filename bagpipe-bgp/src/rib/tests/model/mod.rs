@@ -32,7 +32,7 @@ const PEERS: [(Kind, &[Family]); 7] = [
 const EXTERNAL: u32 = 5;
 const SEVERAL: u32 = 7;
 /// How many paths of a route the last one is sent.
-const PATHS: usize = 2;
+const PATHS: u32 = 2;
 
 /// The source of what this speaker says.
 const OURS: Source = (0, 0);
