@@ -216,7 +216,7 @@ fn vpn_routes_and_next_hops_have_the_form_of_their_family() {
         vpn.encode(&mut encoded);
         let mut typed = UpdateWriter::withdraw(&context(), Family::VPNV4);
         let mut raw = UpdateWriter::withdraw(&context(), Family::VPNV4);
-        assert!(typed.push(&vpn) && raw.push_bytes(&encoded));
+        assert!(typed.push(&vpn) && raw.push_bytes(0, &encoded));
         let typed = typed.finish();
         assert_eq!(typed, raw.finish());
         assert_eq!(typed[29..], [&[112, 0x80, 0, 0][..], &RD, &[192, 0, 2]].concat());

@@ -174,7 +174,8 @@ fn end_of_rib_is_known_of_every_family() {
 
 #[test]
 fn an_iterator_over_broken_nlri_ends() {
-    let block = NlriBlock { family: Family::EVPN, bytes: Bytes::from_static(&[2, 1, 0, 3, 200, 1]) };
+    let block =
+        NlriBlock { family: Family::EVPN, path_ids: false, bytes: Bytes::from_static(&[2, 1, 0, 3, 200, 1]) };
     let items: Vec<_> = block.iter().collect();
     let actions: Vec<_> =
         items.iter().map(|item| item.as_ref().map(Nlri::family).map_err(|e| e.action)).collect();

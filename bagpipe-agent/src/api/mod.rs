@@ -4,6 +4,7 @@
 //! [`Request`]s.
 
 mod failure;
+mod monitor;
 mod peer;
 mod routes;
 mod server;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
+pub use monitor::{Feed, Lines, Topic};
 pub use peer::{PeerAction, PeerRequest};
 pub use routes::{Direction, RoutesRequest};
 pub use server::{BindError, Limits, Listener};
@@ -50,6 +52,8 @@ pub enum Call {
     Routes(RoutesRequest),
     /// Say why packets go where they go.
     Explain(ExplainRequest),
+    /// Tell of everything that happens from now on.
+    Monitor(Topic, Feed),
 }
 
 /// A question for the way of packets.

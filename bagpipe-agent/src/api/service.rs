@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Response, StatusCode};
@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use super::failure::Failure;
+use super::monitor::{self, Lines, Topic};
 use super::server::Limits;
 use super::{Call, PeerAction, Request, Requests, View};
 use crate::vpn::request::{AttachPost, DetachPost};
@@ -37,9 +38,12 @@ pub struct Service {
 }
 
 const JSON: &str = "application/json";
+/// JSON objects, one to a line.
+const LINES: &str = "application/x-ndjson";
 const TEXT: &str = "text/plain; version=0.0.4";
 
-type Body = Full<Bytes>;
+/// What is there at once, or what comes as it happens.
+type Body = Either<Full<Bytes>, Lines>;
 
 impl Service {
     pub(super) async fn respond(
@@ -54,7 +58,7 @@ impl Service {
         };
         Ok(outcome.unwrap_or_else(|failure| {
             tracing::debug!("{} {}: {failure:?}", head.method, head.uri.path());
-            failure.response(&head.headers)
+            failure.response(&head.headers).map(Either::Left)
         }))
     }
 
@@ -89,6 +93,11 @@ impl Service {
                 let request = posted(head, body, limits, "question").await?;
                 self.ask(Call::Explain(request)).await.map(|body| success(JSON, body))
             }
+            path if let Some(topic) = path.strip_prefix("/v1/monitor/").and_then(Topic::named) => {
+                reading(&head.method)?;
+                let (feed, lines) = monitor::feed();
+                self.ask(Call::Monitor(topic, feed)).await.map(|_| response(LINES, Either::Right(lines)))
+            }
             path => match path.strip_prefix("/v1/").and_then(View::named) {
                 Some(view) => {
                     reading(&head.method)?;
@@ -120,7 +129,11 @@ impl Service {
 }
 
 fn success(kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Full::new(body.into()));
+    response(kind, Either::Left(Full::new(body.into())))
+}
+
+fn response(kind: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

@@ -5,8 +5,14 @@ use serde_json::Value;
 use super::Config;
 
 /// Keys, with what is below them, that may change while the agent runs.
-const CHANGEABLE: [&str; 5] =
-    ["bgp.peers", "bgp.reflector", "bgp.hold_time", "bgp.restart_time", "bgp.long_lived_restart_time"];
+const CHANGEABLE: [&str; 6] = [
+    "bgp.peers",
+    "bgp.reflector",
+    "bgp.bmp",
+    "bgp.hold_time",
+    "bgp.restart_time",
+    "bgp.long_lived_restart_time",
+];
 
 impl Config {
     /// The keys that differ in another configuration and need a restart of the agent to count. What is written in

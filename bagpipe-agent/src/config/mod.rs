@@ -2,6 +2,7 @@
 //!
 //! Reading it changes nothing and asks nothing of the system, so that it can be checked anywhere.
 
+mod bmp;
 mod difference;
 mod error;
 mod peers;
@@ -23,8 +24,9 @@ use toml::de::DeTable;
 use crate::fib::MplsForm;
 use crate::vpn::Encapsulation;
 
+pub use bmp::Bmp;
 pub use error::{ConfigError, Problem, ProblemKind};
-pub use peers::{MaximumPrefixes, Peer, Reflector, Secret, Terms};
+pub use peers::{AddPathsTerms, MaximumPrefixes, Peer, Reflector, Secret, Terms};
 pub use tcp_ao::{AoAlgorithm, TcpAo};
 
 /// The file that is read when the command line names none.
@@ -82,6 +84,8 @@ pub struct Bgp {
     pub peers: Vec<Peer>,
     /// `[bgp.reflector]`, if this agent is one.
     pub reflector: Option<Reflector>,
+    /// `[bgp.bmp]`, if a station is to be told of sessions and routes.
+    pub bmp: Option<Bmp>,
 }
 
 /// An address prefix.

@@ -9,7 +9,7 @@ use bagpipe_common::limits;
 
 use super::table::{Item, Section};
 use super::{
-    Api, Bgp, Config, Dataplane, Driver, LocalAddress, Prefix, State, Ttl, Vpn, default_socket,
+    Api, Bgp, Config, Dataplane, Driver, LocalAddress, Prefix, State, Ttl, Vpn, bmp, default_socket,
     default_state_directory, is_interface_name, peers,
 };
 use crate::fib::MplsForm;
@@ -52,6 +52,7 @@ fn bgp(mut section: Section<'_, '_>) -> Option<Bgp> {
     let listed = section.get("peers").map(|item| item.list()).unwrap_or_default();
     let peers = listed.iter().filter_map(|item| peers::peer(item.section(), as_number)).collect::<Vec<_>>();
     let reflector = peers::reflector(section.section("reflector"));
+    let bmp = bmp::bmp(section.section("bmp"));
     if let Some(item) = section.get("peers") {
         for (position, peer) in peers.iter().enumerate() {
             if peers.iter().take(position).any(|other| other.address == peer.address) {
@@ -73,6 +74,7 @@ fn bgp(mut section: Section<'_, '_>) -> Option<Bgp> {
         long_lived_restart_time: long_lived,
         peers,
         reflector,
+        bmp,
     })
 }
 

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use bagpipe_bgp::rib::PeerId;
 use bagpipe_bgp::speaker::{
-    Action, ConnId, PeerConfig, Refused, Speaker, SpeakerConfig, SpeakerEvent, SpeakerTerms,
+    Action, ConnId, PathChange, PeerConfig, Refused, Speaker, SpeakerConfig, SpeakerEvent, SpeakerTerms,
 };
 use bytes::Bytes;
 
@@ -279,6 +279,16 @@ impl Engine {
             return Some(EngineEvent::AttachmentsChanged);
         }
         None
+    }
+
+    /// Whether changes of paths are kept for [`Self::poll_path`].
+    pub fn watch_paths(&mut self, on: bool) {
+        self.speaker.watch_paths(on);
+    }
+
+    /// The next change of a path, received or our own; to be taken after the events.
+    pub fn poll_path(&mut self) -> Option<PathChange> {
+        self.speaker.poll_path()
     }
 
     /// Carries routes and their consequences between the speaker and the instances until nothing is left: an

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bagpipe_bgp::rib::PeerId;
-use bagpipe_bgp::speaker::{PeerStatus, RouteSource, RouteStatus};
+use bagpipe_bgp::speaker::{ConnId, HeldPath, Opens, PeerStatus, RouteSource, RouteStatus, Walk};
+use bagpipe_bgp::types::Asn;
 use bagpipe_bgp::wire::{Attributes, Nlri};
 use serde::Serialize;
 
@@ -56,6 +57,23 @@ impl Engine {
     /// The routes that a peer holds of us, with the attributes that go to it.
     pub fn routes_sent(&self, peer: PeerId) -> impl Iterator<Item = RouteView> + '_ {
         self.speaker.routes_sent(peer).map(|status| self.route_view(status))
+    }
+
+    /// The paths at the next `count` places of the RIB; `None` after the last.
+    pub fn step(&self, walk: &mut Walk, count: u32) -> Option<Vec<HeldPath>> {
+        self.speaker.step(walk, count)
+    }
+
+    /// The connection of an established session, and the OPENs that it began with.
+    #[must_use]
+    pub fn opens(&self, peer: PeerId) -> Option<(ConnId, Opens)> {
+        self.speaker.opens(peer)
+    }
+
+    /// Our AS.
+    #[must_use]
+    pub fn asn(&self) -> Asn {
+        self.speaker.asn()
     }
 
     /// The VPN instances, by number.

@@ -34,13 +34,16 @@ const QUEUE: usize = 64;
 /// How long last words may take to leave.
 const LAST_WORDS_LIMIT: Duration = Duration::from_secs(2);
 
+/// The addresses of a connection: ours and the peer's.
+pub type Ends = (SocketAddr, SocketAddr);
+
 /// What happened on a socket.
 #[derive(Debug)]
 pub enum Event {
     /// Somebody connected.
     Accepted(TcpStream, SocketAddr),
     /// A connection that was asked for is there.
-    Connected(ConnId),
+    Connected(ConnId, Option<Ends>),
     /// A connection that was asked for is not to be had.
     ConnectFailed(ConnId, ConnectError),
     /// Bytes came in.
@@ -69,6 +72,8 @@ struct Connection {
     /// Where batches go; never more than one, and last words.
     outgoing: mpsc::UnboundedSender<Bytes>,
     established: bool,
+    /// Its addresses, once it is there.
+    ends: Option<Ends>,
     /// No batch is on its way.
     writable: bool,
 }
@@ -132,7 +137,7 @@ impl Sockets {
         let task = tokio::spawn(async move {
             match connect::open(local, remote, &protection).await {
                 Ok(stream) => {
-                    if events.send(Event::Connected(conn)).await.is_ok() {
+                    if events.send(Event::Connected(conn, ends(&stream))).await.is_ok() {
                         connection::run(conn, stream, limit, &events, batches).await;
                     }
                 }
@@ -140,16 +145,24 @@ impl Sockets {
             }
         });
         let task = task.abort_handle();
-        self.connections.insert(conn.0, Connection { task, outgoing, established: false, writable: false });
+        let connection = Connection { task, outgoing, established: false, ends: None, writable: false };
+        self.connections.insert(conn.0, connection);
     }
 
     /// Takes an accepted connection into service.
     pub fn adopt(&mut self, conn: ConnId, stream: TcpStream) {
-        let (limit, events) = (self.unacknowledged, self.events.clone());
+        let (limit, events, ends) = (self.unacknowledged, self.events.clone(), ends(&stream));
         let (outgoing, batches) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move { connection::run(conn, stream, limit, &events, batches).await });
         let task = task.abort_handle();
-        self.connections.insert(conn.0, Connection { task, outgoing, established: true, writable: true });
+        let connection = Connection { task, outgoing, established: true, ends, writable: true };
+        self.connections.insert(conn.0, connection);
+    }
+
+    /// The addresses of a connection.
+    #[must_use]
+    pub fn ends(&self, conn: ConnId) -> Option<Ends> {
+        self.connections.get(&conn.0)?.ends
     }
 
     /// Whether a batch may be written now.
@@ -202,7 +215,8 @@ impl Sockets {
             let event = self.inbox.recv().await?;
             let known = match &event {
                 Event::Accepted(..) => true,
-                Event::Connected(conn) | Event::Written(conn) => self.now_writable(*conn),
+                Event::Connected(conn, ends) => self.now_connected(*conn, *ends),
+                Event::Written(conn) => self.now_writable(*conn),
                 Event::Received(conn, _) => self.connections.contains_key(&conn.0),
                 Event::ConnectFailed(conn, _) | Event::Closed(conn, _) => {
                     self.connections.remove(&conn.0).is_some()
@@ -214,12 +228,23 @@ impl Sockets {
         }
     }
 
+    fn now_connected(&mut self, conn: ConnId, ends: Option<Ends>) -> bool {
+        if let Some(connection) = self.connections.get_mut(&conn.0) {
+            connection.ends = ends;
+        }
+        self.now_writable(conn)
+    }
+
     fn now_writable(&mut self, conn: ConnId) -> bool {
         let Some(connection) = self.connections.get_mut(&conn.0) else { return false };
         connection.established = true;
         connection.writable = true;
         true
     }
+}
+
+fn ends(stream: &TcpStream) -> Option<Ends> {
+    Some((stream.local_addr().ok()?, stream.peer_addr().ok()?))
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ async fn both_ends_sign_or_there_is_no_connection() {
         let mut client = Sockets::new(address, loopback(Some("secret"), None), None);
         client.connect(ConnId(1), listening);
         let Event::Accepted(mut stream, _) = next(&mut server).await else { panic!("not accepted") };
-        assert!(matches!(next(&mut client).await, Event::Connected(ConnId(1))));
+        assert!(matches!(next(&mut client).await, Event::Connected(ConnId(1), Some(_))));
         client.write(ConnId(1), Bytes::from_static(b"signed"));
         let mut read = [0; 6];
         stream.read_exact(&mut read).await.unwrap();

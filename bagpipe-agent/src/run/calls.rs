@@ -18,6 +18,11 @@ impl Agent {
             Call::View(view) => return drop(request.reply.send(self.view(view))),
             Call::Routes(filter) => return drop(request.reply.send(self.filtered_routes(&filter))),
             Call::Explain(explain) => return drop(request.reply.send(self.explain(&explain))),
+            Call::Monitor(topic, feed) => {
+                self.observers.add(topic, feed);
+                self.engine.watch_paths(self.observers.watch_paths());
+                return drop(request.reply.send(Ok(NULL)));
+            }
             Call::Reload => return drop(request.reply.send(self.reload())),
             Call::Peer(action, peer) => return drop(request.reply.send(self.peer(action, &peer))),
             Call::Attach(attach) => {

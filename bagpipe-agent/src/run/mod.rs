@@ -20,6 +20,7 @@ use std::future;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use bagpipe_bgp::rib::PeerId;
 use bagpipe_bgp::speaker::{Action, ConnId, SpeakerEvent};
 use bytes::{Bytes, BytesMut};
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,6 +33,7 @@ use crate::api::{Answer, Request};
 use crate::config::Config;
 use crate::dataplane::{Dataplane, DataplaneError};
 use crate::engine::{Engine, EngineEvent};
+use crate::observe::Observers;
 use crate::peer::{Event, Sockets};
 use crate::store::{Store, StoreError};
 
@@ -85,6 +87,7 @@ struct Agent {
     converged: bool,
     saving: Saving,
     health: Health,
+    observers: Observers,
 }
 
 /// How the data plane was when it was last looked at. Looking costs time in proportion to what is wrong, so it is
@@ -133,6 +136,7 @@ impl Agent {
             () = until(timeout) => self.engine.timeout(Instant::now()),
             () = self.dataplane.event() => self.health.suspect = true,
             outcome = self.store.saved() => self.saved(outcome),
+            event = self.observers.event() => self.observers.handle(event, &self.engine, &self.sockets),
             () = until(retry) => self.saving.not_before = None,
         }
     }
@@ -147,7 +151,7 @@ impl Agent {
                 }
                 Err(refused) => tracing::debug!("{refused}"),
             },
-            Event::Connected(conn) => {
+            Event::Connected(conn, _) => {
                 self.engine.connected(conn, now);
                 self.write(conn);
             }
@@ -180,6 +184,7 @@ impl Agent {
         while let Some(event) = self.engine.poll_event() {
             self.report(event);
         }
+        self.observe();
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::Connect { conn, remote, .. } => self.sockets.connect(conn, remote),
@@ -231,20 +236,35 @@ impl Agent {
         batch.freeze()
     }
 
+    /// Feeds those who watch. They have heard of the sessions by which paths come and go.
+    fn observe(&mut self) {
+        while let Some(change) = self.engine.poll_path() {
+            self.observers.path(&change);
+        }
+        self.observers.flush();
+        self.engine.watch_paths(self.observers.watch_paths());
+    }
+
     fn report(&mut self, event: EngineEvent) {
         match event {
-            EngineEvent::Speaker(event) => self.report_bgp(event),
+            EngineEvent::Speaker(event) => {
+                self.observers.session(&event, &self.engine, &self.sockets);
+                self.report_bgp(&event);
+                self.observers.ended(&event);
+            }
             EngineEvent::VpnCreated { vpn } => tracing::info!("instance {vpn} created"),
             EngineEvent::VpnRemoved { vpn } => tracing::info!("instance {vpn} removed"),
             EngineEvent::AttachmentsChanged => self.saving.needed = true,
         }
     }
 
-    fn report_bgp(&mut self, event: SpeakerEvent) {
-        let name = |agent: &Self, peer| {
-            agent.engine.peer(peer).map_or_else(String::new, |status| {
-                format!("{} {}", if status.dynamic { "client" } else { "peer" }, status.address)
-            })
+    fn report_bgp(&mut self, event: &SpeakerEvent) {
+        let name = |agent: &Self, peer: &PeerId| match agent.engine.peer(*peer) {
+            Some(status) if status.dynamic => format!("client {}", status.address),
+            Some(status) => format!("peer {}", status.address),
+            None => {
+                agent.observers.address(*peer).map_or_else(String::new, |address| format!("peer {address}"))
+            }
         };
         match event {
             SpeakerEvent::PeerUp { peer, negotiated } => {
@@ -258,7 +278,7 @@ impl Agent {
                     negotiated.hold_time
                 );
             }
-            SpeakerEvent::PeerDown { peer, reason } => {
+            SpeakerEvent::PeerDown { peer, reason, .. } => {
                 tracing::info!("{} is down: {reason}", name(self, peer));
             }
             SpeakerEvent::EndOfRib { peer, family } => {
@@ -318,6 +338,7 @@ impl Agent {
     async fn stop(mut self) {
         tracing::info!("stopping; forwarding goes on");
         self.engine.shutdown(Instant::now());
+        self.observers.set_station(None);
         self.saving.not_before = None;
         drop(self.settle());
         let saved = async {

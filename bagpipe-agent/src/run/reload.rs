@@ -101,6 +101,9 @@ impl Agent {
             }
             reloaded.removed.push(address);
         }
+        if self.config.bgp.bmp != config.bgp.bmp {
+            self.observers.set_station(config.bgp.bmp.as_ref());
+        }
         self.config = config;
         Ok(reloaded)
     }

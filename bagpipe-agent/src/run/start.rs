@@ -15,6 +15,7 @@ use crate::config::{AddressError, Config, Driver, LocalAddress, Ttl};
 use crate::dataplane::{self, Dataplane};
 use crate::engine::{Engine, EngineConfig};
 use crate::fib::VpnId;
+use crate::observe::Observers;
 use crate::peer::Sockets;
 use crate::store::{Loaded, Store};
 use crate::vpn::{Overlay, Snapshot};
@@ -65,6 +66,7 @@ pub(super) async fn start(config: Config, file: PathBuf) -> Result<Agent, RunErr
         known.len(),
         if restarting { ", forwarding state adopted" } else { "" }
     );
+    let observers = Observers::new(config.bgp.bmp.as_ref());
     let mut agent = Agent {
         config,
         file,
@@ -79,6 +81,7 @@ pub(super) async fn start(config: Config, file: PathBuf) -> Result<Agent, RunErr
         converged: false,
         saving: Saving::default(),
         health: Health::unknown(),
+        observers,
     };
     drop(agent.settle());
     Ok(agent)
@@ -170,9 +173,11 @@ fn speaker(config: &Config, identity: Identity, restarting: bool) -> SpeakerConf
         dynamic_clients,
         max_clients,
         client_max_prefixes,
+        client_add_paths,
     } = peering::terms(config);
     let cluster_id = config.bgp.reflector.as_ref().and_then(|reflector| reflector.cluster_id);
     SpeakerConfig {
+        client_add_paths,
         cluster_id: cluster_id.unwrap_or(identity.router_id),
         local_addresses: vec![identity.local_address, identity.endpoint],
         hold_time,

@@ -5,58 +5,71 @@ use super::attributes::AttributesId;
 use super::export::Exporter;
 use super::peer::Slot;
 use super::rt_constraint::TargetPrefix;
-use super::table::{FamilyId, PathRecord, RouteId};
+use super::table::{FamilyId, PathKey, PathRecord, RouteId};
 use super::{best_path, key};
 use crate::types::Family;
 
 /// What the best path of a route was.
-type Best = Option<(Option<Slot>, AttributesId)>;
+type Best = Option<(PathKey, AttributesId)>;
 
-fn identity(path: &PathRecord) -> (Option<Slot>, AttributesId) {
-    (path.source, path.attributes)
+pub(super) fn identity(path: &PathRecord) -> (PathKey, AttributesId) {
+    (path.key, path.attributes)
 }
 
 impl Rib {
     /// A path was announced.
-    pub(super) fn put(
-        &mut self,
-        source: Option<Slot>,
-        family: FamilyId,
-        encoded: &[u8],
-        attributes: AttributesId,
-    ) {
+    pub(super) fn put(&mut self, key: PathKey, family: FamilyId, encoded: &[u8], attributes: AttributesId) {
         let id = self.table.find_or_add(family, encoded);
+        let version = self.table.next_version();
         let Some(route) = self.table.get_mut(id) else { return };
         let before = route.best().map(identity);
         self.attributes.refer(attributes);
-        let put = route.put(source, encoded, attributes);
+        let stale = self.watched.is_some() && route.paths().iter().any(|path| path.key == key && path.stale);
+        let put = route.put(key, encoded, attributes, version);
         if put.changed {
-            self.decide(id, before, source);
+            self.decide(id, before, key.source);
+        }
+        if put.changed || stale {
+            self.note_put(id, key);
         }
         if let Some(released) = put.released {
             self.attributes.release(released);
         }
         if put.new {
-            self.counted(source, family, TargetPrefix::of(encoded), 1);
+            self.counted(key, family, TargetPrefix::of(encoded), 1);
         }
     }
 
     /// A path was withdrawn.
-    pub(super) fn remove(&mut self, source: Option<Slot>, family: FamilyId, encoded: &[u8]) {
+    pub(super) fn remove(&mut self, key: PathKey, family: FamilyId, encoded: &[u8]) {
         if let Some(id) = self.table.find(family, encoded) {
-            self.remove_from(source, id);
+            self.remove_from(key, id);
         }
     }
 
-    /// Remove the path that a source has in a route, if it has one.
-    pub(super) fn remove_from(&mut self, source: Option<Slot>, id: RouteId) {
+    /// Remove the paths of a peer in a route that are of a kind.
+    pub(super) fn remove_where(&mut self, slot: Slot, id: RouteId, kind: impl Fn(&PathRecord) -> bool) {
+        let is_one = |path: &&PathRecord| path.key.source == Some(slot) && kind(path);
+        while let Some(route) = self.table.get(id)
+            && let Some(path) = route.paths().iter().find(is_one)
+        {
+            self.remove_from(path.key, id);
+        }
+    }
+
+    /// Remove a path of a route, if it is there.
+    pub(super) fn remove_from(&mut self, key: PathKey, id: RouteId) {
         let Some(route) = self.table.get_mut(id) else { return };
         let before = route.best().map(identity);
-        let Some(removed) = route.remove(source) else { return };
+        let nlri = self.watched.is_some().then(|| route.encoded(key)).flatten();
+        let Some(removed) = route.remove(key) else { return };
         let (family, prefix) = (route.family, TargetPrefix::of(route.nlri()));
-        self.decide(id, before, source);
+        self.decide(id, before, key.source);
         self.attributes.release(removed.attributes);
-        self.counted(source, family, prefix, -1);
+        self.counted(key, family, prefix, -1);
+        if let Some(nlri) = nlri {
+            self.note_removal(id, key, family, &nlri);
+        }
     }
 
     /// Select the best path again, and pass on what changed. `touched`: the source whose path is not what it was.
@@ -83,9 +96,11 @@ impl Rib {
             }
         }
         // Of a membership a path other than the best may be what some peer holds (RFC 4684 §3.2).
-        let concerns_best = before != after || after.is_some_and(|(source, _)| source == touched);
+        let concerns_best = before != after || after.is_some_and(|(key, _)| key.source == touched);
         if concerns_best || name == Family::ROUTE_TARGET {
             self.changed(id, family);
+        } else {
+            self.peers.reconsider_paths(id, family);
         }
     }
 
@@ -102,14 +117,8 @@ impl Rib {
     }
 
     /// A peer has a path more or less. `prefix`: what the route asks for, if it is a membership.
-    fn counted(
-        &mut self,
-        source: Option<Slot>,
-        family: FamilyId,
-        prefix: Option<TargetPrefix>,
-        change: isize,
-    ) {
-        let Some(slot) = source else { return };
+    fn counted(&mut self, key: PathKey, family: FamilyId, prefix: Option<TargetPrefix>, change: isize) {
+        let Some(slot) = key.source else { return };
         if let Some(peer) = self.peers.get_mut(slot) {
             peer.count_received(family, change);
         }
@@ -138,6 +147,11 @@ impl Rib {
         };
         for held in affected {
             peer.reconsider.extend(self.table.with_attributes(held, &self.attributes));
+        }
+        // Attributes are chained to routes by best paths only: of the others all have to be looked at.
+        if peer.up && peer.read_paths_again() {
+            self.peers.wake(slot);
+            return;
         }
         if !peer.reconsider.is_empty() {
             self.peers.wake(slot);

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::attributes::{AttributeTable, AttributesId};
 use super::best_path::{self, Candidate, DEFAULT_LOCAL_PREF, Origination};
+use super::key;
 use super::long_lived::LLGR_STALE;
 use super::peer::{Peer, Peers, Slot};
 use super::table::{PathRecord, Route, Table};
@@ -35,7 +36,37 @@ impl<'a> Exporter<'a> {
             Family::ROUTE_TARGET if peer.facts.internal => self.membership(slot, peer, route)?,
             _ => best,
         };
-        let attributes = self.attributes.get(path.attributes)?;
+        self.may_go(slot, peer, family, path).then_some(path)
+    }
+
+    /// So many paths of a route that a peer is to hold, the best ones first (RFC 7911 §2).
+    pub(super) fn paths(
+        &self,
+        slot: Slot,
+        peer: &Peer,
+        route: &'a Route,
+        limit: usize,
+    ) -> Vec<&'a PathRecord> {
+        let family = self.table.family(route.family);
+        let identified = route.paths().iter().filter(|path| path.id != 0);
+        let mut left: Vec<_> = identified.filter(|path| self.may_go(slot, peer, family, path)).collect();
+        if left.len() <= limit {
+            return left;
+        }
+        let mobile = key::is_mobile(family, route.nlri());
+        let mut chosen = Vec::with_capacity(limit);
+        while chosen.len() < limit
+            && let Some(best) = best_path::best(left.iter().filter_map(|path| self.candidate(path)), mobile)
+            && best < left.len()
+        {
+            chosen.push(left.swap_remove(best));
+        }
+        chosen
+    }
+
+    /// Whether a path may go to a peer, and is wanted there.
+    fn may_go(&self, slot: Slot, peer: &Peer, family: Family, path: &PathRecord) -> bool {
+        let Some(attributes) = self.attributes.get(path.attributes) else { return false };
         let kept_here = attributes.attributes.communities.iter().any(|community| match *community {
             NO_ADVERTISE => true,
             // RFC 9494 §4.3: who does not know it would not treat it as the last resort.
@@ -46,15 +77,15 @@ impl<'a> Exporter<'a> {
         let reflects_own = family == Family::ROUTE_TARGET && peer.facts.client;
         let allowed = reflects_own || self.may_pass(slot, peer, path);
         let permitted = allowed && !kept_here && permits(peer.facts.policy, family, path);
-        let next_hop = self.next_hop(&peer.facts, family, attributes.attributes.next_hop, path.source);
+        let next_hop = self.next_hop(&peer.facts, family, attributes.attributes.next_hop, path.key.source);
         let usable =
             next_hop.is_none_or(|next_hop| peer.facts.context.allows_next_hop(family, next_hop.address));
-        (permitted && usable && peer.wants(family, &attributes.targets)).then_some(path)
+        permitted && usable && peer.wants(family, &attributes.targets)
     }
 
     /// Whether a path may go to a peer (RFC 4271 §9.2, RFC 4456 §6).
     fn may_pass(&self, slot: Slot, peer: &Peer, path: &PathRecord) -> bool {
-        let Some(source_slot) = path.source else { return true };
+        let Some(source_slot) = path.key.source else { return true };
         let Some(source) = self.peers.get(source_slot).map(|source| &source.facts) else { return false };
         if source_slot == slot {
             return false;
@@ -82,12 +113,12 @@ impl<'a> Exporter<'a> {
     /// What the decision process looks at.
     pub(super) fn candidate(&self, path: &PathRecord) -> Option<Candidate<'a>> {
         let preference = &self.attributes.get(path.attributes)?.preference;
-        let origination = match path.source {
+        let origination = match path.key.source {
             None => Origination::Local,
             Some(slot) => {
                 let Peer { id, facts, .. } = self.peers.get(slot)?;
                 let RibPeer { internal, router_id, address, .. } = *facts;
-                Origination::Peer { id: *id, internal, router_id, address }
+                Origination::Peer { id: *id, internal, router_id, address, received: path.key.received }
             }
         };
         Some(Candidate { preference, origination })
@@ -167,7 +198,7 @@ fn permits(policy: Policy, family: Family, path: &PathRecord) -> bool {
         // What is asked for is no route to anywhere: it goes to those from whom routes are taken.
         _ if family == Family::ROUTE_TARGET => policy.import == Import::All,
         Export::All => true,
-        Export::Own => path.source.is_none(),
+        Export::Own => path.key.source.is_none(),
         Export::None => false,
     }
 }

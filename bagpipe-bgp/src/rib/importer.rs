@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::rt_constraint::{TargetPrefix, is_constrained};
-use super::table::{Route, RouteId};
+use super::table::{PathKey, Route, RouteId};
 use super::{Path, Rib, RouteChange, key};
 use crate::types::RouteTarget;
 use crate::wire::{Attributes, NextHop, Nlri, RouteTargetMembership};
@@ -86,7 +86,7 @@ impl Rib {
 
     /// The best path of a route came from a peer and has an imported target.
     fn is_imported(&self, route: &Route) -> bool {
-        let Some(best) = route.best().filter(|path| path.source.is_some()) else { return false };
+        let Some(best) = route.best().filter(|path| path.key.source.is_some()) else { return false };
         is_constrained(self.table.family(route.family))
             && self
                 .attributes
@@ -99,7 +99,7 @@ impl Rib {
         Some(Path {
             attributes: Arc::clone(&self.attributes.get(best.attributes)?.attributes),
             nlri: key::decode(self.table.family(route.family), route.nlri_of(best))?,
-            peer: self.peers.get(best.source?)?.id,
+            peer: self.peers.get(best.key.source?)?.id,
             stale: best.stale,
         })
     }
@@ -111,7 +111,7 @@ impl Rib {
         let mut encoded = BytesMut::new();
         nlri.encode(&mut encoded);
         let held = self.attributes.intern(&Arc::new(attributes));
-        self.put(None, family, &encoded, held);
+        self.put(PathKey::LOCAL, family, &encoded, held);
         self.attributes.release(held);
     }
 
@@ -120,6 +120,6 @@ impl Rib {
         let Some(family) = self.table.family_id(nlri.family()) else { return };
         let mut encoded = BytesMut::new();
         nlri.encode(&mut encoded);
-        self.remove(None, family, &encoded);
+        self.remove(PathKey::LOCAL, family, &encoded);
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn is_mobile(family: Family, encoded: &[u8]) -> bool {
 
 /// The route, typed.
 pub(super) fn decode(family: Family, encoded: &[u8]) -> Option<Nlri> {
-    NlriBlock { family, bytes: Bytes::copy_from_slice(encoded) }.iter().next()?.ok()
+    NlriBlock { family, path_ids: false, bytes: Bytes::copy_from_slice(encoded) }.iter().next()?.ok()
 }
 
 #[cfg(test)]

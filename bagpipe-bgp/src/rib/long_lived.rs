@@ -24,21 +24,24 @@ impl Rib {
             let Some(route) = self.table.get(route_id).filter(|route| route.family == family) else {
                 continue;
             };
-            let Some(path) = route.paths().iter().find(|path| path.stale && path.source == Some(slot)) else {
-                continue;
-            };
-            let (held, encoded) = (path.attributes, route.nlri_of(path).to_vec());
-            let Some(attributes) = self.attributes.get(held).map(|held| &held.attributes) else { continue };
-            if attributes.communities.contains(&NO_LLGR) {
-                self.remove_from(Some(slot), route_id);
-                continue;
-            }
-            let attributes = marked.entry(held).or_insert_with(|| mark(attributes));
-            let held = self.attributes.intern(attributes);
-            self.put(Some(slot), family, &encoded, held);
-            self.attributes.release(held);
-            if let Some(route) = self.table.get_mut(route_id) {
-                route.mark_stale(slot);
+            let paths = route.paths().iter().filter(|path| path.stale && path.key.source == Some(slot));
+            let paths: Vec<_> =
+                paths.map(|path| (path.key, path.attributes, route.nlri_of(path).to_vec())).collect();
+            for (key, held, encoded) in paths {
+                let Some(attributes) = self.attributes.get(held).map(|held| &held.attributes) else {
+                    continue;
+                };
+                if attributes.communities.contains(&NO_LLGR) {
+                    self.remove_from(key, route_id);
+                    continue;
+                }
+                let attributes = marked.entry(held).or_insert_with(|| mark(attributes));
+                let held = self.attributes.intern(attributes);
+                self.put(key, family, &encoded, held);
+                self.attributes.release(held);
+                if let Some(route) = self.table.get_mut(route_id) {
+                    route.mark_path_stale(key);
+                }
             }
         }
     }

@@ -12,6 +12,7 @@ mod attributes;
 mod best_path;
 mod decision;
 mod export;
+mod held_paths;
 mod importer;
 mod key;
 mod long_lived;
@@ -22,25 +23,29 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod update_queue;
+mod watch;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use rustc_hash::FxHashMap;
 
-pub use self::best_path::equally_good;
+pub use self::best_path::{Rule, equally_good};
 pub use self::policy::{Export, Import, NextHopPolicy, Policy};
+pub use self::watch::{PathChange, RouteSource, Walk};
 
 use self::attributes::AttributeTable;
+use self::export::Exporter;
 use self::peer::{End, Peers, Slot};
 use self::rt_constraint::Target;
-use self::table::{FamilyId, Position, RouteId, Table};
+use self::table::{FamilyId, PathKey, Position, Route, RouteId, Table};
 use crate::types::{Asn, Family, RouterId};
 use crate::wire::attribute::AsSegment;
 use crate::wire::message::Context;
-use crate::wire::{Attributes, Nlri, NlriBlock, Update, UpdateError};
+use crate::wire::{Attributes, Nlri, NlriBlock, PathId, Update, UpdateError};
 
 /// Names a peer for as long as the speaker knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -78,6 +83,8 @@ pub struct RibPeer {
     pub policy: Policy,
     /// It knows what LLGR_STALE means (RFC 9494 §4.3).
     pub long_lived: bool,
+    /// How many paths of a route it is sent, in the families that `context` says (RFC 7911).
+    pub send_paths: Option<NonZeroU32>,
     /// How messages to it are encoded.
     pub context: Context,
 }
@@ -117,6 +124,8 @@ pub struct HeldPath {
     pub best: bool,
     /// Kept after the session went down (RFC 4724 §4.2).
     pub stale: bool,
+    /// The path identifier that it came with; zero without add-path (RFC 7911).
+    pub path_id: PathId,
 }
 
 /// How many routes of a family a peer has sent and was sent.
@@ -143,6 +152,8 @@ pub struct Rib {
     changes: VecDeque<RouteId>,
     /// End-of-RIB markers are held back.
     deferred: bool,
+    /// What has happened to paths, if anybody watches.
+    watched: Option<VecDeque<PathChange>>,
 }
 
 impl Rib {
@@ -157,6 +168,7 @@ impl Rib {
             imports: FxHashMap::default(),
             changes: VecDeque::new(),
             deferred: false,
+            watched: None,
         }
     }
 
@@ -191,7 +203,7 @@ impl Rib {
                     route.mark_stale(slot);
                 }
             } else {
-                self.remove_from(Some(slot), route_id);
+                self.remove_where(slot, route_id, |_| true);
             }
             self.table.drop_if_dead(route_id);
         }
@@ -201,12 +213,8 @@ impl Rib {
     pub fn sweep(&mut self, id: PeerId, family: Family) {
         let (Some(slot), Some(family)) = (self.peers.slot(id), self.table.family_id(family)) else { return };
         for route_id in self.table.ids() {
-            let stale = self.table.get(route_id).is_some_and(|route| {
-                route.family == family
-                    && route.paths().iter().any(|path| path.stale && path.source == Some(slot))
-            });
-            if stale {
-                self.remove_from(Some(slot), route_id);
+            if self.table.get(route_id).is_some_and(|route| route.family == family) {
+                self.remove_where(slot, route_id, |path| path.stale);
             }
         }
     }
@@ -227,23 +235,23 @@ impl Rib {
         // What the peer asks for is no route to anywhere: it is always taken.
         let memberships = self.table.family_id(Family::ROUTE_TARGET);
         let all = peer.facts.policy.import == Import::All;
-        let mut errors = self
-            .each(slot, &update.withdrawn, |rib, family, encoded| rib.remove(Some(slot), family, encoded));
+        let mut errors =
+            self.each(slot, &update.withdrawn, |rib, key, family, encoded| rib.remove(key, family, encoded));
         let more = if usable && !update.announced.is_empty() {
             let held = self.attributes.intern(&update.attributes);
-            let errors = self.each(slot, &update.announced, |rib, family, encoded| {
+            let errors = self.each(slot, &update.announced, |rib, key, family, encoded| {
                 if all || Some(family) == memberships {
-                    rib.put(Some(slot), family, encoded, held);
+                    rib.put(key, family, encoded, held);
                 } else {
-                    rib.remove(Some(slot), family, encoded);
+                    rib.remove(key, family, encoded);
                 }
             });
             self.attributes.release(held);
             errors
         } else {
             // An earlier path is replaced by one that is ignored: there is none.
-            self.each(slot, &update.announced, |rib, family, encoded| {
-                rib.remove(Some(slot), family, encoded);
+            self.each(slot, &update.announced, |rib, key, family, encoded| {
+                rib.remove(key, family, encoded);
             })
         };
         errors.extend(more);
@@ -256,7 +264,7 @@ impl Rib {
         &mut self,
         slot: Slot,
         blocks: &[NlriBlock],
-        mut action: impl FnMut(&mut Self, FamilyId, &[u8]),
+        mut action: impl FnMut(&mut Self, PathKey, FamilyId, &[u8]),
     ) -> Vec<UpdateError> {
         let mut encoded = BytesMut::new();
         let mut errors = Vec::new();
@@ -266,12 +274,12 @@ impl Rib {
                 continue;
             }
             let mut first = None;
-            for nlri in block.iter() {
-                match nlri {
-                    Ok(nlri) => {
+            for path in block.paths() {
+                match path {
+                    Ok((received, nlri)) => {
                         encoded.clear();
                         nlri.encode(&mut encoded);
-                        action(self, family, &encoded);
+                        action(self, PathKey { source: Some(slot), received }, family, &encoded);
                     }
                     Err(error) => first = first.or(Some(error)),
                 }
@@ -308,6 +316,8 @@ impl Rib {
     pub fn refresh(&mut self, id: PeerId, family: Family, marked: bool) {
         let (Some(slot), Some(family)) = (self.peers.slot(id), self.table.family_id(family)) else { return };
         let Some(peer) = self.peers.get_mut(slot) else { return };
+        let table = &self.table;
+        peer.held_paths.forget_versions(|id| table.get(id).is_some_and(|route| route.family == family));
         for reader in peer.readers.iter_mut().filter(|reader| reader.family == family) {
             reader.position = Position::default();
             if marked && reader.end != Some(End::OfRib) {
@@ -364,16 +374,36 @@ impl Rib {
 
     /// All paths held, those of a route together, the best first.
     pub fn routes(&self) -> impl Iterator<Item = HeldPath> + '_ {
-        self.table.routes().flat_map(move |route| {
-            let family = self.table.family(route.family);
-            route.paths().iter().enumerate().filter_map(move |(position, path)| {
-                Some(HeldPath {
-                    nlri: key::decode(family, route.nlri_of(path))?,
-                    attributes: Arc::clone(&self.attributes.get(path.attributes)?.attributes),
-                    peer: path.source.and_then(|slot| self.peers.get(slot)).map(|peer| peer.id),
-                    best: position == 0,
-                    stale: path.stale,
-                })
+        self.table.routes().flat_map(|route| self.held_paths(route))
+    }
+
+    /// The paths of a route, each with the rule by which it lost against the first, of all routes that have a path
+    /// as wanted.
+    pub fn ranked(&self, wanted: impl Fn(&Nlri) -> bool) -> Vec<(HeldPath, Option<Rule>)> {
+        let Self { config, table, attributes, peers, .. } = self;
+        let exporter = Exporter { config, table, attributes, peers };
+        let mut ranked = Vec::new();
+        for route in table.routes() {
+            let paths: Vec<_> = self.held_paths(route).collect();
+            if paths.iter().any(|path| wanted(&path.nlri)) {
+                let mobile = key::is_mobile(table.family(route.family), route.nlri());
+                let candidates = route.paths().iter().filter_map(|path| exporter.candidate(path));
+                ranked.extend(paths.into_iter().zip(best_path::lost_by(candidates, mobile)));
+            }
+        }
+        ranked
+    }
+
+    fn held_paths<'a>(&'a self, route: &'a Route) -> impl Iterator<Item = HeldPath> + 'a {
+        let family = self.table.family(route.family);
+        route.paths().iter().enumerate().filter_map(move |(position, path)| {
+            Some(HeldPath {
+                nlri: key::decode(family, route.nlri_of(path))?,
+                attributes: Arc::clone(&self.attributes.get(path.attributes)?.attributes),
+                peer: path.key.source.and_then(|slot| self.peers.get(slot)).map(|peer| peer.id),
+                best: position == 0,
+                stale: path.stale,
+                path_id: path.key.received,
             })
         })
     }
@@ -389,8 +419,8 @@ impl Rib {
     fn decide_all_of(&mut self, slot: Slot) {
         for id in self.table.ids() {
             let Some(route) = self.table.get(id) else { continue };
-            if route.paths().iter().any(|path| path.source == Some(slot)) {
-                let before = route.best().map(|path| (path.source, path.attributes));
+            if route.paths().iter().any(|path| path.key.source == Some(slot)) {
+                let before = route.best().map(decision::identity);
                 self.decide(id, before, Some(slot));
             }
         }
@@ -398,6 +428,13 @@ impl Rib {
 }
 
 impl RibPeer {
+    /// How many paths of a route of this family it is sent; `None`: the best one, without an identifier.
+    fn paths_of(&self, family: Family) -> Option<usize> {
+        let agreed = self.context.add_paths.send.contains(&family);
+        let paths = self.send_paths.filter(|_| agreed)?;
+        Some(usize::try_from(paths.get()).unwrap_or(usize::MAX))
+    }
+
     /// Whether paths from a peer rank and travel the same after it came back.
     fn ranks_like(&self, other: &Self) -> bool {
         (self.router_id, self.address, self.internal, self.client)

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
 
+use super::held_paths::HeldPaths;
 use super::rt_constraint::{Memberships, Target, is_constrained};
 use super::table::{FamilyId, Position, RouteId, Table, Translation};
 use super::update_queue::Pending;
@@ -106,10 +107,14 @@ pub(super) struct Peer {
     pub(super) memberships: Memberships,
     /// RT Constraint first.
     pub(super) readers: Vec<Reader>,
+    /// The families of which it is sent several paths of a route, and how many (RFC 7911).
+    several: Vec<(FamilyId, usize)>,
     /// Routes before the reader's position that a change of memberships concerns.
     pub(super) reconsider: BTreeSet<RouteId>,
     /// Routes read from the log, sorted so that those with the same attributes are together.
     pub(super) window: Vec<Pending>,
+    /// What it holds of the routes of which it is sent several paths.
+    pub(super) held_paths: HeldPaths,
     counts: FxHashMap<FamilyId, Count>,
 }
 
@@ -129,8 +134,10 @@ impl Peer {
             released: false,
             memberships: Memberships::default(),
             readers: Vec::new(),
+            several: Vec::new(),
             reconsider: BTreeSet::new(),
             window: Vec::new(),
+            held_paths: HeldPaths::default(),
             counts: FxHashMap::default(),
         }
     }
@@ -142,6 +149,10 @@ impl Peer {
         families.dedup();
         self.constrained = families.contains(&Family::ROUTE_TARGET);
         self.released = !self.constrained;
+        self.several = families
+            .iter()
+            .filter_map(|family| Some((table.family_id(*family)?, facts.paths_of(*family)?)))
+            .collect();
         self.readers = families
             .into_iter()
             .filter_map(|family| table.family_id(family))
@@ -162,6 +173,7 @@ impl Peer {
         self.readers.clear();
         self.reconsider.clear();
         self.window.clear();
+        self.held_paths = HeldPaths::default();
         for count in self.counts.values_mut() {
             count.sent = 0;
         }
@@ -180,6 +192,21 @@ impl Peer {
     /// How far it has read a family; `None` if the family was not negotiated.
     pub(super) fn position(&self, family: FamilyId) -> Option<Position> {
         self.readers.iter().find(|reader| reader.family == family).map(|reader| reader.position)
+    }
+
+    /// How many paths of a route of this family it is sent, if it is more than the best one (RFC 7911).
+    pub(super) fn paths_of(&self, family: FamilyId) -> Option<usize> {
+        self.several.iter().find(|(several, _)| *several == family).map(|(_, paths)| *paths)
+    }
+
+    /// Look again at all routes of which it is sent several paths; it is told what has changed. Whether there are any.
+    pub(super) fn read_paths_again(&mut self) -> bool {
+        for reader in &mut self.readers {
+            if self.several.iter().any(|(family, _)| *family == reader.family) {
+                reader.position = Position::default();
+            }
+        }
+        !self.several.is_empty()
     }
 
     pub(super) fn count_received(&mut self, family: FamilyId, change: isize) {
@@ -264,6 +291,19 @@ impl Peers {
     /// There is something to read for all peers.
     pub(super) fn wake_all(&mut self) {
         self.awake.append(&mut self.idle);
+    }
+
+    /// A path other than the best one changed: of concern to those that are sent several.
+    pub(super) fn reconsider_paths(&mut self, id: RouteId, family: FamilyId) {
+        for (peer, number) in self.slots.iter_mut().zip(0..) {
+            let Some(peer) = peer.as_mut().filter(|peer| peer.up && peer.paths_of(family).is_some()) else {
+                continue;
+            };
+            peer.reconsider.insert(id);
+            if self.idle.remove(&Slot(number)) {
+                self.awake.insert(Slot(number));
+            }
+        }
     }
 
     /// This peer has read everything.

@@ -12,6 +12,7 @@ use super::attributes::{AttributeTable, AttributesId};
 use super::key::Key;
 use super::peer::{PeerSet, Slot};
 use crate::types::Family;
+use crate::wire::PathId;
 
 /// Names a route while it is in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,12 +36,29 @@ impl Position {
     const NOWHERE: Self = Self(u32::MAX);
 }
 
+/// Tells the paths of a route apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PathKey {
+    /// The peer it came from; `None` for this speaker.
+    pub(super) source: Option<Slot>,
+    /// The identifier that the peer gave it; zero without add-path (RFC 7911 §3).
+    pub(super) received: PathId,
+}
+
+impl PathKey {
+    /// The path of this speaker.
+    pub(super) const LOCAL: Self = Self { source: None, received: 0 };
+}
+
 /// A path to a route.
 #[derive(Debug)]
 pub(super) struct PathRecord {
-    /// The peer it came from; `None` for this speaker.
-    pub(super) source: Option<Slot>,
+    pub(super) key: PathKey,
     pub(super) attributes: AttributesId,
+    /// Another one after each change, by which a peer that holds several paths is told no more than what changed.
+    pub(super) version: u32,
+    /// The identifier that goes with it to other peers, the same for as long as it lives; zero if there was none left.
+    pub(super) id: u16,
     pub(super) stale: bool,
     /// The encoded NLRI, where it differs from that of the route (in labels, for example).
     nlri: Option<Box<[u8]>>,
@@ -101,11 +119,11 @@ impl Paths {
         };
     }
 
-    fn remove(&mut self, source: Option<Slot>) -> Option<PathRecord> {
+    fn remove(&mut self, key: PathKey) -> Option<PathRecord> {
         let (rest, removed) = match std::mem::take(self) {
-            Self::One(path) if path.source == source => (Self::None, Some(path)),
+            Self::One(path) if path.key == key => (Self::None, Some(path)),
             Self::Many(mut paths) => {
-                let position = paths.iter().position(|path| path.source == source);
+                let position = paths.iter().position(|path| path.key == key);
                 let removed = position.map(|position| paths.remove(position));
                 let rest = if paths.len() == 1 {
                     paths.pop().map_or(Self::None, Self::One)
@@ -151,34 +169,64 @@ impl Route {
         path.nlri.as_ref().unwrap_or(&self.nlri)
     }
 
+    /// The encoded NLRI of a path, to be kept for longer than the path.
+    pub(super) fn encoded(&self, key: PathKey) -> Option<Box<[u8]>> {
+        let path = self.paths().iter().find(|path| path.key == key)?;
+        Some(self.nlri_of(path).into())
+    }
+
     /// Add or replace the path of a source.
-    pub(super) fn put(&mut self, source: Option<Slot>, encoded: &[u8], attributes: AttributesId) -> Put {
-        let alone = self.paths().iter().all(|path| path.source == source);
-        let before = self.paths().iter().find(|path| path.source == source);
+    pub(super) fn put(
+        &mut self,
+        key: PathKey,
+        encoded: &[u8],
+        attributes: AttributesId,
+        version: u32,
+    ) -> Put {
+        let alone = self.paths().iter().all(|path| path.key == key);
+        let before = self.paths().iter().find(|path| path.key == key);
         let same_nlri = before.is_some_and(|path| self.nlri_of(path) == encoded);
         if alone && *self.nlri != *encoded {
             self.nlri = encoded.into();
         }
         let nlri = (*self.nlri != *encoded).then(|| encoded.into());
-        if let Some(path) = self.paths.as_mut_slice().iter_mut().find(|path| path.source == source) {
+        if let Some(path) = self.paths.as_mut_slice().iter_mut().find(|path| path.key == key) {
             let changed = !same_nlri || path.attributes != attributes;
             let released = Some(path.attributes);
-            *path = PathRecord { source, attributes, stale: false, nlri };
+            let version = if changed { version } else { path.version };
+            *path = PathRecord { key, attributes, version, id: path.id, stale: false, nlri };
             return Put { new: false, changed, released };
         }
-        self.paths.push(PathRecord { source, attributes, stale: false, nlri });
+        let id = self.free_id();
+        self.paths.push(PathRecord { key, attributes, version, id, stale: false, nlri });
         Put { new: true, changed: true, released: None }
     }
 
-    /// Remove the path of a source.
-    pub(super) fn remove(&mut self, source: Option<Slot>) -> Option<PathRecord> {
-        self.paths.remove(source)
+    /// A path identifier that no path has.
+    fn free_id(&self) -> u16 {
+        let used = || self.paths().iter().map(|path| path.id);
+        let highest = used().max().unwrap_or(0);
+        let free = |id: &u16| used().all(|used| used != *id);
+        highest.checked_add(1).or_else(|| (1..u16::MAX).find(free)).unwrap_or(0)
     }
 
-    /// Mark the path of a source as stale. Whether there is one.
-    pub(super) fn mark_stale(&mut self, source: Slot) -> bool {
-        let path = self.paths.as_mut_slice().iter_mut().find(|path| path.source == Some(source));
-        path.map(|path| path.stale = true).is_some()
+    /// Remove a path.
+    pub(super) fn remove(&mut self, key: PathKey) -> Option<PathRecord> {
+        self.paths.remove(key)
+    }
+
+    /// Mark all paths of a source as stale.
+    pub(super) fn mark_stale(&mut self, source: Slot) {
+        for path in self.paths.as_mut_slice().iter_mut().filter(|path| path.key.source == Some(source)) {
+            path.stale = true;
+        }
+    }
+
+    /// Mark one path as stale.
+    pub(super) fn mark_path_stale(&mut self, key: PathKey) {
+        for path in self.paths.as_mut_slice().iter_mut().filter(|path| path.key == key) {
+            path.stale = true;
+        }
     }
 
     /// Make the path at this position the best.
@@ -208,6 +256,8 @@ pub(super) struct Table {
     /// Seeded: peers choose the keys, and must not choose them so that all fall together.
     hasher: RandomState,
     logs: Vec<Log>,
+    /// The last of all [`PathRecord::version`]s; zero is none.
+    version: u32,
 }
 
 impl Table {
@@ -218,6 +268,12 @@ impl Table {
             self.logs.len() - 1
         });
         u16::try_from(number).ok().map(FamilyId)
+    }
+
+    /// A version for a path that is put.
+    pub(super) fn next_version(&mut self) -> u32 {
+        self.version = self.version.checked_add(1).unwrap_or(1);
+        self.version
     }
 
     pub(super) fn family(&self, id: FamilyId) -> Family {
@@ -237,6 +293,12 @@ impl Table {
         (0..u32::try_from(self.routes.len()).unwrap_or(u32::MAX)).map(RouteId)
     }
 
+    /// The names from one number up to another; `None` if there is none at that number or beyond.
+    pub(super) fn ids_between(&self, start: u32, end: u32) -> Option<impl Iterator<Item = RouteId> + use<>> {
+        let length = u32::try_from(self.routes.len()).unwrap_or(u32::MAX);
+        (start < length).then(|| (start..end.min(length)).map(RouteId))
+    }
+
     pub(super) fn routes(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter().flatten()
     }
@@ -251,7 +313,7 @@ impl Table {
     pub(super) fn find_or_add(&mut self, family: FamilyId, encoded: &[u8]) -> RouteId {
         let name = self.family(family);
         let key = Key::of(name, encoded);
-        let Self { routes, free, index, hasher, logs } = self;
+        let Self { routes, free, index, hasher, logs, .. } = self;
         let hash = hasher.hash_one((family, key));
         let held = |id: RouteId| routes.get(id.0 as usize)?.as_ref();
         let same = |id: &RouteId| {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::Rib;
 use super::attributes::AttributesId;
 use super::export::Exporter;
+use super::held_paths::HeldPath;
 use super::peer::{End, Peer, Slot};
 use super::table::{FamilyId, PathRecord, Route, RouteId};
 use crate::types::Family;
@@ -28,7 +29,7 @@ pub(super) struct Group {
 
 impl Group {
     fn of(route: &Route, path: Option<&PathRecord>) -> Self {
-        Self { family: route.family, path: path.map(|path| (path.attributes, path.source)) }
+        Self { family: route.family, path: path.map(|path| (path.attributes, path.key.source)) }
     }
 }
 
@@ -37,6 +38,8 @@ impl Group {
 pub(super) struct Pending {
     group: Group,
     route: RouteId,
+    /// The path identifier, where several paths are sent.
+    id: u16,
     /// To be sent even if the peer holds the route already: its attributes may be others.
     changed: bool,
 }
@@ -87,11 +90,8 @@ impl Rib {
                 let read = readers
                     .iter()
                     .any(|reader| reader.family == route.family && route.position < reader.position);
-                if let Some(group) = exporter.group(slot, peer, route)
-                    && read
-                    && group.path.is_some() != route.sent_to.contains(slot)
-                {
-                    window.push(Pending { group, route: id, changed: false });
+                if read {
+                    exporter.collect(slot, peer, id, false, &mut window);
                 }
             }
             for reader in &mut readers {
@@ -108,10 +108,8 @@ impl Rib {
                 }
                 let mut end = table.end(reader.family);
                 for (behind, id) in table.changed_since(reader.family, reader.position) {
-                    if let Some(group) = table.get(id).and_then(|route| exporter.group(slot, peer, route)) {
-                        window.push(Pending { group, route: id, changed: true });
-                    }
-                    if window.len() == WINDOW {
+                    exporter.collect(slot, peer, id, true, &mut window);
+                    if window.len() >= WINDOW {
                         end = behind;
                         break;
                     }
@@ -176,7 +174,7 @@ impl Rib {
                 Some(open) => open,
                 None => (pending.group, exporter.writer(peer, pending.group)?),
             };
-            if !writer.push_bytes(encoded) {
+            if !writer.push_bytes(pending.id.into(), encoded) {
                 if !writer.is_empty() {
                     return Some(writer.finish());
                 }
@@ -197,13 +195,26 @@ impl Rib {
     /// A route went to a peer: Adj-RIB-Out.
     fn settle(&mut self, slot: Slot, pending: &Pending) {
         let Some(route) = self.table.get_mut(pending.route) else { return };
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let several = peer.paths_of(route.family).is_some();
         let change = match pending.group.path {
+            Some(_) if several => {
+                let path = route.paths().iter().find(|path| path.id == pending.id);
+                let version = path.map_or(0, |path| path.version);
+                route.sent_to.insert(slot);
+                isize::from(peer.held_paths.insert(pending.route, HeldPath { id: pending.id, version }))
+            }
+            None if several => {
+                let removed = peer.held_paths.remove(pending.route, pending.id);
+                if peer.held_paths.of(pending.route).is_empty() {
+                    route.sent_to.remove(slot);
+                }
+                -isize::from(removed)
+            }
             Some(_) => isize::from(route.sent_to.insert(slot)),
             None => -isize::from(route.sent_to.remove(slot)),
         };
-        if let Some(peer) = self.peers.get_mut(slot) {
-            peer.count_sent(pending.group.family, change);
-        }
+        peer.count_sent(pending.group.family, change);
         self.table.drop_if_dead(pending.route);
     }
 
@@ -211,19 +222,38 @@ impl Rib {
     fn unsent(&mut self, slot: Slot, pending: Pending) -> Option<Bytes> {
         let route = self.table.get(pending.route).filter(|route| route.sent_to.contains(slot))?;
         let peer = self.peers.get(slot)?;
+        if peer.paths_of(route.family).is_some() {
+            peer.held_paths.version(pending.route, pending.id)?;
+        }
         let family = self.table.family(pending.group.family);
         let mut writer = UpdateWriter::withdraw(&peer.facts.context, family);
-        writer.push_bytes(route.nlri());
+        writer.push_bytes(pending.id.into(), route.nlri());
         self.settle(slot, &Pending { group: Group { path: None, ..pending.group }, ..pending });
         Some(writer.finish())
     }
 }
 
 impl<'a> Exporter<'a> {
-    /// Where a route belongs in what is sent to a peer; `None` if the peer neither holds it nor is to hold it.
-    fn group(&self, slot: Slot, peer: &Peer, route: &'a Route) -> Option<Group> {
-        let path = self.path(slot, peer, route);
-        (path.is_some() || route.sent_to.contains(slot)).then(|| Group::of(route, path))
+    /// What is to be sent of a route to a peer. `changed`: also what it holds already, if it is sent one path only.
+    fn collect(&self, slot: Slot, peer: &Peer, id: RouteId, changed: bool, window: &mut Vec<Pending>) {
+        let Some(route) = self.table.get(id) else { return };
+        let Some(limit) = peer.paths_of(route.family) else {
+            let path = self.path(slot, peer, route);
+            let (wanted, held) = (path.is_some(), route.sent_to.contains(slot));
+            if if changed { wanted || held } else { wanted != held } {
+                window.push(Pending { group: Group::of(route, path), route: id, id: 0, changed });
+            }
+            return;
+        };
+        let wanted = self.paths(slot, peer, route, limit);
+        let held = peer.held_paths.of(id);
+        let gone = held.iter().map(|held| held.id).filter(|held| wanted.iter().all(|path| path.id != *held));
+        let gone = gone.map(|held| (Group::of(route, None), held));
+        let same =
+            |path: &PathRecord| held.iter().any(|held| held.id == path.id && held.version == path.version);
+        let new = wanted.iter().filter(|path| !same(path));
+        let new = new.map(|path| (Group::of(route, Some(path)), path.id));
+        window.extend(new.chain(gone).map(|(group, path)| Pending { group, route: id, id: path, changed }));
     }
 
     /// The group in which a route of the window is to be sent, and its octets; `None` if it is not any more. What
@@ -232,6 +262,13 @@ impl<'a> Exporter<'a> {
         let route = self.table.get(pending.route)?;
         if route.position >= peer.position(route.family)? {
             return None;
+        }
+        if let Some(limit) = peer.paths_of(route.family) {
+            let paths = self.paths(slot, peer, route, limit);
+            let path = paths.into_iter().find(|path| path.id == pending.id);
+            let due = path.map(|path| path.version) != peer.held_paths.version(pending.route, pending.id);
+            let encoded = path.map_or(route.nlri(), |path| route.nlri_of(path));
+            return due.then_some((Group::of(route, path), encoded));
         }
         let path = self.path(slot, peer, route);
         let (wanted, held) = (path.is_some(), route.sent_to.contains(slot));

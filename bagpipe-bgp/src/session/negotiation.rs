@@ -1,13 +1,15 @@
 //! Our OPEN, and what it agrees on with the peer's (RFC 4271 §6.2, RFC 5492).
 
+use std::num::NonZeroU32;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
 use super::notification::open_error;
 use crate::types::{Asn, Family, RouterId};
 use crate::wire::error::code;
-use crate::wire::message::{Context, MAX_EXTENDED_LENGTH, MAX_LENGTH};
-use crate::wire::{Capability, ExtendedNextHop, LongLived, MessageError, Open};
+use crate::wire::message::{AddPathFamilies, Context, MAX_EXTENDED_LENGTH, MAX_LENGTH};
+use crate::wire::{AddPath, Capability, ExtendedNextHop, LongLived, MessageError, Open};
 
 /// The capability code of Multiprotocol Extensions (RFC 4760 §8).
 const MULTIPROTOCOL: u8 = 1;
@@ -32,6 +34,17 @@ pub struct SessionConfig {
     /// Seconds for which peers are asked to keep our routes after that, and we theirs at most; 0: not at all
     /// (RFC 9494).
     pub long_lived_time: u32,
+    /// Several paths of a route, in the VPN families (RFC 7911).
+    pub add_paths: AddPaths,
+}
+
+/// Whether several paths of a route are taken from a peer, and how many are sent to it (RFC 7911).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddPaths {
+    /// Take as many as it sends.
+    pub receive: bool,
+    /// Send so many of the best; `None`: the best one, without an identifier.
+    pub send: Option<NonZeroU32>,
 }
 
 /// What both sides agree on.
@@ -59,6 +72,8 @@ pub struct Negotiated {
     pub graceful_restart: Option<GracefulRestart>,
     /// How long routes of the peer are kept after its restart time: nothing unless both sides do it.
     pub long_lived: Vec<LongLived>,
+    /// Families in which several paths of a route are taken and sent (RFC 7911).
+    pub add_paths: AddPathFamilies,
     /// All that the peer has announced, also what we do not do.
     pub capabilities: Vec<Capability>,
 }
@@ -100,6 +115,10 @@ impl SessionConfig {
             let entry = |&family| LongLived { family, forwarding: true, time: self.long_lived_time };
             capabilities.push(Capability::LongLived(self.families.iter().map(entry).collect()));
         }
+        let add_paths = self.offered_add_paths();
+        if !add_paths.is_empty() {
+            capabilities.push(Capability::AddPath(add_paths));
+        }
         capabilities.push(Capability::FourOctetAs(self.local_asn));
         Open { asn: self.local_asn, hold_time: self.hold_time, router_id: self.router_id, capabilities }
     }
@@ -134,6 +153,7 @@ impl SessionConfig {
             enhanced_route_refresh: has(&Capability::EnhancedRouteRefresh),
             extended_message: has(&Capability::ExtendedMessage),
             extended_next_hop: families.contains(&Family::VPNV4) && takes_ipv6_next_hops(open),
+            add_paths: self.add_paths(open, &families),
             families,
             graceful_restart: self.graceful_restart(open),
             long_lived: self.long_lived(open),
@@ -205,6 +225,40 @@ impl SessionConfig {
     }
 }
 
+/// RFC 7911 §4
+impl SessionConfig {
+    /// Not for memberships: they lead nowhere, and one path of them says all.
+    fn offered_add_paths(&self) -> Vec<AddPath> {
+        let AddPaths { receive, send } = self.add_paths;
+        let send = send.is_some();
+        let families = self.families.iter().filter(|_| receive || send);
+        families
+            .filter(|family| [Family::EVPN, Family::VPNV4, Family::VPNV6].contains(family))
+            .map(|&family| AddPath { family, receive, send })
+            .collect()
+    }
+
+    /// What one side sends and the other takes. Of several capabilities the last one counts.
+    fn add_paths(&self, open: &Open, families: &[Family]) -> AddPathFamilies {
+        let theirs = open.capabilities.iter().rev().find_map(|capability| match capability {
+            Capability::AddPath(entries) => Some(entries.as_slice()),
+            _ => None,
+        });
+        let theirs = theirs.unwrap_or_default();
+        let mut agreed = AddPathFamilies::default();
+        for ours in self.offered_add_paths().iter().filter(|ours| families.contains(&ours.family)) {
+            let Some(theirs) = theirs.iter().find(|theirs| theirs.family == ours.family) else { continue };
+            if ours.receive && theirs.send {
+                agreed.receive.push(ours.family);
+            }
+            if ours.send && theirs.receive {
+                agreed.send.push(ours.family);
+            }
+        }
+        agreed
+    }
+}
+
 impl Negotiated {
     pub(super) fn context(&self, config: &SessionConfig) -> Context {
         Context {
@@ -213,6 +267,7 @@ impl Negotiated {
             internal: self.asn == config.local_asn,
             families: self.families.clone(),
             extended_next_hop: self.extended_next_hop,
+            add_paths: self.add_paths.clone(),
         }
     }
 }

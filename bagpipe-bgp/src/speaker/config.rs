@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::{MaxPrefixes, Policy};
+use crate::session::AddPaths;
 use crate::types::{Asn, Family, RouterId};
 
 /// A speaker.
@@ -37,6 +38,8 @@ pub struct SpeakerConfig {
     pub max_clients: usize,
     /// How many routes each of them may announce.
     pub client_max_prefixes: MaxPrefixes,
+    /// Several paths of a route to and from each of them (RFC 7911).
+    pub client_add_paths: AddPaths,
 }
 
 impl SpeakerConfig {
@@ -69,6 +72,7 @@ impl SpeakerConfig {
             dynamic_clients: Vec::new(),
             max_clients: Self::MAX_CLIENTS,
             client_max_prefixes: MaxPrefixes::default(),
+            client_add_paths: AddPaths::default(),
         }
     }
 
@@ -84,6 +88,7 @@ impl SpeakerConfig {
             families: self.families.clone(),
             hold_time: self.hold_time,
             max_prefixes: self.client_max_prefixes.clone(),
+            add_paths: self.client_add_paths,
             ..PeerConfig::new(address, self.asn)
         }
     }
@@ -110,6 +115,8 @@ pub struct PeerConfig {
     pub connect_retry: Duration,
     /// How many routes it may announce.
     pub max_prefixes: MaxPrefixes,
+    /// Several paths of a route from it and to it (RFC 7911).
+    pub add_paths: AddPaths,
     /// What is taken from it, and what it is told.
     pub policy: Policy,
 }
@@ -131,6 +138,7 @@ impl PeerConfig {
             hold_time: SpeakerConfig::HOLD_TIME,
             connect_retry: Self::CONNECT_RETRY,
             max_prefixes: MaxPrefixes::default(),
+            add_paths: AddPaths::default(),
             policy: Policy::default(),
         }
     }

@@ -101,6 +101,7 @@ impl Peer {
             restart_time: speaker.restart_time,
             long_lived_time: speaker.long_lived_time,
             restarting,
+            add_paths: self.config.add_paths,
         }
     }
 
@@ -119,6 +120,7 @@ impl Peer {
             families: negotiated.families.clone(),
             policy: self.config.policy,
             long_lived: !negotiated.long_lived.is_empty(),
+            send_paths: self.config.add_paths.send,
             context: session.context().clone(),
         }
     }

@@ -10,7 +10,7 @@ use super::administration::Held;
 use super::faults::Faults;
 use super::peer::{Connection, Peer};
 use super::{PeerId, Speaker};
-use crate::rib::{FamilyCount, HeldPath};
+use crate::rib::{FamilyCount, HeldPath, RouteSource};
 use crate::session::{Counters, Negotiated, State};
 use crate::types::{Asn, Family, RouterId};
 use crate::wire::{Attributes, Nlri};
@@ -71,16 +71,6 @@ pub struct PeerStatus {
     pub faults: Faults,
 }
 
-/// Where a route comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RouteSource {
-    /// This speaker.
-    Local,
-    /// A peer.
-    Peer(PeerId, IpAddr),
-}
-
 /// A route, as `show routes` gives it.
 #[derive(Clone, Debug, Serialize)]
 pub struct RouteStatus {
@@ -124,7 +114,7 @@ impl Speaker {
         self.rib.sent(peer).map(|held| self.route_status(held))
     }
 
-    fn route_status(&self, held: HeldPath) -> RouteStatus {
+    pub(super) fn route_status(&self, held: HeldPath) -> RouteStatus {
         let address = |peer| self.peers.get(&peer).map(|state| state.config.address);
         let source = held.peer.and_then(|peer| Some(RouteSource::Peer(peer, address(peer)?)));
         RouteStatus {

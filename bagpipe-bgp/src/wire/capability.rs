@@ -13,6 +13,7 @@ const EXTENDED_NEXT_HOP: u8 = 5;
 const EXTENDED_MESSAGE: u8 = 6;
 const GRACEFUL_RESTART: u8 = 64;
 const FOUR_OCTET_AS: u8 = 65;
+const ADD_PATH: u8 = 69;
 const ENHANCED_ROUTE_REFRESH: u8 = 70;
 const LONG_LIVED: u8 = 71;
 
@@ -21,6 +22,9 @@ const MAX_RESTART_TIME: u16 = 0x0fff;
 const RESTARTING: u16 = 0x8000;
 const NOTIFICATION: u16 = 0x4000;
 const FORWARDING: u8 = 0x80;
+/// Send/Receive of an entry of the add-path capability (RFC 7911 §4).
+const RECEIVE: u8 = 1;
+const SEND: u8 = 2;
 
 /// A capability of an OPEN message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -47,6 +51,8 @@ pub enum Capability {
     },
     /// Code 65: four-octet AS numbers (RFC 6793).
     FourOctetAs(Asn),
+    /// Code 69: several paths of a route, told apart by identifiers (RFC 7911 §4).
+    AddPath(Vec<AddPath>),
     /// Code 70: enhanced route refresh (RFC 7313 §3.1).
     EnhancedRouteRefresh,
     /// Code 71: long-lived graceful restart (RFC 9494 §3.1).
@@ -77,6 +83,17 @@ impl LongLived {
     pub const MAX_TIME: u32 = 0x00ff_ffff;
 }
 
+/// An entry of the add-path capability (RFC 7911 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct AddPath {
+    /// The family of the routes.
+    pub family: Family,
+    /// The speaker takes several paths of a route.
+    pub receive: bool,
+    /// The speaker sends several paths of a route.
+    pub send: bool,
+}
+
 /// An entry of the extended next hop encoding capability (RFC 8950 §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct ExtendedNextHop {
@@ -95,7 +112,8 @@ impl Capability {
     /// Takes one capability; `None` if its length is wrong.
     pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Self> {
         let (code, length) = (reader.u8()?, reader.u8()?);
-        let mut value = Reader(reader.take(length.into())?);
+        let whole = reader.take(length.into())?;
+        let mut value = Reader(whole);
         let capability = match code {
             MULTIPROTOCOL => {
                 let (afi, _reserved, safi) = (value.u16()?, value.u8()?, value.u8()?);
@@ -106,12 +124,13 @@ impl Capability {
             EXTENDED_MESSAGE => Self::ExtendedMessage,
             GRACEFUL_RESTART => decode_graceful_restart(&mut value)?,
             FOUR_OCTET_AS => Self::FourOctetAs(value.u32()?),
+            ADD_PATH => match decode_add_path(&mut value)? {
+                Some(capability) => capability,
+                None => return Some(Self::Unknown { code, value: Bytes::copy_from_slice(whole) }),
+            },
             ENHANCED_ROUTE_REFRESH => Self::EnhancedRouteRefresh,
             LONG_LIVED => decode_long_lived(&mut value)?,
-            code => {
-                let value = value.take(length.into())?;
-                return Some(Self::Unknown { code, value: Bytes::copy_from_slice(value) });
-            }
+            code => return Some(Self::Unknown { code, value: Bytes::copy_from_slice(whole) }),
         };
         value.is_empty().then_some(capability)
     }
@@ -145,6 +164,15 @@ impl Capability {
                 put(out, GRACEFUL_RESTART, &value);
             }
             Self::FourOctetAs(asn) => put(out, FOUR_OCTET_AS, &asn.to_be_bytes()),
+            Self::AddPath(entries) => {
+                let mut value = Vec::new();
+                for AddPath { family, receive, send } in entries {
+                    value.put_u16(family.afi);
+                    let directions = if *receive { RECEIVE } else { 0 } | if *send { SEND } else { 0 };
+                    value.put_slice(&[family.safi, directions]);
+                }
+                put(out, ADD_PATH, &value);
+            }
             Self::EnhancedRouteRefresh => put(out, ENHANCED_ROUTE_REFRESH, &[]),
             Self::LongLived(entries) => {
                 let mut value = Vec::new();
@@ -172,6 +200,21 @@ fn decode_extended_next_hop(value: &mut Reader<'_>) -> Option<Capability> {
         }
     }
     Some(Capability::ExtendedNextHop(entries))
+}
+
+/// With any other Send/Receive the capability counts as one that is not understood, which is the inner `None`
+/// (RFC 7911 §4).
+#[expect(clippy::option_option, reason = "a wrong length is another matter than an unknown value")]
+fn decode_add_path(value: &mut Reader<'_>) -> Option<Option<Capability>> {
+    let mut entries = Vec::new();
+    let mut understood = true;
+    while !value.is_empty() {
+        let (afi, safi, directions) = (value.u16()?, value.u8()?, value.u8()?);
+        understood &= matches!(directions, 1..=3);
+        let family = Family { afi, safi };
+        entries.push(AddPath { family, receive: directions & RECEIVE != 0, send: directions & SEND != 0 });
+    }
+    Some(understood.then_some(Capability::AddPath(entries)))
 }
 
 fn decode_graceful_restart(value: &mut Reader<'_>) -> Option<Capability> {

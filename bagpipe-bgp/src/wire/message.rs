@@ -55,6 +55,17 @@ pub struct Context {
     pub families: Vec<Family>,
     /// VPN-IPv4 routes may have IPv6 next hops (RFC 8950 §4).
     pub extended_next_hop: bool,
+    /// Families whose routes have path identifiers in UPDATEs from the peer, and in those to it (RFC 7911 §3).
+    pub add_paths: AddPathFamilies,
+}
+
+/// The families whose routes have path identifiers, by direction (RFC 7911 §4).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AddPathFamilies {
+    /// From the peer.
+    pub receive: Vec<Family>,
+    /// To the peer.
+    pub send: Vec<Family>,
 }
 
 impl Context {
@@ -74,6 +85,7 @@ impl Default for Context {
             internal: true,
             families: Vec::new(),
             extended_next_hop: false,
+            add_paths: AddPathFamilies::default(),
         }
     }
 }
@@ -85,6 +97,14 @@ pub struct Frame {
     pub kind: u8,
     /// What follows the header.
     pub body: Bytes,
+}
+
+impl Frame {
+    /// The message as it came, with its header.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        message(self.kind, &self.body)
+    }
 }
 
 /// Takes one message off the front of what has been received; `None` until all of it is there.

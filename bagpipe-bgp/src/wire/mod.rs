@@ -21,15 +21,15 @@ pub mod update;
 pub(crate) mod vpn;
 
 pub use attribute::{AsPath, AsSegment, Attributes, NextHop, Origin, RawAttribute};
-pub use capability::{Capability, ExtendedNextHop, LongLived};
+pub use capability::{AddPath, Capability, ExtendedNextHop, LongLived};
 pub use community::ExtendedCommunity;
 pub use error::{Action, MessageError, UpdateError};
 pub use evpn::{EvpnRoute, OverlayIndex};
 pub use label_stack::LabelStack;
-pub use message::{Context, Frame, Message, Notification, frame};
+pub use message::{AddPathFamilies, Context, Frame, Message, Notification, frame};
 pub use nlri::Nlri;
 pub use open::Open;
 pub use pmsi::PmsiTunnel;
 pub use route_target::RouteTargetMembership;
-pub use update::{NlriBlock, Update, UpdateWriter, end_of_rib};
+pub use update::{NlriBlock, PathId, Update, UpdateWriter, end_of_rib};
 pub use vpn::VpnRoute;

@@ -73,6 +73,7 @@ impl Live {
     /// The peer's OPEN.
     pub(crate) fn open(&self) -> Message {
         let mut open = SessionConfig {
+            add_paths: bagpipe_bgp::session::AddPaths::default(),
             local_asn: asn(self.session),
             router_id: PEER,
             remote_asn: LOCAL_ASN,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bagpipe_bgp::session::SessionConfig;
+use bagpipe_bgp::session::{AddPaths, SessionConfig};
 use bagpipe_bgp::speaker::{Action, ConnId, Speaker, SpeakerConfig, SpeakerEvent};
 use bagpipe_bgp::types::RouterId;
 use bagpipe_bgp::wire::Message;
@@ -85,6 +85,7 @@ impl Bench {
             restart_time: self.restart_time,
             restarting: false,
             long_lived_time: 0,
+            add_paths: AddPaths::default(),
         };
         self.receive(conn, &Message::Open(config.open()));
     }

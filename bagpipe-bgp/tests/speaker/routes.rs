@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bagpipe_bgp::session::SessionConfig;
+use bagpipe_bgp::session::{AddPaths, SessionConfig};
 use bagpipe_bgp::speaker::{PeerConfig, Refused, RouteSource, SpeakerConfig, SpeakerEvent};
 use bagpipe_bgp::types::{Family, Label, RouteDistinguisher};
 use bagpipe_bgp::wire::message::Context;
@@ -107,6 +107,7 @@ fn a_peer_that_never_ends_its_memberships_gets_what_it_asked_for_after_a_while()
         restart_time: 0,
         restarting: false,
         long_lived_time: 0,
+        add_paths: AddPaths::default(),
     };
     for message in [Message::Open(config.open()), Message::Keepalive] {
         let bytes = message.encode(&Context::default());

@@ -72,7 +72,7 @@ fn blocks(routes: &[Nlri]) -> Vec<NlriBlock> {
     let mut bytes = BytesMut::new();
     routes.iter().for_each(|nlri| nlri.encode(&mut bytes));
     match routes.first() {
-        Some(first) => vec![NlriBlock { family: first.family(), bytes: bytes.freeze() }],
+        Some(first) => vec![NlriBlock { family: first.family(), path_ids: false, bytes: bytes.freeze() }],
         None => Vec::new(),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{NlriBlock, Update, is_vpn, nlri_error};
+use super::{NlriBlock, Update, is_vpn, nlri_error, take_path_id};
 use crate::types::Family;
 use crate::wire::attribute::{self, Decoded, rules};
 use crate::wire::reader::Reader;
@@ -219,16 +219,19 @@ fn block(
         errors.push(nlri_error(Action::Discard, family, &[], "family not agreed on (RFC 4760 §8)"));
         return Ok(None);
     }
+    let path_ids = context.add_paths.receive.contains(&family);
     let mut rest: &[u8] = &bytes;
     while !rest.is_empty() {
-        match nlri::split(family, rest) {
-            Ok(length) => rest = rest.get(length..).unwrap_or_default(),
+        let split = take_path_id(path_ids, rest)
+            .and_then(|(_, route)| nlri::split(family, route).map(|length| route.get(length..)));
+        match split {
+            Ok(behind) => rest = behind.unwrap_or_default(),
             Err(what) => {
                 return Err(nlri_error(Action::ResetSession, family, rest, what).into());
             }
         }
     }
-    Ok(Some(NlriBlock { family, bytes }))
+    Ok(Some(NlriBlock { family, path_ids, bytes }))
 }
 
 /// Fails with the first error that is at least as strong as `limit`.

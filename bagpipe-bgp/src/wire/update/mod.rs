@@ -3,7 +3,7 @@
 use std::iter::FusedIterator;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use serde::Serialize;
 
 use super::text::hex;
@@ -15,11 +15,18 @@ mod writer;
 
 pub use writer::{UpdateWriter, end_of_rib};
 
+/// Tells the paths of a route from one speaker apart (RFC 7911 §3); zero without add-path.
+pub type PathId = u32;
+
+const PATH_ID_LENGTH: usize = 4;
+
 /// NLRI of one family, still as received; [`NlriBlock::iter`] decodes them one by one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NlriBlock {
     /// The family.
     pub family: Family,
+    /// Each NLRI stands behind its path identifier of four octets (RFC 7911 §3).
+    pub path_ids: bool,
     /// The encoded NLRI, one after another.
     #[serde(serialize_with = "hex")]
     pub bytes: Bytes,
@@ -45,19 +52,28 @@ impl NlriBlock {
     /// the next one follows. If the next one cannot be found, which does not happen in a decoded [`Update`],
     /// the error asks to reset the session and is the last item.
     pub fn iter(&self) -> impl Iterator<Item = Result<Nlri, UpdateError>> + '_ {
+        self.paths().map(|item| item.map(|(_, nlri)| nlri))
+    }
+
+    /// The same, each with its path identifier; zero where there are none.
+    pub fn paths(&self) -> impl Iterator<Item = Result<(PathId, Nlri), UpdateError>> + '_ {
         NlriIter { block: self, rest: &self.bytes }
     }
 
-    /// The routes as they are encoded, one by one: for those who pass them on or use them as keys. Ends where
-    /// the next one cannot be found.
-    pub fn encoded(&self) -> impl Iterator<Item = Bytes> + '_ {
+    /// The routes as they are encoded, one by one, with their path identifiers: for those who pass them on or use
+    /// them as keys. Ends where the next one cannot be found.
+    pub fn encoded(&self) -> impl Iterator<Item = (PathId, Bytes)> + '_ {
         let mut rest = self.bytes.clone();
         std::iter::from_fn(move || {
             if rest.is_empty() {
                 return None;
             }
+            let (id, _) = take_path_id(self.path_ids, &rest).ok()?;
+            if self.path_ids {
+                rest.advance(PATH_ID_LENGTH);
+            }
             let length = nlri::split(self.family, &rest).ok()?;
-            Some(rest.split_to(length))
+            Some((id, rest.split_to(length)))
         })
     }
 }
@@ -69,7 +85,7 @@ struct NlriIter<'a> {
 }
 
 impl Iterator for NlriIter<'_> {
-    type Item = Result<Nlri, UpdateError>;
+    type Item = Result<(PathId, Nlri), UpdateError>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -77,11 +93,14 @@ impl Iterator for NlriIter<'_> {
             return None;
         }
         let family = self.block.family;
-        let rest = std::mem::take(&mut self.rest);
+        let (id, rest) = match take_path_id(self.block.path_ids, std::mem::take(&mut self.rest)) {
+            Ok(taken) => taken,
+            Err(what) => return Some(Err(nlri_error(Action::ResetSession, family, &[], what))),
+        };
         match Nlri::take(family, rest, &self.block.bytes) {
             Ok((Ok(route), length)) => {
                 self.rest = rest.get(length..).unwrap_or_default();
-                Some(Ok(route))
+                Some(Ok((id, route)))
             }
             Ok((Err(what), length)) => {
                 let (nlri, rest) = rest.split_at_checked(length).unwrap_or((rest, &[]));
@@ -91,6 +110,17 @@ impl Iterator for NlriIter<'_> {
             Err(what) => Some(Err(nlri_error(Action::ResetSession, family, rest, what))),
         }
     }
+}
+
+/// The path identifier in front of an NLRI, and the rest. One that is cut off leaves no route to be found
+/// (RFC 7606 §5.3).
+#[inline]
+fn take_path_id(path_ids: bool, bytes: &[u8]) -> Result<(PathId, &[u8]), &'static str> {
+    if !path_ids {
+        return Ok((0, bytes));
+    }
+    let (id, rest) = bytes.split_first_chunk::<PATH_ID_LENGTH>().ok_or("NLRI ends in its path identifier")?;
+    Ok((u32::from_be_bytes(*id), rest))
 }
 
 impl FusedIterator for NlriIter<'_> {}

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::{NlriBlock, Update, is_vpn};
+use super::{NlriBlock, PathId, Update, is_vpn};
 use crate::types::Family;
 use crate::wire::attribute::{self, rules, rules::flag};
 use crate::wire::message::{HEADER_LENGTH, MAX_EXTENDED_LENGTH, MAX_LENGTH, kind, put_header};
@@ -27,6 +27,8 @@ pub struct UpdateWriter {
     empty: usize,
     family: Family,
     kind: u8,
+    /// Each route stands behind its path identifier (RFC 7911 §3).
+    path_ids: bool,
     /// The other attributes, which follow the routes.
     tail: Vec<u8>,
     max_length: usize,
@@ -56,13 +58,14 @@ impl UpdateWriter {
         buffer.put_bytes(0, FIXED + ATTRIBUTE_HEADER);
         buffer.put_u16(family.afi);
         buffer.put_u8(family.safi);
-        Self { empty: buffer.len(), buffer, family, kind, tail: Vec::new(), max_length }
+        let path_ids = context.add_paths.send.contains(&family);
+        Self { empty: buffer.len(), buffer, family, kind, path_ids, tail: Vec::new(), max_length }
     }
 
     /// Takes a route of the family, or says that the message is full. A message without any route that is full
-    /// has attributes for which there is no room at all.
+    /// has attributes for which there is no room at all. Its path identifier, if it needs one, is zero.
     pub fn push(&mut self, nlri: &Nlri) -> bool {
-        let before = self.buffer.len();
+        let before = self.start_route(0);
         match nlri {
             Nlri::Vpn(route) if self.kind == rules::MP_UNREACH_NLRI => {
                 VpnRoute { labels: LabelStack::EMPTY, ..*route }.encode(&mut self.buffer);
@@ -72,15 +75,25 @@ impl UpdateWriter {
         self.keep_if_fits(before)
     }
 
-    /// Takes a route as [`NlriBlock::encoded`] gives it, or says that the message is full.
-    pub fn push_bytes(&mut self, encoded: &[u8]) -> bool {
-        let before = self.buffer.len();
+    /// Takes a route as [`NlriBlock::encoded`] gives it, or says that the message is full. The path identifier is
+    /// left out unless it was agreed on.
+    pub fn push_bytes(&mut self, id: PathId, encoded: &[u8]) -> bool {
+        let before = self.start_route(id);
         if self.kind == rules::MP_UNREACH_NLRI {
             nlri::put_withdrawal(self.family, &mut self.buffer, encoded);
         } else {
             self.buffer.put_slice(encoded);
         }
         self.keep_if_fits(before)
+    }
+
+    /// Where the route begins.
+    fn start_route(&mut self, id: PathId) -> usize {
+        let before = self.buffer.len();
+        if self.path_ids {
+            self.buffer.put_u32(id);
+        }
+        before
     }
 
     fn keep_if_fits(&mut self, before: usize) -> bool {
@@ -161,11 +174,11 @@ impl Update {
 
 fn pack(out: &mut BytesMut, block: &NlriBlock, start: impl Fn() -> UpdateWriter) {
     let mut writer = start();
-    for nlri in block.encoded() {
-        if !writer.push_bytes(&nlri) {
+    for (id, nlri) in block.encoded() {
+        if !writer.push_bytes(id, &nlri) {
             out.put_slice(&std::mem::replace(&mut writer, start()).finish());
             // A route for which there is no room in an empty message cannot be sent at all.
-            let _ = writer.push_bytes(&nlri);
+            let _ = writer.push_bytes(id, &nlri);
         }
     }
     out.put_slice(&writer.finish());
