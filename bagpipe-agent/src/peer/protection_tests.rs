@@ -195,7 +195,7 @@ async fn both_ends_authenticate_or_are_told_that_the_kernel_cannot() {
             let mut client = Sockets::new(address, authenticated("secret", algorithm, (2, 1)), None);
             client.connect(ConnId(1), listening);
             let Event::Accepted(mut stream, _) = next(&mut server).await else { panic!("not accepted") };
-            assert!(matches!(next(&mut client).await, Event::Connected(ConnId(1))));
+            assert!(matches!(next(&mut client).await, Event::Connected(ConnId(1), _)));
             client.write(ConnId(1), Bytes::from_static(b"signed"));
             let mut read = [0; 6];
             stream.read_exact(&mut read).await.unwrap();
