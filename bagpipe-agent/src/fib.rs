@@ -43,6 +43,19 @@ pub enum Target {
     Router(VpnId),
 }
 
+/// A piece of the state that packets follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A MAC address of an instance.
+    Mac(VpnId, MacAddr),
+    /// An IP address of an instance.
+    Neighbor(VpnId, IpAddr),
+    /// A remote endpoint that an instance floods to.
+    Flood(VpnId, Target),
+    /// A prefix of an instance.
+    Route(VpnId, IpPrefix),
+}
+
 /// What carries labelled packets across the underlay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]

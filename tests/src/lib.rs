@@ -17,6 +17,7 @@ pub mod programs;
 pub mod routes;
 pub mod routing;
 pub mod speaker;
+pub mod station;
 pub mod traffic;
 pub mod tshark;
 

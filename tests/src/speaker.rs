@@ -36,7 +36,7 @@ impl Speaker {
     /// When nobody accepts.
     #[must_use]
     pub fn connect(node: &Node, local: &str, remote: (&str, u16)) -> Self {
-        let stream = within(node, || connect(local, remote)).expect("the agent accepts");
+        let stream = stream(node, local, remote).expect("the agent accepts");
         stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a limit");
         Self { stream, input: BytesMut::new() }
     }
@@ -122,6 +122,14 @@ pub fn open(router_id: &str) -> Open {
     }
 }
 
+/// A connection from an address of a node to a port.
+///
+/// # Errors
+/// When nobody accepts.
+pub fn stream(node: &Node, local: &str, remote: (&str, u16)) -> io::Result<TcpStream> {
+    within(node, || connect(local, remote))
+}
+
 fn connect(local: &str, (remote, port): (&str, u16)) -> io::Result<TcpStream> {
     let address = |text: &str, port| {
         text.parse()
@@ -135,7 +143,7 @@ fn connect(local: &str, (remote, port): (&str, u16)) -> io::Result<TcpStream> {
 }
 
 /// Does something in the network namespace of a node: sockets stay in the one they were made in.
-fn within<T: Send>(node: &Node, body: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn within<T: Send>(node: &Node, body: impl FnOnce() -> T + Send) -> T {
     let path = format!("/run/netns/{}", node.namespace());
     thread::scope(|scope| {
         let thread = scope.spawn(move || {

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use monitor::{Feed, Lines, Topic};
 pub use peer::{PeerAction, PeerRequest};
-pub use routes::{Direction, RoutesRequest};
+pub use routes::{Direction, RouteQuestion, RoutesRequest};
 pub use server::{BindError, Limits, Listener};
 pub use service::{Role, Service};
 
@@ -52,6 +52,8 @@ pub enum Call {
     Routes(RoutesRequest),
     /// Say why packets go where they go.
     Explain(ExplainRequest),
+    /// Say what became of a route.
+    ExplainRoute(RouteQuestion),
     /// Tell of everything that happens from now on.
     Monitor(Topic, Feed),
 }

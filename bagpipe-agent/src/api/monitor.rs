@@ -98,6 +98,8 @@ impl Body for Lines {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.lines.poll_recv(context) {
             Poll::Ready(line) => Poll::Ready(line.map(|line| Ok(Frame::data(line)))),
+            // Not for want of lines, but for others to have their turn.
+            Poll::Pending if !self.lines.is_empty() => Poll::Pending,
             // The queue is empty: what is told now stands where it was missed.
             Poll::Pending => match self.missed.swap(0, Ordering::Relaxed) {
                 0 => Poll::Pending,

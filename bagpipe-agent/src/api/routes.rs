@@ -1,4 +1,4 @@
-//! `POST /v1/routes`: which BGP routes to show.
+//! `POST /v1/routes`: which BGP routes to show; `POST /v1/explain-route`: which one to explain.
 
 use std::net::IpAddr;
 
@@ -29,4 +29,11 @@ pub enum Direction {
     In,
     /// Sent: Adj-RIB-Out.
     Out,
+}
+
+/// A question for what became of a route.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct RouteQuestion {
+    /// The route as `show routes` prints it, or what its text begins with.
+    pub route: String,
 }

@@ -93,6 +93,10 @@ impl Service {
                 let request = posted(head, body, limits, "question").await?;
                 self.ask(Call::Explain(request)).await.map(|body| success(JSON, body))
             }
+            "/v1/explain-route" => {
+                let request = posted(head, body, limits, "question").await?;
+                self.ask(Call::ExplainRoute(request)).await.map(|body| success(JSON, body))
+            }
             path if let Some(topic) = path.strip_prefix("/v1/monitor/").and_then(Topic::named) => {
                 reading(&head.method)?;
                 let (feed, lines) = monitor::feed();

@@ -72,6 +72,7 @@ fn answer(call: Call) -> Answer {
         Call::Peer(..) => None,
         Call::Explain(request) => Some(request.vpn_instance_id),
         Call::Routes(request) => request.imported_by,
+        Call::ExplainRoute(question) => Some(question.route),
         Call::View(_) | Call::Reload | Call::Monitor(..) => return Ok(Bytes::from_static(b"[1]")),
     };
     match vpn.as_deref() {

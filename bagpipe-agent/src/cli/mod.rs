@@ -4,7 +4,9 @@ mod agent;
 mod client;
 pub mod demo;
 mod explain;
+mod explain_route;
 mod map;
+mod monitor;
 mod peer;
 mod port;
 mod reload;
@@ -67,14 +69,24 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Say why packets of a VPN instance for an address go where they go, and where they stop
+    /// Say why packets of a VPN instance for an address go where they go, and where they stop; or what became of a route
     Explain {
-        /// Name of the VPN instance that they come from
-        #[arg(long, value_name = "NAME")]
-        vpn: String,
+        /// Name of the VPN instance that packets come from
+        #[arg(long, value_name = "NAME", requires = "ip", required_unless_present = "route")]
+        vpn: Option<String>,
         /// Where they go
-        #[arg(long, value_name = "ADDRESS")]
-        ip: std::net::IpAddr,
+        #[arg(long, value_name = "ADDRESS", requires = "vpn")]
+        ip: Option<std::net::IpAddr>,
+        /// A route as `show routes -o json` has it in `route`, or what that begins with
+        #[arg(long, conflicts_with_all = ["vpn", "ip"])]
+        route: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print what happens, as it happens, a line for each event
+    Monitor {
+        /// What to watch
+        what: monitor::What,
         #[command(flatten)]
         output: Output,
     },
@@ -189,7 +201,12 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
             Some(request) => show::routes(&request, &global.client(), output.format),
             None => show::show(what, vpn.as_deref(), &global.client(), output.format),
         },
-        Command::Explain { vpn, ip, output } => explain::explain(&vpn, ip, &global.client(), output.format),
+        Command::Explain { vpn, ip, route, output } => match (vpn, ip, route) {
+            (_, _, Some(route)) => explain_route::explain(&route, &global.client(), output.format),
+            (Some(vpn), Some(ip), None) => explain::explain(&vpn, ip, &global.client(), output.format),
+            _ => Err(Failure::Invalid("give --vpn and --ip, or --route".to_owned())),
+        },
+        Command::Monitor { what, output } => monitor::run(what, &global.client(), output.format),
         Command::Peer { command } => peer::run(&command, &global.client()),
         Command::Reload(output) => reload::run(&global.client(), output.format),
         Command::Map { command } => map::run(&command, global),

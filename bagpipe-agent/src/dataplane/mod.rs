@@ -11,6 +11,7 @@ mod commit;
 mod counters;
 mod driver;
 mod entry;
+mod entry_view;
 mod floods;
 mod groups;
 mod headroom;
@@ -46,13 +47,14 @@ use serde::Serialize;
 
 pub use counters::{Dropped, Traffic};
 pub use driver::{Counters, Ebpf, NexthopView};
+pub use entry_view::EntryView;
 pub use health::Problem;
 pub use maps::MapsError;
 pub use tables::Failure;
 pub use underlay::State as NexthopState;
 pub use verify::Divergence;
 
-use crate::fib::{Change, Fib, VpnId};
+use crate::fib::{Change, Fib, Place, VpnId};
 use crate::sys;
 
 /// Where BPF objects are pinned, one directory for each agent instance.
@@ -295,6 +297,15 @@ impl Dataplane {
         match self {
             Self::None(fib) => fib,
             Self::Ebpf(driver) => driver.fib(),
+        }
+    }
+
+    /// What was written for a piece of the desired state; `None` without maps, and for what is in none of them.
+    #[must_use]
+    pub fn entry(&self, place: &Place) -> Option<EntryView> {
+        match self {
+            Self::None(_) => None,
+            Self::Ebpf(driver) => driver.entry(place),
         }
     }
 

@@ -4,17 +4,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bagpipe_bgp::rib::PeerId;
-use bagpipe_bgp::speaker::{ConnId, HeldPath, Opens, PeerStatus, RouteSource, RouteStatus, Walk};
+use bagpipe_bgp::speaker::{ConnId, HeldPath, Opens, PeerStatus, RouteSource, RouteStatus, Rule, Walk};
 use bagpipe_bgp::types::Asn;
 use bagpipe_bgp::wire::{Attributes, Nlri};
 use serde::Serialize;
 
 use super::Engine;
 use crate::fib::VpnId;
-use crate::vpn::classify;
 use crate::vpn::explain::Explanation;
+use crate::vpn::explain_route::RouteUse;
 use crate::vpn::routes_view::{LabelView, PrefixRouteView};
 use crate::vpn::view::{FdbView, NeighborView, PortView, VpnView};
+use crate::vpn::{Ignored, classify};
 
 /// A route, and what becomes of it on this node.
 #[derive(Clone, Debug, Serialize)]
@@ -117,6 +118,20 @@ impl Engine {
     #[must_use]
     pub fn explain(&self, vpn: &str, ip: IpAddr) -> Option<Explanation> {
         self.vpns.explain(vpn, ip)
+    }
+
+    /// The paths of the routes of which one is as wanted, those of a route together, the best first; each with the
+    /// rule of the decision process by which it lost.
+    pub fn ranked(&self, wanted: impl Fn(&Nlri) -> bool) -> Vec<(RouteStatus, Option<Rule>)> {
+        self.speaker.ranked(wanted)
+    }
+
+    /// What becomes of a best path on this node.
+    ///
+    /// # Errors
+    /// Why it is not used, whatever its route targets.
+    pub fn uses(&self, nlri: &Nlri, attributes: &Arc<Attributes>) -> Result<Vec<RouteUse>, Ignored> {
+        self.vpns.uses(nlri, attributes)
     }
 
     /// Whether no instance, no identifier and no imported route is held.

@@ -18,6 +18,9 @@ impl Agent {
             Call::View(view) => return drop(request.reply.send(self.view(view))),
             Call::Routes(filter) => return drop(request.reply.send(self.filtered_routes(&filter))),
             Call::Explain(explain) => return drop(request.reply.send(self.explain(&explain))),
+            Call::ExplainRoute(question) => {
+                return drop(request.reply.send(self.explain_route(&question)));
+            }
             Call::Monitor(topic, feed) => {
                 self.observers.add(topic, feed);
                 self.engine.watch_paths(self.observers.watch_paths());

@@ -8,6 +8,7 @@ mod calls;
 mod capabilities;
 mod claim;
 mod error;
+mod explain_route;
 mod filter;
 mod metrics;
 mod notify;

@@ -186,7 +186,7 @@ fn is_established(peer: &PeerStatus) -> bool {
     peer.state == PeerState::Established
 }
 
-fn encode(value: &impl Serialize) -> Answer {
+pub(super) fn encode(value: &impl Serialize) -> Answer {
     serde_json::to_vec(value).map(Bytes::from).map_err(|error| Refused(format!("cannot show this: {error}")))
 }
 

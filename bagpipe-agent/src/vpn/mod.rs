@@ -14,6 +14,7 @@ mod address;
 mod effects;
 pub mod error;
 pub mod explain;
+pub mod explain_route;
 mod imports;
 mod installed;
 mod instance;

@@ -46,7 +46,7 @@ pub struct Vpns {
     pub(super) names: FxHashMap<String, VpnId>,
     pub(super) interfaces: FxHashMap<String, (VpnId, PortId)>,
     pub(super) owners: FxHashMap<Vni, VpnId>,
-    imports: Imports,
+    pub(super) imports: Imports,
     /// Of instances, and of route distinguishers that are not those of an instance.
     pub(super) numbers: Numbers,
     pub(super) ports: Numbers,

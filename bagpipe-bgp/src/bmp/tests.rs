@@ -94,7 +94,8 @@ fn routes_with_the_same_attributes_share_an_update() {
     let membership = |number| {
         Nlri::RouteTarget(RouteTargetMembership::exact(64_512, format!("64512:{number}").parse().unwrap()))
     };
-    let attributes = Arc::new(Attributes::default());
+    let attributes =
+        Arc::new(Attributes { next_hop: Some(IpAddr::from([10, 0, 0, 2]).into()), ..Attributes::default() });
     let mut routes = RouteMonitoring::default();
     for number in 0..3 {
         routes.path(&peer, &membership(number), 0, Some(&attributes), now());

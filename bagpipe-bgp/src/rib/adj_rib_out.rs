@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::export::Exporter;
 use super::peer::{Peer, Slot};
-use super::table::{PathRecord, RouteId};
+use super::route::PathRecord;
+use super::table::RouteId;
 use super::{HeldPath, PeerId, Rib, key};
 
 impl Rib {
@@ -21,7 +22,7 @@ impl Rib {
                     exporter.attributes(&peer.facts, family, path.attributes, path.key.source)?;
                 let several = peer.paths_of(route.family).is_some();
                 Some(HeldPath {
-                    nlri: key::decode(family, route.nlri_of(path))?,
+                    nlri: key::decode(family, table.nlri_of(route, path))?,
                     attributes: Arc::new(attributes),
                     peer: path.key.source.and_then(|slot| peers.get(slot)).map(|peer| peer.id),
                     best: route.best().is_some_and(|best| best.key == path.key),
@@ -36,7 +37,7 @@ impl Rib {
 impl<'a> Exporter<'a> {
     /// The paths of a route that a peer holds.
     fn held(&self, slot: Slot, peer: &Peer, id: RouteId) -> Vec<(RouteId, &'a PathRecord)> {
-        let Some(route) = self.table.get(id).filter(|route| route.sent_to.contains(slot)) else {
+        let Some(route) = self.table.get(id).filter(|route| self.table.is_sent(route, slot)) else {
             return Vec::new();
         };
         match peer.paths_of(route.family) {

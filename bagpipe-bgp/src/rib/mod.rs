@@ -9,6 +9,7 @@
 
 mod adj_rib_out;
 mod attributes;
+mod batch;
 mod best_path;
 mod decision;
 mod export;
@@ -16,8 +17,11 @@ mod held_paths;
 mod importer;
 mod key;
 mod long_lived;
+mod octets;
 mod peer;
+mod peer_sets;
 mod policy;
+mod route;
 mod rt_constraint;
 mod table;
 #[cfg(test)]
@@ -38,10 +42,12 @@ pub use self::policy::{Export, Import, NextHopPolicy, Policy};
 pub use self::watch::{PathChange, RouteSource, Walk};
 
 use self::attributes::AttributeTable;
+use self::batch::Batches;
 use self::export::Exporter;
 use self::peer::{End, Peers, Slot};
+use self::route::{PathKey, Route};
 use self::rt_constraint::Target;
-use self::table::{FamilyId, PathKey, Position, Route, RouteId, Table};
+use self::table::{FamilyId, Position, RouteId, Table};
 use crate::types::{Asn, Family, RouterId};
 use crate::wire::attribute::AsSegment;
 use crate::wire::message::Context;
@@ -146,6 +152,7 @@ pub struct Rib {
     table: Table,
     attributes: AttributeTable,
     peers: Peers,
+    batches: Batches,
     /// Targets that the instances of this speaker import, and how many of them do.
     imports: FxHashMap<Target, usize>,
     /// Routes with a change to report.
@@ -165,6 +172,7 @@ impl Rib {
             table: Table::default(),
             attributes: AttributeTable::default(),
             peers: Peers::default(),
+            batches: Batches::default(),
             imports: FxHashMap::default(),
             changes: VecDeque::new(),
             deferred: false,
@@ -195,9 +203,9 @@ impl Rib {
         let Some(slot) = self.peers.slot(id) else { return };
         self.peers.stop(slot);
         for route_id in self.table.ids() {
-            let Some(route) = self.table.get_mut(route_id) else { continue };
-            route.sent_to.remove(slot);
+            let Some(route) = self.table.get(route_id) else { continue };
             let family = route.family;
+            self.table.set_sent(route_id, slot, false);
             if retain.contains(&self.table.family(family)) {
                 if let Some(route) = self.table.get_mut(route_id) {
                     route.mark_stale(slot);
@@ -235,8 +243,7 @@ impl Rib {
         // What the peer asks for is no route to anywhere: it is always taken.
         let memberships = self.table.family_id(Family::ROUTE_TARGET);
         let all = peer.facts.policy.import == Import::All;
-        let mut errors =
-            self.each(slot, &update.withdrawn, |rib, key, family, encoded| rib.remove(key, family, encoded));
+        let mut errors = self.each(slot, &update.withdrawn, Self::remove);
         let more = if usable && !update.announced.is_empty() {
             let held = self.attributes.intern(&update.attributes);
             let errors = self.each(slot, &update.announced, |rib, key, family, encoded| {
@@ -318,6 +325,7 @@ impl Rib {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let table = &self.table;
         peer.held_paths.forget_versions(|id| table.get(id).is_some_and(|route| route.family == family));
+        peer.place.take_if(|place| place.is_of(family));
         for reader in peer.readers.iter_mut().filter(|reader| reader.family == family) {
             reader.position = Position::default();
             if marked && reader.end != Some(End::OfRib) {
@@ -386,7 +394,7 @@ impl Rib {
         for route in table.routes() {
             let paths: Vec<_> = self.held_paths(route).collect();
             if paths.iter().any(|path| wanted(&path.nlri)) {
-                let mobile = key::is_mobile(table.family(route.family), route.nlri());
+                let mobile = key::is_mobile(table.family(route.family), table.nlri(route));
                 let candidates = route.paths().iter().filter_map(|path| exporter.candidate(path));
                 ranked.extend(paths.into_iter().zip(best_path::lost_by(candidates, mobile)));
             }
@@ -398,7 +406,7 @@ impl Rib {
         let family = self.table.family(route.family);
         route.paths().iter().enumerate().filter_map(move |(position, path)| {
             Some(HeldPath {
-                nlri: key::decode(family, route.nlri_of(path))?,
+                nlri: key::decode(family, self.table.nlri_of(route, path))?,
                 attributes: Arc::clone(&self.attributes.get(path.attributes)?.attributes),
                 peer: path.key.source.and_then(|slot| self.peers.get(slot)).map(|peer| peer.id),
                 best: position == 0,

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::table::{FamilyId, PathKey, PathRecord, RouteId};
+use super::route::{PathKey, PathRecord};
+use super::table::{FamilyId, RouteId};
 use super::{HeldPath, PeerId, Rib, key};
 use crate::wire::{Attributes, Nlri, PathId};
 
@@ -74,9 +75,9 @@ impl Rib {
             return;
         }
         let Some(route) = self.table.get(id) else { return };
-        let Some(path) = route.paths().iter().find(|path| path.key == key) else { return };
+        let Some(path) = route.path(key) else { return };
         let attributes = self.attributes.get(path.attributes).map(|held| Arc::clone(&held.attributes));
-        let nlri = key::decode(self.table.family(route.family), route.nlri_of(path));
+        let nlri = key::decode(self.table.family(route.family), self.table.nlri_of(route, path));
         self.note(id, key, nlri, attributes);
     }
 

@@ -80,7 +80,7 @@ impl Pair {
         RibPeer {
             asn: if peer == EXTERNAL { 65005 } else { ASN },
             policy,
-            send_paths: NonZeroU32::new(PATHS as u32),
+            send_paths: NonZeroU32::new(PATHS),
             long_lived: KNOW_LLGR.contains(&peer),
             context: Context { add_paths, ..facts.context.clone() },
             ..facts

@@ -1,5 +1,7 @@
 //! Agents without data plane, on loopback, in one task.
 
+mod observing;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -69,10 +71,16 @@ impl Node {
 
     /// Attaches a port, which nothing has to exist for without a data plane.
     pub(super) fn attach(&mut self, vpn: &str, target: &str, ip: &str) {
+        let mac = format!("02:00:00:00:00:0{}", ip.trim_start_matches("10.0.0."));
+        self.attach_mac(vpn, target, &mac, ip);
+    }
+
+    /// The same with another MAC address than the usual.
+    pub(super) fn attach_mac(&mut self, vpn: &str, target: &str, mac: &str, ip: &str) {
         let request = json!({
             "vpn_type": "evpn",
             "vpn_instance_id": vpn,
-            "mac_address": format!("02:00:00:00:00:0{}", ip.trim_start_matches("10.0.0.")),
+            "mac_address": mac,
             "ip_address": ip,
             "local_port": { "linuxif": format!("tap-{vpn}") },
             "import_rt": [target],
@@ -81,6 +89,11 @@ impl Node {
         let request = serde_json::from_value(request).unwrap();
         self.agent.engine.attach(&request, Instant::now()).unwrap_or_else(|error| panic!("{error}"));
         drop(self.agent.settle());
+    }
+
+    /// The unix socket of its API.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.directory.0.join("socket")
     }
 
     pub(super) fn peer(&self, address: IpAddr) -> Option<PeerStatus> {
