@@ -56,7 +56,7 @@ fn collect(seeds: &mut Seeds, messages: &[Vec<u8>]) -> Result<(), Box<dyn Error>
             for block in update.announced.iter().chain(&update.withdrawn) {
                 if let Some(target) = target(block.family) {
                     seeds.insert((target, block.bytes.to_vec()));
-                    seeds.extend(block.encoded().map(|nlri| (target, nlri.to_vec())));
+                    seeds.extend(block.encoded().map(|(_, nlri)| (target, nlri.to_vec())));
                 }
             }
         }

@@ -20,8 +20,8 @@ const ROUTES: u32 = 100_000;
 const CHANGES: u32 = 10;
 /// How long all routes may take to the peer that reads, in a build that is not optimised.
 const IN_TIME: Duration = Duration::from_secs(60);
-/// What the agent may grow by while they change, in KiB: a third of what it has to say to a peer meanwhile.
-const GROWTH: u64 = 12 * 1024;
+/// What the agent may grow by while they change, in KiB: an eighth of what it has to say to a peer meanwhile.
+const GROWTH: u64 = 4 * 1024;
 
 #[test]
 fn a_peer_that_does_not_read_delays_nobody_and_costs_no_memory() -> Result<(), LabError> {
@@ -56,9 +56,9 @@ fn a_peer_that_does_not_read_delays_nobody_and_costs_no_memory() -> Result<(), L
     let grown = resident(&agent).saturating_sub(before);
     assert!(grown < GROWTH, "the agent grew by {grown} KiB from {before} KiB");
 
-    // What it could not be told at once is not told it later: half of the history is less than all of it.
+    // What it could not be told at once is not told it later.
     let seen = read(&mut stuck, CHANGES);
-    assert!(seen < (ROUTES * CHANGES / 2) as usize, "{seen} routes");
+    assert!(seen < 2 * ROUTES as usize, "{seen} routes");
     let established = || {
         let peers = agent.json(&["show", "peers"]).ok()?;
         let up = peers.as_array()?.iter().filter(|peer| peer["state"] == "established").count();

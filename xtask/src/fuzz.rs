@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Mutex;
@@ -30,7 +31,9 @@ pub(crate) fn run_all(seconds: u32) -> Result<(), TaskError> {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let outcomes = thread::scope(|scope| {
         let workers: Vec<_> = (0..processors).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect::<Vec<_>>()
+        let outcomes =
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        outcomes.flatten().collect::<Vec<_>>()
     });
     outcomes.into_iter().collect()
 }

@@ -64,7 +64,7 @@ enum Task {
     /// Run each fuzz target of the BGP speaker for a while, as many at a time as there are processors
     Fuzz {
         /// Seconds for each target
-        #[arg(default_value_t = FUZZ_SECONDS)]
+        #[arg(default_value_t = FUZZ_SECONDS, value_parser = clap::value_parser!(u32).range(1..))]
         seconds: u32,
     },
     /// What the continuous integration runs: formatting, lints, documentation, dependencies, then all tests, then each

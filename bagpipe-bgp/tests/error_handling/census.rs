@@ -8,8 +8,9 @@ use crate::{attributes, cases, matrix, messages, nlri, published};
 
 /// UPDATEs that are written down, each once, whatever session it is received in.
 fn updates() -> BTreeSet<Vec<u8>> {
-    let rows = [attributes::ADDED, attributes::WHOLE, nlri::ROUTES, nlri::LENGTHS, published::UPDATES];
-    let wrong = rows.into_iter().flatten().filter(|(.., outcome)| *outcome != Outcome::Accepted);
+    let nlri = [nlri::ROUTES, nlri::LENGTHS, nlri::IDENTIFIED].into_iter();
+    let rows = nlri.chain([attributes::ADDED, attributes::WHOLE, published::UPDATES]);
+    let wrong = rows.flatten().filter(|(.., outcome)| *outcome != Outcome::Accepted);
     wrong.map(|(_, text, ..)| octets(text)).collect()
 }
 

@@ -1,7 +1,7 @@
 //! NLRI of each family (RFC 7606 §5.3, §5.4): short, long, with lengths that contradict each other.
 
 use crate::table::Outcome::{Accepted, Discarded, Reset, Withdrawn};
-use crate::table::Session::{Internal, OldInternal};
+use crate::table::Session::{Internal, OldInternal, Paths};
 use crate::table::{Row, check_all};
 
 #[rustfmt::skip]
@@ -180,8 +180,32 @@ pub(crate) const LENGTHS: &[Row] = &[
     ("7606 5.3",          "O P 800e3a 0002 80 18 0000000000000000 20010db8000000000000000000000001 00 d9 000641 0000fc0000000064 20010db8000000000000000000000001 80", Internal, Reset(9)),
 ];
 
+/// Routes behind path identifiers (RFC 7911 §3): of the wrong length, cut off, or without the route. Those that are there
+/// already have the identifier of zero.
+#[rustfmt::skip]
+pub(crate) const IDENTIFIED: &[Row] = &[
+    ("7911 3",            "O P 800e20 0019 46 04 0a000001 00 00000000 0311 0001 0a000001 0001 00000000 20 0a000001", Paths, Accepted),
+    ("7911 3",            "O P 800e37 0019 46 04 0a000001 00 00000000 0311 0001 0a000001 0001 00000000 20 0a000001 00000000 0311 0001 0a000001 0001 00000000 20 0a000002", Paths, Accepted),
+    ("7911 3",            "O P 800e20 0019 46 04 0a000001 00 00000000 0311 0001 0a000001 0001 00000000 21 0a000001", Paths, Discarded),
+    ("7606 5.3",          "O P 800e0d 0019 46 04 0a000001 00 00000007", Paths, Reset(9)),
+    ("7606 5.3",          "O P 800e0c 0019 46 04 0a000001 00 000007", Paths, Reset(9)),
+    ("7606 5.3",          "O P 800e0e 0019 46 04 0a000001 00 00000007 03", Paths, Reset(9)),
+    ("7606 5.3",          "O P 800e1f 0019 46 04 0a000001 00 00000007 0311 0001 0a000001 0001 00000000 20 0a0000", Paths, Reset(9)),
+    ("7606 5.3",          "O P 800e23 0019 46 04 0a000001 00 00000007 0311 0001 0a000001 0001 00000000 20 0a000001 000000", Paths, Reset(9)),
+    ("7606 5.3",          "800f07 0019 46 00000007",            Paths, Reset(9)),
+    ("7606 5.3",          "800f06 0019 46 000007",              Paths, Reset(9)),
+    ("7911 3",            "800f1a 0019 46 00000000 0311 0001 0a000001 0001 00000000 20 0a000001", Paths, Withdrawn),
+    ("7911 3",            "O P 800e24 0001 80 0c 0000000000000000 0a000001 00 00000000 70 000641 0000fc0000000064 0a0000", Paths, Accepted),
+    ("7606 5.3",          "O P 800e23 0001 80 0c 0000000000000000 0a000001 00 00000007 70 000641 0000fc0000000064 0a00", Paths, Reset(9)),
+    ("7606 5.3",          "O P 800e15 0001 80 0c 0000000000000000 0a000001 00 00000007", Paths, Reset(9)),
+    ("7606 5.3",          "O P 800e30 0002 80 18 0000000000000000 20010db8000000000000000000000001 00 00000007 78 000641 0000fc0000000064 20010d", Paths, Reset(9)),
+    // Memberships have no identifiers: what stands in the place of one is read as lengths.
+    ("7606 5.3",          "O P 800e1a 0001 84 04 0a000001 00 00000007 60 0000fc00 0002fc0000000064", Paths, Reset(9)),
+];
+
 #[test]
 fn routes_in_error_have_the_consequences_of_rfc_7606() {
     check_all(ROUTES);
     check_all(LENGTHS);
+    check_all(IDENTIFIED);
 }

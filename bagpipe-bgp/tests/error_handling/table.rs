@@ -27,6 +27,8 @@ pub(crate) enum Session {
     External,
     /// Two-octet AS numbers, and no IPv6 next hops of VPN-IPv4 routes.
     OldInternal,
+    /// Several paths of a route, told apart by identifiers (RFC 7911).
+    Paths,
 }
 
 /// RFC and section, attributes in hexadecimal, session, outcome.
