@@ -7,6 +7,7 @@
 //! Made for many routes and many peers: a route is kept as it is encoded and typed on demand; attributes are held
 //! once; what a peer has yet to be told is a position in a log that all peers share.
 
+mod ask_for_all;
 mod attributes;
 mod best_path;
 mod decision;
@@ -180,6 +181,7 @@ impl Rib {
         }
         self.peers.rest(slot);
         self.peers.wake(slot);
+        self.review_takers();
     }
 
     /// A session went down. The routes of the families in `retain` are kept as stale (RFC 4724 §4.2), the others
@@ -217,6 +219,7 @@ impl Rib {
         if let Some(slot) = self.peers.slot(id) {
             self.peer_down(id, &[]);
             self.peers.remove(slot);
+            self.review_takers();
         }
     }
 
