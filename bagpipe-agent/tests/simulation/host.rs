@@ -148,6 +148,18 @@ impl Host {
 }
 
 impl Node {
+    /// What packets are forwarded by.
+    pub(crate) fn forwarding(&self) -> Fib {
+        let (mut all, fib) = (self.kept.clone(), self.fib.clone());
+        all.vpns.extend(fib.vpns);
+        all.ports.extend(fib.ports);
+        all.macs.extend(fib.macs);
+        all.neighbors.extend(fib.neighbors);
+        all.floods.extend(fib.floods);
+        all.endpoints.extend(fib.endpoints);
+        all
+    }
+
     fn drain(&mut self) {
         while let Some(change) = self.engine.poll_change() {
             self.check_references(&change);

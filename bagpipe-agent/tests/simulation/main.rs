@@ -19,6 +19,7 @@ mod host;
 mod migration;
 mod model;
 mod network;
+mod partition;
 mod rng;
 mod routing;
 mod scenario;
@@ -36,6 +37,11 @@ fn networks_come_to_the_right_state_whatever_happens() {
 #[test]
 fn ip_vpns_route_to_what_their_route_targets_let_them_hear_of() {
     for_all_seeds(routing::run);
+}
+
+#[test]
+fn who_keeps_a_reflector_loses_nothing_and_nothing_stale_stays() {
+    for_all_seeds(partition::run);
 }
 
 /// Runs all seeds on all processors, or one seed again, which then tells what happens.

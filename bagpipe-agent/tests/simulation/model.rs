@@ -112,8 +112,8 @@ impl Model {
         advertisers
     }
 
-    /// The forwarding state of a node.
-    pub(crate) fn expected(&self, node: usize, network: &Network) -> Fib {
+    /// The forwarding state of a node that may hear of some others.
+    pub(crate) fn expected(&self, node: usize, network: &Network, may_hear: impl Fn(usize) -> bool) -> Fib {
         let mut fib = Fib::default();
         for ((_, name), instance) in self.0.iter().filter(|((at, _), _)| *at == node) {
             let own = &network[&(node, name.clone())];
@@ -128,7 +128,8 @@ impl Model {
             }
             let heard = |other: usize, name: &String| {
                 let remote = self.0.get(&(other, name.clone()));
-                remote.filter(|remote| other != node && !instance.import.is_disjoint(&remote.export))
+                let may_hear = other != node && may_hear(other);
+                remote.filter(|remote| may_hear && !instance.import.is_disjoint(&remote.export))
             };
             let target = |numbers: &Numbers| Target::Vxlan { endpoint: numbers.endpoint, vni: numbers.vni };
             for (other, name) in self.0.keys() {

@@ -1,4 +1,6 @@
-//! The simulated network: a clock, connections with delay, and their faults.
+//! The simulated network: a clock, and connections with delay.
+
+mod faults;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -14,8 +16,6 @@ use crate::rng::Rng;
 
 /// The longest delay of a link, in milliseconds.
 const DELAY: usize = 40;
-/// When TCP gives up on a peer that acknowledges nothing (TCP_USER_TIMEOUT); later than the hold time.
-const GIVE_UP: Duration = Duration::from_secs(35);
 
 pub(crate) struct Network {
     pub(crate) plan: Plan,
@@ -29,7 +29,12 @@ pub(crate) struct Network {
     events: u64,
     /// Open connections, by each of their ends.
     pipes: BTreeMap<End, Pipe>,
-    blocked: BTreeSet<(usize, usize)>,
+    /// Links that nothing passes, until when.
+    blocked: BTreeMap<(usize, usize), Instant>,
+    /// From whom nobody takes anything at whom: its window is full.
+    clogged: BTreeSet<(usize, usize)>,
+    /// Hosts that stand still, and what has happened to them meanwhile.
+    frozen: BTreeMap<usize, Vec<Event>>,
 }
 
 /// Where a host is, or was: its life counts its restarts, so that nothing of an earlier one reaches a later one.
@@ -37,6 +42,8 @@ struct Place {
     life: u32,
     host: Option<Host>,
     timer: Option<Instant>,
+    /// The next life knows nothing of this one.
+    cold: bool,
     left: (bagpipe_agent::vpn::Snapshot, Fib),
 }
 
@@ -70,14 +77,32 @@ enum Event {
         host: usize,
         life: u32,
     },
-    Unblock(usize, usize),
+    Unclog(usize, usize),
+    Thaw(usize),
     Boot(usize),
+}
+
+impl Event {
+    /// The host that it happens to.
+    fn concerns(&self) -> Option<usize> {
+        match self {
+            Self::Arrive { to, .. } => Some(*to),
+            Self::Connected(end)
+            | Self::Failed(end)
+            | Self::Deliver(end, _)
+            | Self::Closed(end)
+            | Self::Broken(end)
+            | Self::Write(end) => Some(end.host),
+            Self::Timer { host, .. } => Some(*host),
+            Self::Unclog(..) | Self::Thaw(_) | Self::Boot(_) => None,
+        }
+    }
 }
 
 impl Network {
     pub(crate) fn new(plan: Plan, rng: Rng, trace: bool) -> Self {
         let start = Instant::now();
-        let place = || Place { life: 0, host: None, timer: None, left: Default::default() };
+        let place = || Place { life: 0, host: None, timer: None, cold: false, left: Default::default() };
         let count = plan.nodes + plan.reflectors;
         let mut network = Self {
             plan,
@@ -89,7 +114,9 @@ impl Network {
             queue: BTreeMap::new(),
             events: 0,
             pipes: BTreeMap::new(),
-            blocked: BTreeSet::new(),
+            blocked: BTreeMap::new(),
+            clogged: BTreeSet::new(),
+            frozen: BTreeMap::new(),
         };
         for host in 0..count {
             let delay = network.rng.millis(500);
@@ -148,6 +175,19 @@ impl Network {
         self.hosts[host].host.as_ref()
     }
 
+    /// Whether a host is there and answers.
+    pub(crate) fn answers(&self, host: usize) -> bool {
+        self.hosts[host].host.is_some() && !self.frozen.contains_key(&host)
+    }
+
+    /// What a node forwards by: what it has put into its dataplane, and what its earlier lives have left there.
+    pub(crate) fn forwarding(&self, host: usize) -> Fib {
+        match &self.hosts[host].host {
+            Some(Host::Node(node)) => node.forwarding(),
+            _ => self.hosts[host].left.1.clone(),
+        }
+    }
+
     /// Lets something happen to a node that is up.
     pub(crate) fn with_node<T>(&mut self, host: usize, work: impl FnOnce(&mut Node) -> T) -> Option<T> {
         let Some(Host::Node(node)) = &mut self.hosts[host].host else { return None };
@@ -181,6 +221,9 @@ impl Network {
 
     fn happen(&mut self, event: Event) {
         let now = self.now;
+        if let Some(waiting) = event.concerns().and_then(|host| self.frozen.get_mut(&host)) {
+            return waiting.push(event);
+        }
         match event {
             Event::Arrive { from, to } => self.arrive(from, to),
             Event::Connected(end) => {
@@ -216,7 +259,8 @@ impl Network {
                     self.settle(host);
                 }
             }
-            Event::Unblock(a, b) => drop(self.blocked.remove(&(a, b))),
+            Event::Unclog(from, to) => self.unclog(from, to),
+            Event::Thaw(host) => self.thaw(host),
             Event::Boot(host) => self.boot(host),
         }
     }
@@ -240,7 +284,7 @@ impl Network {
         }
         let port = 1_024 + u16::try_from(from.conn.0 % 60_000).unwrap();
         let remote = SocketAddr::new(self.plan.address(from.host).into(), port);
-        let open = !self.blocked.contains(&link(from.host, to));
+        let open = self.is_open(from.host, to);
         let accepted = match &mut self.hosts[to].host {
             Some(host) if open => host.accepted(remote, now).ok(),
             _ => None,
@@ -293,6 +337,10 @@ impl Network {
 
     /// The connection takes what its end has to say, sometimes in two pieces.
     fn write(&mut self, end: End) {
+        let full = |pipe: &Pipe| self.clogged.contains(&(end.host, pipe.other.host));
+        if self.pipes.get(&end).is_some_and(full) {
+            return;
+        }
         while let Some(mut bytes) = self.alive(end).and_then(|host| host.poll_transmit(end.conn)) {
             let Some(other) = self.pipes.get(&end).map(|pipe| pipe.other) else { continue };
             if self.rng.one_in(8) {
@@ -317,55 +365,11 @@ impl Network {
         }
     }
 
-    /// Breaks the connections of a link. Silently: neither side is told, and for a while no other is made.
-    pub(crate) fn break_link(&mut self, a: usize, b: usize, silently: bool) {
-        self.say(|| format!("link {a}-{b} breaks, silently: {silently}"));
-        self.break_pipes(|end, other| link(end.host, other.host) == link(a, b), silently);
-        if silently {
-            let (a, b) = link(a, b);
-            self.blocked.insert((a, b));
-            let delay = self.rng.millis(15_000);
-            self.schedule(delay, Event::Unblock(a, b));
-        }
-    }
-
-    fn break_pipes(&mut self, which: impl Fn(&End, &End) -> bool, silently: bool) {
-        let broken: Vec<End> =
-            self.pipes.iter().filter(|(end, pipe)| which(end, &pipe.other)).map(|(end, _)| *end).collect();
-        for end in broken {
-            self.pipes.remove(&end);
-            let delay = if silently { GIVE_UP } else { self.rng.millis(DELAY) };
-            self.schedule(delay, Event::Broken(end));
-        }
-    }
-
-    /// Ends a host at once; another life of it begins after some time.
-    pub(crate) fn kill(&mut self, id: usize, silently: bool) {
-        let Some(host) = self.hosts[id].host.take() else { return };
-        self.say(|| format!("host {id} dies, silently: {silently}"));
-        let place = &mut self.hosts[id];
-        if let Host::Node(node) = host {
-            let mut fib = node.kept;
-            fib.vpns.extend(node.fib.vpns);
-            fib.ports.extend(node.fib.ports);
-            fib.macs.extend(node.fib.macs);
-            fib.neighbors.extend(node.fib.neighbors);
-            fib.floods.extend(node.fib.floods);
-            fib.endpoints.extend(node.fib.endpoints);
-            place.left = (node.stored, fib);
-        }
-        place.life += 1;
-        place.timer = None;
-        self.break_pipes(|end, other| end.host == id || other.host == id, silently);
-        let delay = self.rng.millis(6_000);
-        self.schedule(delay, Event::Boot(id));
-    }
-
     fn boot(&mut self, id: usize) {
         self.say(|| format!("host {id} starts"));
         let (plan, now) = (self.plan, self.now);
         let place = &mut self.hosts[id];
-        let again = place.life > 0;
+        let again = place.life > 0 && !std::mem::take(&mut place.cold);
         place.host = Some(if id < plan.nodes {
             plan.node(id, again.then(|| std::mem::take(&mut place.left)), now)
         } else {

@@ -12,13 +12,13 @@ use crate::model::{Endpoint, Model, numbers};
 use crate::network::Network;
 use crate::rng::Rng;
 
-const VPNS: [&str; 3] = ["red", "green", "blue"];
+pub(crate) const VPNS: [&str; 3] = ["red", "green", "blue"];
 const TARGETS: [&str; 4] = ["64512:1", "64512:2", "10.0.0.1:3", "4200000000:4"];
 /// MAC addresses of each VPN.
 const MACS: u8 = 4;
 
 /// Longer than all that may keep a network from being quiet: hold time, restart time, reconnection, deferral.
-const QUIET: Duration = Duration::from_secs(75);
+pub(crate) const QUIET: Duration = Duration::from_secs(75);
 
 /// Attachments and faults of all kinds, then the check; twice; then everything is detached.
 pub(crate) fn run(seed: u64, trace: bool) {
@@ -127,7 +127,7 @@ impl World {
         self.do_attach(&Endpoint { node, vpn, mac, ip });
     }
 
-    fn do_attach(&mut self, at: &Endpoint<'_>) {
+    pub(crate) fn do_attach(&mut self, at: &Endpoint<'_>) {
         let rng = &mut self.network.rng;
         let interface = format!("{}{}", at.vpn, rng.below(2));
         let known = self.model.0.contains_key(&(at.node, at.vpn.to_owned()));
@@ -141,7 +141,7 @@ impl World {
         interface: &str,
         targets: Option<(BTreeSet<String>, BTreeSet<String>)>,
     ) {
-        if self.network.node(at.node).is_none() {
+        if !self.network.answers(at.node) {
             return;
         }
         let request = self.model.attach(at, interface, targets);
@@ -157,7 +157,7 @@ impl World {
     }
 
     pub(crate) fn do_detach(&mut self, at: &Endpoint<'_>) {
-        if self.network.node(at.node).is_none() {
+        if !self.network.answers(at.node) {
             return;
         }
         let request = self.model.detach(at);
@@ -170,7 +170,7 @@ impl World {
     fn move_away(&mut self) {
         let Some((from, vpn, mac, ips)) = self.random_attachment() else { return };
         let to = self.random_node();
-        if from == to || self.network.node(from).is_none() || self.network.node(to).is_none() {
+        if from == to || !self.network.answers(from) || !self.network.answers(to) {
             return;
         }
         let old = Endpoint { node: from, vpn: &vpn, mac, ip: None };
@@ -243,6 +243,11 @@ impl World {
     }
 
     pub(crate) fn check(&self) {
+        self.check_reaching(|_, _| true);
+    }
+
+    /// Each node has what follows from the attachments of those that it may hear of.
+    pub(crate) fn check_reaching(&self, may_hear: impl Fn(usize, usize) -> bool) {
         let nodes = 0..self.network.plan.nodes;
         let network: BTreeMap<_, _> = nodes
             .clone()
@@ -253,7 +258,7 @@ impl World {
             })
             .collect();
         for node in nodes {
-            let expected = self.model.expected(node, &network);
+            let expected = self.model.expected(node, &network, |other| may_hear(node, other));
             if *self.fib(node) != expected {
                 self.network.say(|| self.network.describe());
             }
@@ -288,7 +293,7 @@ impl World {
 }
 
 /// One of the addresses of a MAC address, or none.
-fn random_ip(rng: &mut Rng, mac: MacAddr) -> Option<IpAddr> {
+pub(crate) fn random_ip(rng: &mut Rng, mac: MacAddr) -> Option<IpAddr> {
     let [.., vpn, last] = mac.0;
     match rng.below(4) {
         0 => None,

@@ -31,11 +31,10 @@ pub(super) struct Exporter<'a> {
 impl<'a> Exporter<'a> {
     /// The path of a route that a peer is to hold; `None` if it is not to hold the route.
     pub(super) fn path(&self, slot: Slot, peer: &Peer, route: &'a Route) -> Option<&'a PathRecord> {
-        let best = route.best()?;
         let family = self.table.family(route.family);
         let path = match family {
-            Family::ROUTE_TARGET if peer.facts.internal => self.membership(slot, peer, route)?,
-            _ => best,
+            Family::ROUTE_TARGET => self.membership(slot, peer, route)?,
+            _ => route.best()?,
         };
         self.may_go(slot, peer, family, (path.attributes, path.key.source)).then_some(path)
     }
@@ -106,16 +105,22 @@ impl<'a> Exporter<'a> {
         (source.client || peer.facts.client) && originator.unwrap_or(source.router_id) != peer.facts.router_id
     }
 
-    /// The path of a membership for an internal peer (RFC 4684 §3.2). A client gets the best path, be it its own:
-    /// so it learns that the reflector wants the target. For any other peer a path from a client stands in for
-    /// a best path that came from a non-client and so could not be sent to it.
+    /// The path of a membership for a peer (RFC 4684 §3.2). A client gets the best path, be it its own: so it learns
+    /// that the reflector wants the target. For any other internal peer a path from a client stands in for a best path
+    /// that came from a non-client and so could not be sent to it. That this speaker asks for all routes is told to
+    /// those who have some for the peers that take all; others hear who else asks for them.
     fn membership(&self, slot: Slot, peer: &Peer, route: &'a Route) -> Option<&'a PathRecord> {
+        let asks = !self.table.is_default_membership(route) || self.peers.takers.of(&peer.facts);
+        let anywhere = peer.facts.client || !peer.facts.internal;
+        let goes = |path: &&PathRecord| {
+            (asks || path.key.source.is_some())
+                && (anywhere || self.may_pass(slot, peer, path.attributes, path.key.source))
+        };
         let best = route.best()?;
-        let may_pass = |path: &PathRecord| self.may_pass(slot, peer, path.attributes, path.key.source);
-        if peer.facts.client || may_pass(best) {
+        if goes(&best) {
             return Some(best);
         }
-        let others: Vec<_> = route.paths().iter().filter(|path| may_pass(path)).collect();
+        let others: Vec<_> = route.paths().iter().filter(goes).collect();
         let chosen = best_path::best(others.iter().filter_map(|path| self.candidate(path)), false)?;
         others.get(chosen).copied()
     }

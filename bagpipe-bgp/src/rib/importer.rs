@@ -20,12 +20,7 @@ impl Rib {
             Entry::Occupied(mut count) => *count.get_mut() += 1,
             Entry::Vacant(first) => {
                 first.insert(1);
-                let next_hop = self
-                    .config
-                    .local_addresses
-                    .first()
-                    .map(|address| NextHop { address: *address, link_local: None });
-                self.originate(self.membership_of(target), Attributes { next_hop, ..Attributes::default() });
+                self.originate(self.membership_of(target), self.membership_attributes());
                 for held in self.attributes.with_target(TargetPrefix::exact(target)) {
                     let routes: Vec<_> = self.table.with_attributes(held, &self.attributes).collect();
                     for id in routes {
@@ -45,6 +40,13 @@ impl Rib {
                 self.withdraw(&self.membership_of(target));
             }
         }
+    }
+
+    /// The attributes of this speaker's memberships.
+    pub(super) fn membership_attributes(&self) -> Attributes {
+        let address = self.config.local_addresses.first();
+        let next_hop = address.map(|address| NextHop { address: *address, link_local: None });
+        Attributes { next_hop, ..Attributes::default() }
     }
 
     fn membership_of(&self, target: RouteTarget) -> Nlri {

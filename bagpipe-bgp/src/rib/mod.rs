@@ -8,6 +8,7 @@
 //! once; what a peer has yet to be told is a position in a log that all peers share.
 
 mod adj_rib_out;
+mod ask_for_all;
 mod attributes;
 mod batch;
 mod best_path;
@@ -195,6 +196,7 @@ impl Rib {
         }
         self.peers.rest(slot);
         self.peers.wake(slot);
+        self.review_takers();
     }
 
     /// A session went down. The routes of the families in `retain` are kept as stale (RFC 4724 §4.2), the others
@@ -232,6 +234,7 @@ impl Rib {
         if let Some(slot) = self.peers.slot(id) {
             self.peer_down(id, &[]);
             self.peers.remove(slot);
+            self.review_takers();
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::ask_for_all::Takers;
 use super::batch::{Likeness, Place};
 use super::held_paths::HeldPaths;
 use super::rt_constraint::{Memberships, Target, is_constrained};
@@ -201,6 +202,8 @@ impl Peer {
 pub(super) struct Peers {
     slots: Vec<Option<Peer>>,
     by_id: FxHashMap<PeerId, Slot>,
+    /// Which of them take all VPN routes.
+    pub(super) takers: Takers,
     /// Peers that have read everything.
     idle: BTreeSet<Slot>,
     /// Peers that have something to read, and were not reported since they were last idle.
@@ -218,6 +221,10 @@ impl Peers {
 
     pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Peer> {
         self.slots.get_mut(slot.index())?.as_mut()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Peer> + Clone {
+        self.slots.iter().flatten()
     }
 
     /// The slot of a peer.

@@ -187,3 +187,25 @@ fn between_clients_and_others() {
         &[(2, 3, 1, 0), (3, 2, 1, 0), (3, 4, 2, 2), (3, 5, 2, 2), (1, 2, 1, 0), (2, 1, 1, 0)],
     );
 }
+
+/// A client that knows no RT Constraint gets the routes that nobody else imports.
+#[test]
+fn a_client_that_cannot_ask_gets_what_it_imports() {
+    let mut network = Network::new();
+    let vpns = || vec![Family::EVPN, Family::VPNV4];
+    let families = |node| if node == 5 { vpns() } else { SpeakerConfig::FAMILIES.to_vec() };
+    for node in [3, 4, 5] {
+        let config = SpeakerConfig { families: families(node), ..speaker_config(node) };
+        let peers: Vec<_> = match node {
+            REFLECTOR => [4, 5].map(|other| peer(node, other, passive(other))).into(),
+            _ => vec![PeerConfig { families: families(node), ..peer_config(REFLECTOR) }],
+        };
+        network.start(node, config, &peers);
+    }
+    let mut scenario = Scenario(network);
+    scenario.add_routes(4, 1);
+    scenario.add_routes(5, 2);
+    scenario.expect("a hub and a spoke", &[(3, 4, 1, 0), (4, 3, 0, 1), (3, 5, 0, 1), (5, 3, 0, 1)]);
+    scenario.add_vrf(4, 2);
+    scenario.expect("both ways", &[(3, 4, 2, 1), (4, 3, 1, 1), (3, 5, 0, 1), (5, 3, 0, 1)]);
+}

@@ -214,6 +214,56 @@ fn memberships_kept_over_a_restart_hold_until_they_are_swept() {
     assert_eq!(network.knowing(&mac(1, 1)), []);
 }
 
+fn default() -> Nlri {
+    Nlri::RouteTarget(RouteTargetMembership::DEFAULT)
+}
+
+/// A client, a non-client and an external peer with RT Constraint, and a peer without.
+fn network_with_a_taker(kind: Kind) -> Network {
+    let mut network = Network::new(&[(Client, BOTH), (NonClient, BOTH), (External, BOTH), (kind, EVPN)]);
+    for number in 1..=3 {
+        network.rib.release_memberships(PeerId(number));
+    }
+    network
+}
+
+#[test]
+fn for_a_peer_that_cannot_ask_all_is_asked_of_those_whose_routes_it_gets() {
+    // RFC 4456 §6: what is from a non-client goes to no other one.
+    for (kind, asked) in [(Client, &[1, 2, 3][..]), (NonClient, &[1, 3]), (External, &[1, 2, 3])] {
+        let mut network = network_with_a_taker(kind);
+        assert_eq!(network.knowing(&default()), asked, "{kind:?}");
+        // It may come back, and then is to find the routes.
+        network.rib.peer_down(PeerId(4), EVPN);
+        assert_eq!(network.knowing(&default()), asked, "{kind:?}");
+        network.rib.forget(PeerId(4));
+        assert_eq!(network.knowing(&default()), [0; 0], "{kind:?}");
+    }
+    let mut network = network_with_a_taker(NonClient);
+    assert_eq!(network.knowing(&default()), [1, 3]);
+    network.rib.peer_up(PeerId(5), facts(5, Client, EVPN));
+    assert_eq!(network.knowing(&default()), [1, 2, 3]);
+    assert_eq!(network.held(1, &default()).originator_id, Some(OWN));
+}
+
+#[test]
+fn nothing_is_asked_for_a_peer_that_is_told_nothing_of_others() {
+    let mut network = Network::new(&[(Client, BOTH)]);
+    let policy = Policy { export: Export::Own, ..Policy::default() };
+    network.rib.peer_up(PeerId(2), RibPeer { policy, ..facts(2, External, EVPN) });
+    assert_eq!(network.knowing(&default()), [0; 0]);
+}
+
+#[test]
+fn who_asks_for_all_is_heard_of_where_this_speaker_does_not_ask() {
+    let mut network = network_with_a_taker(NonClient);
+    network.announce(1, attributes(1, &[]), &[default()]);
+    assert_eq!(network.knowing(&default()), [1, 2, 3]);
+    assert_eq!(network.held(2, &default()).originator_id, Some(address(1)));
+    network.withdraw(1, &[default()]);
+    assert_eq!(network.knowing(&default()), [1, 3]);
+}
+
 #[test]
 fn an_external_peer_is_told_of_memberships_too() {
     let mut network = Network::new(&[(Client, BOTH), (External, BOTH)]);

@@ -3,7 +3,7 @@
 mod expected;
 mod steps;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use proptest::prelude::*;
@@ -30,6 +30,8 @@ const PEERS: [(Kind, &[Family]); 7] = [
     (Kind::Client, ALL),
 ];
 const EXTERNAL: u32 = 5;
+/// For it this speaker asks all others for all routes.
+const TAKES_ALL: u32 = 6;
 const SEVERAL: u32 = 7;
 /// How many paths of a route the last one is sent.
 const PATHS: u32 = 2;
@@ -50,13 +52,20 @@ struct Pair {
     rib: Rib,
     model: Model,
     remotes: BTreeMap<u32, Remote>,
+    /// The peers that were up, and have not been forgotten.
+    known: BTreeSet<u32>,
     reported: BTreeMap<String, (Nlri, u32, Attributes)>,
 }
 
 impl Pair {
     fn new() -> Self {
-        let mut pair =
-            Self { rib: rib(), model: Model::default(), remotes: BTreeMap::new(), reported: BTreeMap::new() };
+        let mut pair = Self {
+            rib: rib(),
+            model: Model::default(),
+            remotes: BTreeMap::new(),
+            known: BTreeSet::new(),
+            reported: BTreeMap::new(),
+        };
         for peer in 1..=7 {
             pair.up(peer);
         }
@@ -97,6 +106,18 @@ impl Pair {
             self.rib.peer_up(PeerId(peer), Self::facts(peer));
             self.model.up.insert(peer, false);
             self.remotes.insert(peer, Remote::default());
+            self.known.insert(peer);
+            self.ask_for_all();
+        }
+    }
+
+    /// All others are asked in the place of the one that cannot ask.
+    fn ask_for_all(&mut self) {
+        let default = wanted(TARGETS);
+        if self.known.contains(&TAKES_ALL) && self.known.len() > 1 {
+            self.model.put(OURS, &default, attributes_of_own());
+        } else {
+            self.model.remove(OURS, &default);
         }
     }
 
@@ -176,6 +197,8 @@ impl Pair {
                 self.down(peer, false);
                 self.rib.forget(PeerId(peer));
                 self.model.remove_paths(peer, |_| true);
+                self.known.remove(&peer);
+                self.ask_for_all();
             }
             Step::Originate(route, variant) => {
                 let nlri = numbered(route, variant.label);
@@ -238,7 +261,7 @@ impl Pair {
             while self.pull(peer) {}
             let Some(released) = self.state(peer) else { continue };
             let mut expected = self.model.view(peer);
-            if !released && peer != 6 {
+            if !released && peer != TAKES_ALL {
                 expected
                     .retain(|_, paths| paths.iter().all(|(nlri, _)| nlri.family() == Family::ROUTE_TARGET));
             }
