@@ -235,8 +235,7 @@ impl Rib {
         // What the peer asks for is no route to anywhere: it is always taken.
         let memberships = self.table.family_id(Family::ROUTE_TARGET);
         let all = peer.facts.policy.import == Import::All;
-        let mut errors =
-            self.each(slot, &update.withdrawn, |rib, key, family, encoded| rib.remove(key, family, encoded));
+        let mut errors = self.each(slot, &update.withdrawn, Self::remove);
         let more = if usable && !update.announced.is_empty() {
             let held = self.attributes.intern(&update.attributes);
             let errors = self.each(slot, &update.announced, |rib, key, family, encoded| {
