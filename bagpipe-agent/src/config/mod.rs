@@ -24,7 +24,7 @@ use crate::vpn::Encapsulation;
 
 pub use bmp::Bmp;
 pub use error::{ConfigError, Problem, ProblemKind};
-pub use peers::{MaximumPrefixes, Peer, Reflector, Secret, Terms};
+pub use peers::{AddPathsTerms, MaximumPrefixes, Peer, Reflector, Secret, Terms};
 
 /// The file that is read when the command line names none.
 pub const DEFAULT_FILE: &str = "/etc/bagpipe/bagpipe.toml";

@@ -15,6 +15,9 @@ use super::table::{Item, Section};
 const FAMILIES: [Family; 4] = SpeakerConfig::FAMILIES;
 const FAMILY_NAMES: &str = "\"evpn\", \"vpnv4\", \"vpnv6\" or \"rtc\"";
 
+/// The largest number of paths that can be asked for: more than a route ever has, so all of them.
+const MOST_PATHS: u32 = 65_535;
+
 /// The longest password that the kernel takes (linux/tcp.h, TCP_MD5SIG_MAXKEYLEN).
 const PASSWORD_LENGTH: usize = 80;
 
@@ -67,6 +70,8 @@ pub struct Terms {
     pub ttl_security: Option<u8>,
     /// How many routes the peer may announce.
     pub maximum_prefixes: Option<MaximumPrefixes>,
+    /// Whether several paths of a route are taken from the peer and sent to it (RFC 7911).
+    pub add_paths: Option<AddPathsTerms>,
 }
 
 impl Terms {
@@ -77,8 +82,18 @@ impl Terms {
             password: self.password.or_else(|| others.password.clone()),
             ttl_security: self.ttl_security.or(others.ttl_security),
             maximum_prefixes: self.maximum_prefixes.or_else(|| others.maximum_prefixes.clone()),
+            add_paths: self.add_paths.or(others.add_paths),
         }
     }
+}
+
+/// `add_paths`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct AddPathsTerms {
+    /// Take as many paths of a route as the peer sends.
+    pub receive: bool,
+    /// Send so many of the best; 0: the best one alone, without an identifier.
+    pub send: u32,
 }
 
 /// A password. It is shown to nobody.
@@ -172,6 +187,7 @@ fn terms(section: &mut Section<'_, '_>) -> Terms {
         maximum_prefixes: section
             .get("maximum_prefixes")
             .and_then(|item| maximum_prefixes(&item, item.section())),
+        add_paths: section.get("add_paths").map(|item| add_paths(item.section())),
     }
 }
 
@@ -234,6 +250,13 @@ fn password(item: &Item<'_, '_>) -> Option<Secret> {
 /// `true` for a peer on a common link, or its distance in hops; `false` as if it were not there.
 fn ttl_security(item: &Item<'_, '_>) -> Option<u8> {
     if item.is_boolean() { item.boolean()?.then_some(1) } else { item.integer(1..=254) }
+}
+
+fn add_paths(mut section: Section<'_, '_>) -> AddPathsTerms {
+    let receive = section.get("receive").and_then(|item| item.boolean()).unwrap_or(false);
+    let send = section.get("send").and_then(|item| item.integer(0..=MOST_PATHS)).unwrap_or(0);
+    section.finish();
+    AddPathsTerms { receive, send }
 }
 
 fn maximum_prefixes(item: &Item<'_, '_>, mut section: Section<'_, '_>) -> Option<MaximumPrefixes> {

@@ -96,6 +96,7 @@ address = "10.0.0.2"
 password = "secret"
 ttl_security = true
 maximum_prefixes = { evpn = 1000, vpnv6 = 10, warning = 50, restart = 0 }
+add_paths = { receive = true }
 hold_time = 0
 [[bgp.peers]]
 address = "10.0.0.3"
@@ -107,7 +108,8 @@ export = "own"
 clients = ["10.0.1.0/24"]
 maximum_clients = 7
 password = "other"
-ttl_security = false"#,
+ttl_security = false
+add_paths = { send = 8 }"#,
         "[dataplane]\ndriver = \"none\"\n"
     );
     let config = parse(&text).unwrap();
@@ -128,6 +130,9 @@ ttl_security = false"#,
     // What a peer has no terms of its own for is as for clients.
     let terms = second.terms.clone().or(&reflector.terms);
     assert_eq!((terms.ttl_security, terms.password), (Some(3), reflector.terms.password.clone()));
+    assert_eq!(terms.add_paths, Some(AddPathsTerms { receive: false, send: 8 }));
+    let terms = first.terms.clone().or(&reflector.terms);
+    assert_eq!(terms.add_paths, Some(AddPathsTerms { receive: true, send: 0 }));
     // Nobody is shown a password.
     for shown in [serde_json::to_string(&config).unwrap(), format!("{config:?}")] {
         assert!(
@@ -236,6 +241,11 @@ fn values_that_cannot_be_are_named_with_cause_and_remedy() {
             "[bgp.reflector]\nmaximum_prefixes = { warning = 3 }",
             none,
             "bgp.reflector.maximum_prefixes: limits no family",
+        ),
+        (
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\nadd_paths = { send = 65536 }",
+            none,
+            "bgp.peers[0].add_paths.send: 65536 is out of range; use a number from 0 to 65535",
         ),
         (
             "[[bgp.peers]]\naddress = \"10.0.0.2\"\nexport = \"some\"",

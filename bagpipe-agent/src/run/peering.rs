@@ -1,8 +1,9 @@
 //! From a configuration to what the speaker and its sockets are told of peers: the same at a start and at a reload.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use bagpipe_bgp::speaker::{Export, Import, MaxPrefixes, PeerConfig, Policy, SpeakerTerms};
+use bagpipe_bgp::speaker::{AddPaths, Export, Import, MaxPrefixes, PeerConfig, Policy, SpeakerTerms};
 
 use crate::config::{Config, Peer, Prefix, Terms};
 use crate::peer::{Proof, Protection};
@@ -17,6 +18,7 @@ pub(super) fn terms(config: &Config) -> SpeakerTerms {
         long_lived_time: config.bgp.long_lived_restart_time,
         dynamic_clients: clients.map(|prefix| (prefix.address, prefix.length)).collect(),
         max_clients: reflector.map_or(0, |reflector| reflector.maximum_clients),
+        client_add_paths: reflector.map(|reflector| add_paths(&reflector.terms)).unwrap_or_default(),
         client_max_prefixes: reflector.map(|reflector| max_prefixes(&reflector.terms)).unwrap_or_default(),
     }
 }
@@ -30,6 +32,7 @@ pub(super) fn peers(config: &Config) -> impl Iterator<Item = PeerConfig> + '_ {
         families: peer.families.clone(),
         hold_time: peer.hold_time.unwrap_or(config.bgp.hold_time),
         max_prefixes: max_prefixes(&terms_of(config, peer)),
+        add_paths: add_paths(&terms_of(config, peer)),
         policy: Policy { import: peer.import, export: peer.export, next_hop: peer.next_hop },
         ..PeerConfig::new(peer.address.to_canonical(), peer.as_number)
     })
@@ -75,6 +78,14 @@ fn terms_of(config: &Config, peer: &Peer) -> Terms {
     match &config.bgp.reflector {
         Some(reflector) if is_client(config, peer) => peer.terms.clone().or(&reflector.terms),
         _ => peer.terms.clone(),
+    }
+}
+
+fn add_paths(terms: &Terms) -> AddPaths {
+    let configured = terms.add_paths.as_ref();
+    AddPaths {
+        receive: configured.is_some_and(|configured| configured.receive),
+        send: configured.and_then(|configured| NonZeroU32::new(configured.send)),
     }
 }
 

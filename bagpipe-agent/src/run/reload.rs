@@ -70,11 +70,13 @@ impl Agent {
         let mut reloaded = Reloaded::default();
         // Clients first: an address that is a peer from now on is not to be removed as a client after that.
         let clients: Vec<_> = self.engine.peers().filter(|peer| peer.dynamic).collect();
-        self.engine.set_terms(peering::terms(&config), now);
+        let terms = peering::terms(&config);
+        let renegotiated = terms.client_add_paths != peering::terms(&self.config).client_add_paths;
+        self.engine.set_terms(terms, now);
         for client in clients {
             if self.engine.peer_at(client.address).is_none() {
                 reloaded.removed.push(client.address);
-            } else if reproved(client.address) {
+            } else if renegotiated || reproved(client.address) {
                 self.engine.remove_peer(client.peer, now);
                 reloaded.changed.push(client.address);
             }

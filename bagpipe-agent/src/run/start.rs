@@ -173,6 +173,7 @@ fn speaker(config: &Config, identity: Identity, restarting: bool) -> SpeakerConf
         dynamic_clients,
         max_clients,
         client_max_prefixes,
+        client_add_paths,
     } = peering::terms(config);
     let cluster_id = config.bgp.reflector.as_ref().and_then(|reflector| reflector.cluster_id);
     SpeakerConfig {
@@ -185,6 +186,7 @@ fn speaker(config: &Config, identity: Identity, restarting: bool) -> SpeakerConf
         dynamic_clients,
         max_clients,
         client_max_prefixes,
+        client_add_paths,
         ..SpeakerConfig::new(config.bgp.as_number, identity.router_id)
     }
 }

@@ -83,8 +83,6 @@ pub(super) struct Reader {
     pub(super) begins_refresh: bool,
     /// The marker to be sent when everything has been read.
     pub(super) end: Option<End>,
-    /// So many paths of a route are sent; `None`: the best one, without an identifier.
-    pub(super) paths: Option<usize>,
 }
 
 /// What marks that all routes of a family have been sent.
@@ -109,6 +107,8 @@ pub(super) struct Peer {
     pub(super) memberships: Memberships,
     /// RT Constraint first.
     pub(super) readers: Vec<Reader>,
+    /// The families of which it is sent several paths of a route, and how many (RFC 7911).
+    several: Vec<(FamilyId, usize)>,
     /// Routes before the reader's position that a change of memberships concerns.
     pub(super) reconsider: BTreeSet<RouteId>,
     /// Routes read from the log, sorted so that those with the same attributes are together.
@@ -134,6 +134,7 @@ impl Peer {
             released: false,
             memberships: Memberships::default(),
             readers: Vec::new(),
+            several: Vec::new(),
             reconsider: BTreeSet::new(),
             window: Vec::new(),
             held_paths: HeldPaths::default(),
@@ -148,15 +149,18 @@ impl Peer {
         families.dedup();
         self.constrained = families.contains(&Family::ROUTE_TARGET);
         self.released = !self.constrained;
+        self.several = families
+            .iter()
+            .filter_map(|family| Some((table.family_id(*family)?, facts.paths_of(*family)?)))
+            .collect();
         self.readers = families
             .into_iter()
-            .filter_map(|family| Some((table.family_id(family)?, facts.paths_of(family))))
-            .map(|(family, paths)| Reader {
+            .filter_map(|family| table.family_id(family))
+            .map(|family| Reader {
                 family,
                 position: Position::default(),
                 begins_refresh: false,
                 end: Some(End::OfRib),
-                paths,
             })
             .collect();
         self.facts = facts;
@@ -192,17 +196,17 @@ impl Peer {
 
     /// How many paths of a route of this family it is sent, if it is more than the best one (RFC 7911).
     pub(super) fn paths_of(&self, family: FamilyId) -> Option<usize> {
-        self.readers.iter().find(|reader| reader.family == family)?.paths
+        self.several.iter().find(|(several, _)| *several == family).map(|(_, paths)| *paths)
     }
 
     /// Look again at all routes of which it is sent several paths; it is told what has changed. Whether there are any.
     pub(super) fn read_paths_again(&mut self) -> bool {
-        let mut any = false;
-        for reader in self.readers.iter_mut().filter(|reader| reader.paths.is_some()) {
-            reader.position = Position::default();
-            any = true;
+        for reader in &mut self.readers {
+            if self.several.iter().any(|(family, _)| *family == reader.family) {
+                reader.position = Position::default();
+            }
         }
-        any
+        !self.several.is_empty()
     }
 
     pub(super) fn count_received(&mut self, family: FamilyId, change: isize) {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use super::{MaxPrefixes, PeerConfig, PeerId, Speaker};
+use super::{AddPaths, MaxPrefixes, PeerConfig, PeerId, Speaker};
 
 /// What of a [`SpeakerConfig`](super::SpeakerConfig) may change while it runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,8 @@ pub struct SpeakerTerms {
     pub max_clients: usize,
     /// How many routes each of them may announce.
     pub client_max_prefixes: MaxPrefixes,
+    /// Several paths of a route to and from each of them (RFC 7911); as of their next session.
+    pub client_add_paths: AddPaths,
 }
 
 impl Speaker {
@@ -32,6 +34,7 @@ impl Speaker {
             dynamic_clients,
             max_clients,
             client_max_prefixes,
+            client_add_paths,
         } = terms;
         self.config.hold_time = hold_time;
         self.config.restart_time = restart_time;
@@ -39,6 +42,7 @@ impl Speaker {
         self.config.dynamic_clients = dynamic_clients;
         self.config.max_clients = max_clients;
         self.config.client_max_prefixes = client_max_prefixes;
+        self.config.client_add_paths = client_add_paths;
         let mut strangers = Vec::new();
         for (&peer, state) in self.peers.iter_mut().filter(|(_, state)| state.dynamic) {
             if self.config.is_dynamic_client(state.config.address) {

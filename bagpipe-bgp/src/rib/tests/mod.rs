@@ -1,5 +1,6 @@
 //! The RIB as its users see it: UPDATEs in, UPDATEs and route changes out.
 
+mod add_paths;
 mod best_path;
 mod constraint;
 mod long_lived;
@@ -135,10 +136,11 @@ fn key_of(nlri: &Nlri) -> Nlri {
 /// The far end of a session: what a peer knows after the UPDATEs it was sent.
 #[derive(Default)]
 struct Remote {
-    routes: HashMap<Nlri, (Nlri, Arc<Attributes>)>,
+    /// By key and path identifier, which is zero without add-path.
+    routes: HashMap<(Nlri, PathId), (Nlri, Arc<Attributes>)>,
     ended: Vec<Family>,
     /// Routes of families that are being sent again, and have not been yet.
-    refreshing: HashMap<Family, HashSet<Nlri>>,
+    refreshing: HashMap<Family, HashSet<(Nlri, PathId)>>,
     /// Families that have been sent again, with markers around them.
     refreshed: Vec<Family>,
     messages: usize,
@@ -177,21 +179,23 @@ impl Remote {
         assert_eq!(update.errors, []);
         self.messages += 1;
         self.ended.extend(update.end_of_rib);
-        for nlri in update.withdrawn.iter().flat_map(NlriBlock::iter) {
+        for path in update.withdrawn.iter().flat_map(NlriBlock::paths) {
             self.withdrawn += 1;
-            let key = key_of(&nlri.unwrap());
+            let (id, nlri) = path.unwrap();
+            let key = (key_of(&nlri), id);
             assert!(self.routes.remove(&key).is_some(), "withdrawn but never announced");
             self.not_stale(&key);
         }
-        for nlri in update.announced.iter().flat_map(NlriBlock::iter) {
+        for path in update.announced.iter().flat_map(NlriBlock::paths) {
             self.announced += 1;
-            let nlri = nlri.unwrap();
-            self.not_stale(&key_of(&nlri));
-            self.routes.insert(key_of(&nlri), (nlri, Arc::clone(&update.attributes)));
+            let (id, nlri) = path.unwrap();
+            let key = (key_of(&nlri), id);
+            self.not_stale(&key);
+            self.routes.insert(key, (nlri, Arc::clone(&update.attributes)));
         }
     }
 
-    fn not_stale(&mut self, key: &Nlri) {
+    fn not_stale(&mut self, key: &(Nlri, PathId)) {
         for stale in self.refreshing.values_mut() {
             stale.remove(key);
         }
@@ -201,7 +205,7 @@ impl Remote {
     fn take_marker(&mut self, family: Family, subtype: u8) {
         assert!(self.ended.contains(&family));
         if subtype == refresh::BEGIN {
-            let stale = self.routes.keys().filter(|nlri| nlri.family() == family).cloned().collect();
+            let stale = self.routes.keys().filter(|(nlri, _)| nlri.family() == family).cloned().collect();
             self.refreshing.insert(family, stale);
         } else {
             assert_eq!(subtype, refresh::END);
@@ -211,7 +215,7 @@ impl Remote {
     }
 
     fn has(&self, nlri: &Nlri) -> bool {
-        self.routes.contains_key(&key_of(nlri))
+        self.routes.contains_key(&(key_of(nlri), 0))
     }
 }
 
@@ -255,7 +259,7 @@ impl Network {
     }
 
     fn held(&self, peer: u32, nlri: &Nlri) -> Attributes {
-        let (_, attributes) = &self.peers[peer as usize - 1].1.routes[&key_of(nlri)];
+        let (_, attributes) = &self.peers[peer as usize - 1].1.routes[&(key_of(nlri), 0)];
         Attributes::clone(attributes)
     }
 

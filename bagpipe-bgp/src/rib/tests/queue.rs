@@ -86,7 +86,7 @@ fn an_unchanged_announcement_is_not_passed_on() {
     network.announce(1, attributes(1, &[target(1)]), &[mac(1, 2)]);
     network.settle();
     assert_eq!(network.peers[1].1.announced, 2);
-    assert_eq!(network.peers[1].1.routes[&key_of(&mac(1, 0))].0, mac(1, 2));
+    assert_eq!(network.peers[1].1.routes[&(key_of(&mac(1, 0)), 0)].0, mac(1, 2));
 }
 
 #[test]
