@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use bagpipe_bgp::speaker::PeerConfig;
+use bagpipe_bgp::rib::PeerId;
+use bagpipe_bgp::speaker::{Held, PeerConfig};
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -91,7 +92,11 @@ impl Agent {
                 }
                 (before, _) => {
                     peering::warn_if_useless(&peer);
-                    self.engine.add_peer(peer, now);
+                    let shut_down = id.is_some_and(|id| self.is_shut_down(id));
+                    let id = self.engine.add_peer(peer, now);
+                    if shut_down {
+                        self.engine.shut_down_peer(id, "", now);
+                    }
                     if before.is_some() { &mut reloaded.changed } else { &mut reloaded.added }.push(address);
                 }
             }
@@ -107,5 +112,9 @@ impl Agent {
         }
         self.config = config;
         Ok(reloaded)
+    }
+
+    fn is_shut_down(&self, peer: PeerId) -> bool {
+        self.engine.peer(peer).is_some_and(|status| status.held == Some(Held::Shutdown))
     }
 }
