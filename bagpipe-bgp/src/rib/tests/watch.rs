@@ -1,6 +1,7 @@
 //! What those see who watch without taking part.
 
 use std::num::NonZeroU32;
+use std::slice;
 
 use super::*;
 use crate::wire::AddPathFamilies;
@@ -31,15 +32,15 @@ fn changes(network: &mut Network) -> Vec<(u32, bool, Option<u32>)> {
 fn paths_that_come_change_and_go_are_told_once() {
     let mut network = three();
     let route = mac(1, 1);
-    network.announce(1, attributes(1, &[]), &[route.clone()]);
+    network.announce(1, attributes(1, &[]), slice::from_ref(&route));
     assert_eq!(changes(&mut network), [(1, true, Some(1))]);
-    network.announce(1, attributes(1, &[]), &[route.clone()]);
+    network.announce(1, attributes(1, &[]), slice::from_ref(&route));
     assert_eq!(changes(&mut network), [], "nothing new");
-    network.announce(2, Attributes { local_pref: Some(200), ..attributes(2, &[]) }, &[route.clone()]);
+    network.announce(2, Attributes { local_pref: Some(200), ..attributes(2, &[]) }, slice::from_ref(&route));
     assert_eq!(changes(&mut network), [(2, true, Some(2))]);
     network.announce(1, attributes(3, &[]), &[mac(1, 2)]);
     assert_eq!(changes(&mut network), [(1, true, Some(2))], "another path is better still");
-    network.withdraw(2, &[route.clone()]);
+    network.withdraw(2, slice::from_ref(&route));
     assert_eq!(changes(&mut network), [(2, false, Some(1))]);
     network.rib.originate(route.clone(), attributes(4, &[]));
     assert_eq!(changes(&mut network), [(0, true, Some(0))]);
@@ -87,7 +88,7 @@ fn the_rule_by_which_a_path_lost_is_named() {
     let mut network = three();
     let route = mac(1, 1);
     network.announce(1, attributes(1, &[]), &[route.clone(), mac(2, 1)]);
-    network.announce(2, Attributes { local_pref: Some(200), ..attributes(2, &[]) }, &[route.clone()]);
+    network.announce(2, Attributes { local_pref: Some(200), ..attributes(2, &[]) }, slice::from_ref(&route));
     network.announce(3, Attributes { med: Some(7), ..attributes(1, &[]) }, &[mac(2, 1)]);
     let ranked = |wanted: &Nlri| {
         let ranked = network.rib.ranked(|nlri| nlri == wanted).into_iter();
