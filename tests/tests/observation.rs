@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use bagpipe_agent::lab::{Agent, Capture, Lab, LabError, Node, wait_until};
+use bagpipe_tests::fabric::{Fabric, VNI, VPN};
 use bagpipe_tests::station::Station;
 use bagpipe_tests::{SOON, bagpipe, tshark};
 use serde_json::Value;
@@ -74,6 +75,31 @@ fn peer(address: &str, terms: &str) -> String {
 fn attach(agent: &Agent, mac: &str, ip: &str) -> Result<(), LabError> {
     let words = ["attach", "--vpn", "blue", "--port", "tap0", "--mac", mac, "--ip", ip, "--rt", "64512:10"];
     agent.cli(&words).map(drop)
+}
+
+/// What the programs see is what is said of a route.
+#[test]
+fn the_entries_of_a_route_are_named() -> Result<(), LabError> {
+    let fabric = Fabric::new(2)?;
+    let [agent, _] = fabric.agents.as_slice() else { unreachable!("two nodes") };
+    let host = &fabric.hosts[1];
+    let explained = agent.cli(&["explain", "--route", &format!("mac-ip {} {}", host.mac, host.ipv4)])?;
+    for words in [
+        "from 10.99.0.254, the best path\n".to_owned(),
+        format!("imported by {VPN} for 64512:{VNI}\n"),
+        format!("frames to {}: written to FDB [vpn 1 {}]: next hop ", host.mac, host.mac),
+        format!("ARP and ND for {}: written to NEIGHBORS [vpn 1 {}]: {}", host.ipv4, host.ipv4, host.mac),
+    ] {
+        assert!(explained.contains(&words), "{words} in:\n{explained}");
+    }
+    let explained = agent.cli(&["explain", "--route", "multicast 10.99.0.2"])?;
+    assert!(
+        explained.contains("flooded frames to 10.99.0.2: written to FLOODS [vpn 1 remote 0]: next hop "),
+        "{explained}"
+    );
+    let own = agent.cli(&["explain", "--route", "multicast 10.99.0.1"])?;
+    assert!(own.contains("not used: it is a route of this node"), "{own}");
+    Ok(())
 }
 
 /// OPENs that were sent to a peer: one for each session.

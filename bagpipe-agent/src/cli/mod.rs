@@ -8,6 +8,7 @@ mod explain_route;
 mod map;
 mod monitor;
 mod peer;
+mod peer_view;
 mod port;
 mod reload;
 mod rows;
@@ -194,6 +195,11 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Attach(args) => port::attach(&args, &global.client()),
         Command::Detach(args) => port::detach(&args, &global.client()),
         Command::Status(output) => show::status(&global.client(), output.format),
+        Command::Show { what: show::What::Peers, vpn: None, routes, output }
+            if let Some(peer) = routes.only_peer() =>
+        {
+            peer_view::show(peer, &global.client(), output.format)
+        }
         Command::Show { what, vpn, routes, output } => match routes.request() {
             Some(_) if what != show::What::Routes || vpn.is_some() => {
                 Err(Failure::Invalid(show::RouteArgs::MISPLACED.to_owned()))

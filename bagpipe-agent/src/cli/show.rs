@@ -189,7 +189,7 @@ pub(super) struct RouteArgs {
     /// Imported by a VPN instance
     #[arg(long, value_name = "NAME")]
     imported_by: Option<String>,
-    /// From a peer; with --out, that it was sent
+    /// From a peer; with --out, that it was sent. With `show peers`: all that is known of the peer
     #[arg(long, value_name = "ADDRESS")]
     peer: Option<IpAddr>,
     /// Received, not our own
@@ -203,6 +203,15 @@ pub(super) struct RouteArgs {
 impl RouteArgs {
     /// Why they may not stand beside others.
     pub(super) const MISPLACED: &'static str = "--family, --rt, --imported-by, --peer, --in and --out are for `show routes` without --vpn, which shows where packets go; for the BGP routes of an instance, use --imported-by";
+
+    /// The peer, if nothing else is given.
+    pub(super) fn only_peer(&self) -> Option<IpAddr> {
+        let Self { family: None, rt: None, imported_by: None, peer, received: false, out: false } = self
+        else {
+            return None;
+        };
+        *peer
+    }
 
     /// What to ask for; `None` if nothing is to be left out.
     pub(super) fn request(self) -> Option<RoutesRequest> {

@@ -182,6 +182,79 @@ Degraded: interface eth0 is away
 }
 
 #[test]
+fn a_peer_is_shown_with_what_it_announced_and_what_went_wrong() {
+    let counts =
+        json!({ "opens": 1, "updates": 2, "notifications": 0, "keepalives": 3, "route_refreshes": 0 });
+    let text = peer_view::text(&json!({
+        "address": "10.0.0.9", "asn": 64512, "state": "established", "seconds": 7, "last_error": null,
+        "negotiated": { "families": ["evpn"], "hold_time": 90, "capabilities": ["route-refresh", { "four-octet-as": 64512 }] },
+        "counters": { "sent": counts, "received": counts },
+        "routes": [{ "family": "evpn", "received": 4, "sent": 5 }],
+        "faults": {
+            "update_errors": 2,
+            "last_update_error": { "reason": "attribute 1: wrong length", "action": "treat-as-withdraw", "data": "40010000" },
+            "last_notification": { "direction": "received", "code": 6, "subcode": 4, "data": "" },
+        },
+    }));
+    for line in [
+        "Peer               10.0.0.9",
+        "Families           evpn",
+        "Announced capability: four-octet-as=64512",
+        "received  1     2       0             3          0",
+        "evpn    4         5",
+        "Last NOTIFICATION: received, 6/4, data -",
+        "Last of 2 malformed UPDATEs: attribute 1: wrong length; treat-as-withdraw; 40010000",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line} in:\n{text}");
+    }
+}
+
+#[test]
+fn events_are_lines() {
+    let event = json!({
+        "time": 45_296_789, "event": "announced", "source": "10.0.0.2", "route": "mac-ip 02:00:00:00:00:01",
+        "next_hop": "10.0.0.2", "route_targets": ["64512:1"], "best": "10.0.0.3",
+    });
+    let expected = "12:34:56.789Z announced mac-ip 02:00:00:00:00:01 by 10.0.0.2, next hop 10.0.0.2, targets 64512:1, best path from 10.0.0.3\n";
+    assert_eq!(monitor::text(&event), expected);
+    let down = json!({ "time": 0, "event": "down", "peer": "10.0.0.2", "reason": "\u{1b}[2J" });
+    assert_eq!(monitor::text(&down), "00:00:00.000Z 10.0.0.2 is down: \u{fffd}[2J\n");
+    assert_eq!(
+        monitor::text(&json!({ "event": "missed", "count": 3 })),
+        "3 events missed: this reader is too slow\n"
+    );
+}
+
+#[test]
+fn a_route_is_explained_in_a_few_lines() {
+    let text = explain_route::text(&json!([{
+        "route": "mac-ip 02:00:00:00:00:01", "source": "10.0.0.2", "next_hop": "10.0.0.2",
+        "route_targets": ["64512:1"], "attributes": "local pref 100", "stale": false, "best": true, "lost_by": null,
+        "unused": null,
+        "imported_by": [{ "vpn": "blue", "route_targets": ["64512:1"], "entries": [
+            { "what": "frames", "unused": null, "entry": { "map": "FDB", "key": "vpn 1", "value": "next hop 2", "failure": null } },
+            { "what": "ARP", "unused": "attached here", "entry": null },
+        ] }],
+    }, {
+        "route": "mac-ip 02:00:00:00:00:01", "source": "10.0.0.3", "next_hop": "10.0.0.2", "route_targets": [],
+        "attributes": "local pref 90", "stale": true, "best": false, "lost_by": "local-pref",
+        "unused": "another path is better", "imported_by": [],
+    }]));
+    let expected = "\
+mac-ip 02:00:00:00:00:01
+  from 10.0.0.2, the best path
+    next hop 10.0.0.2, local pref 100
+    imported by blue for 64512:1
+      frames: written to FDB [vpn 1]: next hop 2
+      ARP: not by this route: attached here
+  from 10.0.0.3, not the best: it lost by local-pref, stale
+    next hop 10.0.0.2, local pref 90
+    not used: another path is better
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
 fn what_a_peer_says_does_not_speak_to_the_terminal() {
     let text = table::render(&[("ERROR", "/error")], &[json!({ "error": "\u{1b}[2J\nx" })]);
     assert_eq!(text, "ERROR\n\u{fffd}[2J\u{fffd}x\n");

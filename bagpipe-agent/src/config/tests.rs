@@ -82,6 +82,10 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(config.state.directory, Path::new("/var/lib/bagpipe/blue"));
     assert_eq!(config.vpn.vnis, 16..=0x00ff_ffff);
     assert!(config.bgp_listen("10.0.0.1".parse().unwrap()).is_empty());
+    assert_eq!(config.bgp.bmp, None);
+    let text = text.replace("[dataplane]", "[bgp.bmp]\nstation = \"192.0.2.9:11019\"\n[dataplane]");
+    let bmp = Config::parse(&text, Path::new("b.toml"), "blue").unwrap().bgp.bmp.unwrap();
+    assert_eq!((bmp.station, bmp.statistics_interval), ("192.0.2.9:11019".parse().unwrap(), 60));
 }
 
 #[test]
@@ -227,6 +231,12 @@ fn values_that_cannot_be_are_named_with_cause_and_remedy() {
             "b.toml:4: bgp.listen[0]: '10.0.0.1' cannot be read; use ADDRESS:PORT",
         ),
         ("router_id = \"0.0.0.0\"", none, "b.toml:4: bgp.router_id: the router id is zero"),
+        ("[bgp.bmp]", none, "b.toml:4: bgp.bmp.station: missing; write station"),
+        (
+            "[bgp.bmp]\nstation = \"192.0.2.9\"",
+            none,
+            "bgp.bmp.station: '192.0.2.9' cannot be read; use ADDRESS:PORT",
+        ),
         ("[[bgp.peers]]", none, "b.toml:4: bgp.peers[0].address: missing; write address"),
         ("[[bgp.peers]]\naddress = \"nine\"", none, "b.toml:5: bgp.peers[0].address: 'nine' cannot be read"),
         (

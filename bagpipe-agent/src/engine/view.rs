@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bagpipe_bgp::rib::PeerId;
 use bagpipe_bgp::speaker::{ConnId, HeldPath, Opens, PeerStatus, RouteSource, RouteStatus, Rule, Walk};
 use bagpipe_bgp::types::Asn;
-use bagpipe_bgp::wire::{Attributes, Nlri};
+use bagpipe_bgp::wire::{Attributes, Nlri, PathId};
 use serde::Serialize;
 
 use super::Engine;
@@ -32,6 +32,8 @@ pub struct RouteView {
     pub best: bool,
     /// It was kept when the session went down (RFC 4724 §4.2).
     pub stale: bool,
+    /// The path identifier that it came with, or went with; zero without add-path (RFC 7911).
+    pub path_id: PathId,
     /// The instances that import it.
     pub imported_by: Vec<String>,
     /// Why a received VPN route is not used for forwarding, whatever its route targets.
@@ -157,6 +159,7 @@ impl Engine {
             peer,
             best: status.best,
             stale: status.stale,
+            path_id: status.path_id,
             ignored: ignored.map(|reason| reason.to_string()),
         }
     }

@@ -37,7 +37,7 @@ pub(super) enum LinkEvent {
     Down(io::Error),
 }
 
-/// The owner's end of a connection; dropping it closes the connection once all is written.
+/// The owner's end of a connection; dropping it closes the connection, once all is written that was queued.
 #[derive(Debug)]
 pub(super) struct Link {
     messages: mpsc::UnboundedSender<Bytes>,
@@ -49,6 +49,8 @@ pub(super) struct Link {
 struct Queue {
     octets: AtomicUsize,
     room: Notify,
+    /// What is queued is not to be written any more.
+    abandoned: Notify,
 }
 
 /// The station takes less than there is to tell.
@@ -56,10 +58,11 @@ struct Queue {
 pub(super) struct TooSlow;
 
 impl Link {
-    /// Queues messages, or finds that too many octets wait already.
+    /// Queues messages. If too many octets wait already, the connection is over, whatever is queued.
     pub(super) fn send(&self, messages: Bytes) -> Result<(), TooSlow> {
         let length = messages.len();
         if self.queue.octets.fetch_add(length, Ordering::Relaxed).saturating_add(length) > LIMIT {
+            self.queue.abandoned.notify_one();
             return Err(TooSlow);
         }
         // If the task is gone, its event is on the way.
@@ -129,5 +132,31 @@ async fn serve(stream: TcpStream, events: &mpsc::Sender<LinkEvent>) -> io::Error
     tokio::select! {
         error = listen => error,
         error = write => error,
+        () = queue.abandoned.notified() => io::Error::other("it is too slow"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_station_that_falls_behind_is_left_and_tried_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (sender, mut events) = mpsc::channel(4);
+        let task = tokio::spawn(run(listener.local_addr().unwrap(), sender));
+        let (unread, _) = listener.accept().await.unwrap();
+        let Some(LinkEvent::Up(link)) = events.recv().await else { panic!("a connection") };
+        link.room().await;
+        let message = Bytes::from(vec![0; 1024 * 1024]);
+        let sent = (0..).take_while(|_| link.send(message.clone()).is_ok()).count();
+        assert_eq!(sent, LIMIT / message.len());
+        let Some(LinkEvent::Down(error)) = events.recv().await else { panic!("the end of it") };
+        assert_eq!(error.to_string(), "it is too slow");
+        drop((link, unread));
+        assert!(matches!(events.recv().await, Some(LinkEvent::Up(_))));
+        task.abort();
     }
 }

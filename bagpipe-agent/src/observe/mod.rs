@@ -14,13 +14,21 @@ use std::time::SystemTime;
 use bagpipe_bgp::rib::PeerId;
 use bagpipe_bgp::speaker::{PathChange, SpeakerEvent};
 
-pub use station::StationEvent;
+pub use station::{StationEvent, StationStatus};
 
 use crate::api::{Feed, Topic};
 use crate::config::Bmp;
 use crate::engine::Engine;
 use crate::peer::Sockets;
 use station::Station;
+
+/// Readers at the same time: each has a connection of the API, of which there are few.
+const READERS: usize = 16;
+
+/// There are as many readers as may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{READERS} readers monitor this agent already; end one of them")]
+pub struct TooManyReaders;
 
 /// All who watch.
 #[derive(Debug, Default)]
@@ -47,8 +55,22 @@ impl Observers {
     }
 
     /// One more reader.
-    pub fn add(&mut self, topic: Topic, feed: Feed) {
+    ///
+    /// # Errors
+    /// There are too many.
+    pub fn add(&mut self, topic: Topic, feed: Feed) -> Result<(), TooManyReaders> {
+        self.monitors.retain(|(_, feed)| feed.is_open());
+        if self.monitors.len() >= READERS {
+            return Err(TooManyReaders);
+        }
         self.monitors.push((topic, feed));
+        Ok(())
+    }
+
+    /// The station, if one is configured.
+    #[must_use]
+    pub fn station(&self) -> Option<StationStatus> {
+        self.station.as_ref().map(Station::status)
     }
 
     /// Whether changes of paths are of interest to anybody.

@@ -15,6 +15,7 @@ use bagpipe_bgp::rib::PeerId;
 use bagpipe_bgp::speaker::{PathChange, RouteSource, SpeakerEvent, Walk};
 use bagpipe_bgp::types::Family;
 use bytes::Bytes;
+use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Interval, MissedTickBehavior};
@@ -47,6 +48,15 @@ pub(super) struct Station {
     statistics: Option<Interval>,
     /// Why there is no connection, as it was logged last.
     trouble: Option<io::ErrorKind>,
+}
+
+/// A station, as `status` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct StationStatus {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whether it is told what happens.
+    pub connected: bool,
 }
 
 /// Something is to be done for the station.
@@ -98,6 +108,10 @@ impl Station {
 
     pub(super) const fn is_connected(&self) -> bool {
         self.link.is_some()
+    }
+
+    pub(super) fn status(&self) -> StationStatus {
+        StationStatus { address: self.address, connected: self.link.is_some() }
     }
 
     /// See [`super::Observers::event`].
@@ -238,7 +252,6 @@ impl Station {
     fn send(&mut self, messages: Bytes) {
         let Some(link) = self.link.as_ref().filter(|_| !messages.is_empty()) else { return };
         if link.send(messages).is_err() {
-            tracing::warn!("BMP station {} is too slow; disconnected, to begin anew", self.address);
             self.forget();
         }
     }

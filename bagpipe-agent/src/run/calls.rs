@@ -22,9 +22,9 @@ impl Agent {
                 return drop(request.reply.send(self.explain_route(&question)));
             }
             Call::Monitor(topic, feed) => {
-                self.observers.add(topic, feed);
+                let added = self.observers.add(topic, feed);
                 self.engine.watch_paths(self.observers.watch_paths());
-                return drop(request.reply.send(Ok(NULL)));
+                return drop(request.reply.send(added.map(|()| NULL).map_err(refused)));
             }
             Call::Reload => return drop(request.reply.send(self.reload())),
             Call::Peer(action, peer) => return drop(request.reply.send(self.peer(action, &peer))),

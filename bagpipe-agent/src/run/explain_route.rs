@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use bagpipe_bgp::speaker::{RouteSource, RouteStatus, Rule};
-use bagpipe_bgp::wire::Nlri;
+use bagpipe_bgp::wire::{Nlri, PathId};
 use serde::Serialize;
 
 use super::Agent;
@@ -20,6 +20,8 @@ struct ExplainedPath {
     route: String,
     /// The peer that it came from, or `local`.
     source: String,
+    /// The path identifier that it came with; zero without add-path (RFC 7911).
+    path_id: PathId,
     next_hop: Option<IpAddr>,
     route_targets: Vec<String>,
     /// What decides between it and others.
@@ -75,7 +77,7 @@ impl Agent {
     }
 
     fn explain_path(&self, status: RouteStatus, lost_by: Option<Rule>) -> ExplainedPath {
-        let RouteStatus { nlri, attributes, source, best, stale } = status;
+        let RouteStatus { nlri, attributes, source, best, stale, path_id } = status;
         let uses = match (source, &nlri, best) {
             (RouteSource::Local, ..) => Err("it is a route of this node".to_owned()),
             (_, Nlri::RouteTarget(_), _) => {
@@ -97,6 +99,7 @@ impl Agent {
                 RouteSource::Local => "local".to_owned(),
                 RouteSource::Peer(_, address) => address.to_string(),
             },
+            path_id,
             next_hop: attributes.next_hop.map(|next_hop| next_hop.address),
             route_targets: attributes.route_targets().map(|target| target.to_string()).collect(),
             attributes: attributes.to_string(),

@@ -18,8 +18,8 @@ pub(super) fn terms(config: &Config) -> SpeakerTerms {
         long_lived_time: config.bgp.long_lived_restart_time,
         dynamic_clients: clients.map(|prefix| (prefix.address, prefix.length)).collect(),
         max_clients: reflector.map_or(0, |reflector| reflector.maximum_clients),
-        client_max_prefixes: reflector.map(|reflector| max_prefixes(&reflector.terms)).unwrap_or_default(),
         client_add_paths: reflector.map(|reflector| add_paths(&reflector.terms)).unwrap_or_default(),
+        client_max_prefixes: reflector.map(|reflector| max_prefixes(&reflector.terms)).unwrap_or_default(),
     }
 }
 

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use bagpipe_bgp::speaker::PeerConfig;
+use bagpipe_bgp::rib::PeerId;
+use bagpipe_bgp::speaker::{Held, PeerConfig};
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -71,11 +72,13 @@ impl Agent {
         let mut reloaded = Reloaded::default();
         // Clients first: an address that is a peer from now on is not to be removed as a client after that.
         let clients: Vec<_> = self.engine.peers().filter(|peer| peer.dynamic).collect();
-        self.engine.set_terms(peering::terms(&config), now);
+        let terms = peering::terms(&config);
+        let renegotiated = terms.client_add_paths != peering::terms(&self.config).client_add_paths;
+        self.engine.set_terms(terms, now);
         for client in clients {
             if self.engine.peer_at(client.address).is_none() {
                 reloaded.removed.push(client.address);
-            } else if reproved(client.address) {
+            } else if renegotiated || reproved(client.address) {
                 self.engine.remove_peer(client.peer, now);
                 reloaded.changed.push(client.address);
             }
@@ -90,7 +93,11 @@ impl Agent {
                 }
                 (before, _) => {
                     peering::warn_if_useless(&peer);
-                    self.engine.add_peer(peer, now);
+                    let shut_down = id.is_some_and(|id| self.is_shut_down(id));
+                    let id = self.engine.add_peer(peer, now);
+                    if shut_down {
+                        self.engine.shut_down_peer(id, "", now);
+                    }
                     if before.is_some() { &mut reloaded.changed } else { &mut reloaded.added }.push(address);
                 }
             }
@@ -106,5 +113,9 @@ impl Agent {
         }
         self.config = config;
         Ok(reloaded)
+    }
+
+    fn is_shut_down(&self, peer: PeerId) -> bool {
+        self.engine.peer(peer).is_some_and(|status| status.held == Some(Held::Shutdown))
     }
 }

@@ -177,7 +177,6 @@ fn speaker(config: &Config, identity: Identity, restarting: bool) -> SpeakerConf
     } = peering::terms(config);
     let cluster_id = config.bgp.reflector.as_ref().and_then(|reflector| reflector.cluster_id);
     SpeakerConfig {
-        client_add_paths,
         cluster_id: cluster_id.unwrap_or(identity.router_id),
         local_addresses: vec![identity.local_address, identity.endpoint],
         hold_time,
@@ -187,6 +186,7 @@ fn speaker(config: &Config, identity: Identity, restarting: bool) -> SpeakerConf
         dynamic_clients,
         max_clients,
         client_max_prefixes,
+        client_add_paths,
         ..SpeakerConfig::new(config.bgp.as_number, identity.router_id)
     }
 }

@@ -14,6 +14,7 @@ use crate::api::{Answer, Direction, ExplainRequest, Refused, RoutesRequest, View
 use crate::config::Driver;
 use crate::dataplane::{Dropped, NexthopState, NexthopView, Traffic};
 use crate::engine::RouteView;
+use crate::observe::StationStatus;
 use crate::vpn::explain::Explanation;
 use crate::vpn::view::{PortView, VpnView};
 
@@ -152,6 +153,7 @@ impl Agent {
             vpns: self.engine.vpns().count(),
             ports: self.engine.ports().count(),
             routes: peers.iter().flat_map(|peer| &peer.routes).map(|count| count.received).sum(),
+            bmp: self.observers.station(),
             dataplane: DataplaneStatus {
                 driver: self.config.dataplane.driver,
                 drops: drops.iter().map(|drop| drop.packets).sum(),
@@ -280,6 +282,8 @@ pub(super) struct Status<'a> {
     pub(super) vpns: usize,
     pub(super) ports: usize,
     pub(super) routes: usize,
+    /// The BMP station, if one is configured.
+    bmp: Option<StationStatus>,
     dataplane: DataplaneStatus,
 }
 

@@ -20,7 +20,7 @@ pub struct SpeakerTerms {
     pub max_clients: usize,
     /// How many routes each of them may announce.
     pub client_max_prefixes: MaxPrefixes,
-    /// Whether several paths of a route are taken from them and sent to them (RFC 7911).
+    /// Several paths of a route to and from each of them (RFC 7911); as of their next session.
     pub client_add_paths: AddPaths,
 }
 

@@ -13,7 +13,7 @@ use super::{PeerId, Speaker};
 use crate::rib::{FamilyCount, HeldPath, RouteSource};
 use crate::session::{Counters, Negotiated, State};
 use crate::types::{Asn, Family, RouterId};
-use crate::wire::{Attributes, Nlri};
+use crate::wire::{Attributes, Nlri, PathId};
 
 /// The states of RFC 4271 §8.2.2; of several connections the one that is furthest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -84,6 +84,8 @@ pub struct RouteStatus {
     pub best: bool,
     /// Kept from an earlier session (RFC 4724 §4.2).
     pub stale: bool,
+    /// The path identifier that it came with, or went with; zero without add-path (RFC 7911).
+    pub path_id: PathId,
 }
 
 impl Speaker {
@@ -123,6 +125,7 @@ impl Speaker {
             source: source.unwrap_or(RouteSource::Local),
             best: held.best,
             stale: held.stale,
+            path_id: held.path_id,
         }
     }
 

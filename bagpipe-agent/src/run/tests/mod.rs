@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use bagpipe_bgp::speaker::{PeerState, PeerStatus};
+use bagpipe_bgp::speaker::{Held, PeerState, PeerStatus};
 use serde_json::{Value, json};
 
 use super::{Agent, start};
@@ -156,6 +156,12 @@ async fn a_reload_touches_only_the_sessions_that_it_concerns() {
     let negotiated = hub.peer(a).unwrap().negotiated.unwrap();
     assert_eq!((negotiated.families.len(), negotiated.hold_time), (1, 30));
     assert_eq!(since(&hub, b), second_since);
+
+    // What an operator has shut down stays so.
+    let id = hub.agent.engine.peer_at(a).unwrap();
+    hub.agent.engine.shut_down_peer(id, "", Instant::now());
+    assert_eq!(hub.reload(&both).unwrap()["changed"], json!([a]));
+    assert_eq!(hub.peer(a).unwrap().held, Some(Held::Shutdown));
 
     assert_eq!(hub.reload(&peer(b, "")).unwrap()["removed"], json!([a]));
     assert!(hub.peer(a).is_none() && hub.is_up(b));
