@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bagpipe_bgp::types::{MacAddr, RouteTarget};
+use bagpipe_bgp::types::{EthernetSegmentId, MacAddr, RouteTarget};
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ use super::plug::Plug;
 use super::remote::{Candidate, Remote};
 use super::route::{Frames, RemoteRoute, RouteKey};
 use super::router::{Host, Router};
-use crate::fib::{LabelUse, Mac, Neighbor, Port, PortId, Target, VpnId};
+use crate::fib::{LabelUse, Mac, Neighbor, Port, PortId, Segment, Target, VpnId};
 
 /// A VPN instance.
 #[derive(Debug)]
@@ -72,6 +72,7 @@ pub(super) struct Touched {
     pub(super) macs: BTreeSet<MacAddr>,
     pub(super) ips: BTreeSet<IpAddr>,
     floods: BTreeSet<Target>,
+    segments: BTreeSet<EthernetSegmentId>,
     endpoints: BTreeSet<IpAddr>,
     pub(super) routes: BTreeSet<(MacAddr, Option<IpAddr>)>,
     /// What all type 2 routes have in common differs.
@@ -188,6 +189,15 @@ impl Instance {
         if let Some(router) = &mut self.router {
             return router.learn(key, route);
         }
+        if let RouteKey::OnSegment(_, esi) = key {
+            let on = route.and_then(|route| route.segment);
+            let before = self.remote.set_on_segment(key, esi, on);
+            if before != on {
+                self.touched.segments.insert(esi);
+                self.touched.endpoints.extend(before.iter().chain(&on).map(|on| on.endpoint));
+            }
+            return;
+        }
         let route = route.and_then(|route| route.frames);
         let before = self.remote.set(key, route);
         if before == route {
@@ -199,7 +209,8 @@ impl Instance {
                 self.touched.ips.extend(ip);
             }
             RouteKey::Multicast(..) => self.touched.floods.extend(before.iter().chain(&route).map(target)),
-            RouteKey::EvpnPrefix(..) | RouteKey::Prefix(..) => {}
+            RouteKey::ForSegment(_, esi) => drop(self.touched.segments.insert(esi)),
+            RouteKey::OnSegment(..) | RouteKey::EvpnPrefix(..) | RouteKey::Prefix(..) => {}
         }
         self.touched.endpoints.extend(before.iter().chain(&route).map(|route| route.endpoint));
     }
@@ -249,7 +260,10 @@ impl Instance {
     }
 
     fn put_out(&mut self, effects: &mut Effects) {
-        let touched = std::mem::take(&mut self.touched);
+        let mut touched = std::mem::take(&mut self.touched);
+        for esi in touched.segments {
+            touched.macs.extend(self.set_segment(esi, effects));
+        }
         let mut routes = touched.routes;
         for mac in &touched.macs {
             routes.extend(self.judge(*mac, effects));
@@ -289,6 +303,18 @@ impl Instance {
         } else {
             self.advertise(routes, touched.all_routes, effects);
         }
+    }
+
+    /// Puts out who is on a segment; the MAC addresses that are to be derived again with it. Where flows choose between
+    /// nodes before and after, that is none: their entries say which segment it is, not who is on it.
+    fn set_segment(&mut self, esi: EthernetSegmentId, effects: &mut Effects) -> Vec<MacAddr> {
+        let segment = Segment { vpn: self.id, esi };
+        let targets = self.remote.segments.all(esi);
+        let before = self.installed.segments.contains_key(&esi);
+        let after = !targets.is_empty();
+        self.installed.set_segment(segment, targets, &mut effects.changes);
+        // Routed packets are told of one node.
+        if before && after && self.plug.is_none() { Vec::new() } else { self.remote.macs_on(esi).collect() }
     }
 
     /// Decides whether another node has the better claim to a MAC address of this node (RFC 7432 §15): then it
@@ -335,7 +361,7 @@ impl Instance {
             };
             return sends.then_some(Mac { target: Target::Port(entry.port), any_ip });
         }
-        Some(Mac { target: self.remote.best(mac)?.target(), any_ip: false })
+        Some(Mac { target: self.remote.target(self.id, mac)?, any_ip: false })
     }
 
     /// The MAC address of an IP address. For a MAC address that is attached here, only the attachment says
@@ -368,7 +394,7 @@ impl Instance {
             _ if self.router.is_some() => false,
             Target::Port(port) => self.local.ports.contains_key(&port),
             Target::Vxlan { .. } | Target::Mpls { .. } => self.remote.floods_to(&target),
-            Target::Router(_) => false,
+            Target::Router(_) | Target::Segment(_) => false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, RouteDistinguisher, RouteTarget, Vni};
+use bagpipe_bgp::types::{EthernetSegmentId, IpPrefix, Label, MacAddr, RouteDistinguisher, RouteTarget, Vni};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -135,6 +135,13 @@ pub enum TargetView {
         /// What carries it.
         form: MplsForm,
     },
+    /// An Ethernet segment: the flow chooses one of its remote endpoints.
+    Segment {
+        /// The segment.
+        esi: EthernetSegmentId,
+        /// Their addresses.
+        endpoints: Vec<IpAddr>,
+    },
     /// The router.
     Router {
         /// The IP-VPN that routes.
@@ -202,6 +209,16 @@ impl Vpns {
                     },
                     Target::Vxlan { endpoint, vni } => TargetView::Vxlan { endpoint, vni },
                     Target::Mpls { endpoint, label, form } => TargetView::Mpls { endpoint, label, form },
+                    Target::Segment(segment) => TargetView::Segment {
+                        esi: segment.esi,
+                        endpoints: instance
+                            .installed
+                            .segments
+                            .get(&segment.esi)?
+                            .iter()
+                            .filter_map(Target::endpoint)
+                            .collect(),
+                    },
                     Target::Router(router) => TargetView::Router { router: self.name_of(router) },
                 };
                 Some(FdbView { vpn: instance.name.clone(), mac, target })

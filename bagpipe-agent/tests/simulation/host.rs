@@ -176,6 +176,7 @@ impl Node {
             Target::Port(port) => fib.ports.contains_key(port),
             Target::Vxlan { .. } | Target::Mpls { .. } => true,
             Target::Router(vpn) => fib.vpns.contains_key(vpn),
+            Target::Segment(segment) => fib.segments.contains_key(segment),
         };
         let sound = match change {
             Change::Vpn(vpn, None) => {
@@ -207,6 +208,13 @@ impl Node {
             }
             Change::Endpoint(vpn, endpoint, wanted) => {
                 fib.vpns.contains_key(vpn) && fib.endpoints.contains(&(*vpn, *endpoint)) != *wanted
+            }
+            Change::Segment(segment, None) => {
+                let used = |other: Target| other == Target::Segment(*segment);
+                fib.segments.contains_key(segment) && !fib.macs.values().any(|mac| used(mac.target))
+            }
+            Change::Segment(segment, targets) => {
+                fib.vpns.contains_key(&segment.vpn) && fib.segments.get(segment) != targets.as_ref()
             }
             Change::Router(vpn, value) => {
                 fib.vpns.contains_key(vpn) && fib.routers.get(vpn) != value.as_ref()

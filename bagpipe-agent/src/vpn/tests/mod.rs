@@ -7,6 +7,7 @@ mod mpls;
 mod overlay_index;
 mod restoring;
 mod routing;
+mod segments;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
