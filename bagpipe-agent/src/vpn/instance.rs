@@ -9,6 +9,7 @@ use bagpipe_bgp::types::{EthernetSegmentId, MacAddr, RouteTarget};
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 
+use super::duplicates::Duplicates;
 use super::effects::Effects;
 use super::installed::{Installed, replace};
 use super::local::{Local, LocalMac};
@@ -41,6 +42,7 @@ pub(crate) struct Instance {
     pub(super) told: FxHashMap<IpAddr, Host>,
     advertised: Advertised,
     pub(super) touched: Touched,
+    pub(super) duplicates: Duplicates,
     /// Until when the routes of other nodes are taken to be older than the attachments.
     learning: Option<Instant>,
     pub(super) closed: bool,
@@ -80,7 +82,7 @@ pub(super) struct Touched {
 }
 
 impl Instance {
-    pub(crate) fn new(id: VpnId, name: String, originator: Originator) -> Self {
+    pub(crate) fn new(id: VpnId, name: String, originator: Originator, duplicates: Duplicates) -> Self {
         Self {
             id,
             name,
@@ -97,6 +99,7 @@ impl Instance {
             told: FxHashMap::default(),
             advertised: Advertised::default(),
             touched: Touched::default(),
+            duplicates,
             learning: None,
             closed: false,
         }
@@ -128,8 +131,11 @@ impl Instance {
 
     fn add_mac(&mut self, port: PortId, interface: &str, mac: MacAddr) {
         let claim = self.remote.last_claim(&mac);
+        // RFC 7432 §15.1: what moves too often is not claimed again.
+        let frozen = self.duplicates.frozen(&mac).is_some();
+        let next = |claim: Claim| if frozen { claim.sequence } else { claim.next_sequence() };
         self.local.add_port(port, interface);
-        let entry = self.local.add_mac(port, mac, claim.map_or(0, |claim| claim.next_sequence()));
+        let entry = self.local.add_mac(port, mac, claim.map_or(0, next));
         entry.unheard = claim.is_none() && self.learning.is_some();
         self.touch_port(port);
         self.touch_remote(mac);
@@ -256,6 +262,7 @@ impl Instance {
     /// Derives the state of all that was touched, and puts out what differs.
     pub(crate) fn settle(&mut self, effects: &mut Effects, now: Instant) {
         self.learning = self.learning.filter(|until| now < *until);
+        self.watch(now, effects);
         self.put_out(effects);
     }
 
@@ -325,15 +332,13 @@ impl Instance {
     /// take the next sequence number because they did not know of them. They take it then, each once, so that two
     /// nodes never outbid each other for long.
     fn judge(&mut self, mac: MacAddr, effects: &mut Effects) -> Vec<(MacAddr, Option<IpAddr>)> {
+        let frozen = self.duplicates.frozen(&mac).is_some();
         let Some(entry) = self.local.macs.get_mut(&mac) else { return Vec::new() };
-        let own = |sequence| Claim {
-            sticky: false,
-            sequence,
-            endpoint: std::cmp::Reverse(self.originator.endpoint),
-        };
+        let own = |sequence| self.originator.claim(sequence);
         let best = self.remote.best(&mac).map(|best| best.claim);
         let mut renumbered = false;
         if let Some(best) = best
+            && !frozen
             && std::mem::take(&mut entry.unheard)
             && self.learning.is_some()
             && best > own(entry.sequence)
@@ -342,6 +347,10 @@ impl Instance {
             renumbered = true;
         }
         effects.renumbered |= renumbered;
+        // Who is frozen goes on as before while others claim the address, too.
+        if frozen && best.is_some() {
+            return Vec::new();
+        }
         let contested = best.is_some_and(|best| best > own(entry.sequence));
         if std::mem::replace(&mut entry.contested, contested) == contested && !renumbered {
             return Vec::new();
@@ -361,7 +370,8 @@ impl Instance {
             };
             return sends.then_some(Mac { target: Target::Port(entry.port), any_ip });
         }
-        Some(Mac { target: self.remote.target(self.id, mac)?, any_ip: false })
+        let target = self.remote.target(self.id, mac, self.duplicates.frozen(mac))?;
+        Some(Mac { target, any_ip: false })
     }
 
     /// The MAC address of an IP address. For a MAC address that is attached here, only the attachment says

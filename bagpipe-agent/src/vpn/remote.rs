@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use bagpipe_bgp::types::{EthernetSegmentId, MacAddr};
 
+use super::duplicates::Place;
 use super::mobility::Claim;
 use super::route::{Frames, OnSegment, RouteKey};
 use super::segments::{Segments, Way};
@@ -155,9 +156,10 @@ impl Remote {
         self.routes.len() + self.on_segments.len()
     }
 
-    /// Where frames for a MAC address go in an instance: where the preferred route says that leads anywhere.
-    pub(crate) fn target(&self, vpn: VpnId, mac: &MacAddr) -> Option<Target> {
-        let (frames, way) = self.way(mac)?;
+    /// Where frames for a MAC address go in an instance: where the preferred route says that leads anywhere, and before
+    /// all others one for the place where it is frozen.
+    pub(crate) fn target(&self, vpn: VpnId, mac: &MacAddr, frozen: Option<Place>) -> Option<Target> {
+        let (frames, way) = self.way(mac, frozen)?;
         Some(match way {
             Way::All => Target::Segment(Segment { vpn, esi: frames.esi }),
             Way::One(target) => target,
@@ -165,19 +167,26 @@ impl Remote {
     }
 
     /// The same, for who can have one endpoint only.
-    pub(crate) fn one_target(&self, mac: &MacAddr) -> Option<Target> {
-        let (frames, way) = self.way(mac)?;
+    pub(crate) fn one_target(&self, mac: &MacAddr, frozen: Option<Place>) -> Option<Target> {
+        let (frames, way) = self.way(mac, frozen)?;
         match way {
             Way::All => self.segments.all(frames.esi).first().copied(),
             Way::One(target) => Some(target),
         }
     }
 
-    fn way(&self, mac: &MacAddr) -> Option<(Frames, Way)> {
-        self.by_mac.get(mac)?.iter().rev().find_map(|candidate| {
-            let frames = candidate.frames();
-            Some((frames, self.segments.way(&frames)?))
-        })
+    /// The preferred route for a MAC address that leads anywhere.
+    pub(crate) fn best_way(&self, mac: &MacAddr) -> Option<Frames> {
+        self.way(mac, None).map(|(frames, _)| frames)
+    }
+
+    fn way(&self, mac: &MacAddr, frozen: Option<Place>) -> Option<(Frames, Way)> {
+        let ways = || {
+            let candidates = self.by_mac.get(mac).into_iter().flatten().rev().map(Candidate::frames);
+            candidates.filter_map(|frames| Some((frames, self.segments.way(&frames)?)))
+        };
+        let stays = |(frames, _): &(Frames, Way)| frozen == Some(Place::of(frames));
+        frozen.and_then(|_| ways().find(stays)).or_else(|| ways().next())
     }
 
     /// The MAC addresses on a segment.

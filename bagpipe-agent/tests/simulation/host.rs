@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bagpipe_agent::engine::{Engine, EngineConfig, EngineEvent};
 use bagpipe_agent::fib::{Change, Fib, Target};
-use bagpipe_agent::vpn::{Overlay, Snapshot};
+use bagpipe_agent::vpn::{DuplicateDetection, Overlay, Snapshot};
 use bagpipe_bgp::speaker::{Action, ConnId, PeerConfig, Refused, Speaker, SpeakerConfig, SpeakerEvent};
 use bagpipe_bgp::types::Family;
 use bytes::Bytes;
@@ -85,6 +85,8 @@ impl Plan {
             local_endpoint: self.address(host).into(),
             vnis: 1_000..=2_000,
             overlay: Overlay::new(self.address(host).into()),
+            // Hosts move more often here than anybody would let them.
+            duplicates: DuplicateDetection { moves: 0, ..DuplicateDetection::default() },
         };
         let (stored, kept) = before.unwrap_or_default();
         let mut engine = Engine::new(config, Some(&stored), now).unwrap();
@@ -163,8 +165,10 @@ impl Node {
                     self.kept = Fib::default();
                 }
                 EngineEvent::Speaker(SpeakerEvent::Error { error, .. }) => panic!("{error}"),
-                EngineEvent::Speaker(_) | EngineEvent::VpnCreated { .. } | EngineEvent::VpnRemoved { .. } => {
-                }
+                EngineEvent::Speaker(_)
+                | EngineEvent::VpnCreated { .. }
+                | EngineEvent::VpnRemoved { .. }
+                | EngineEvent::Duplicate(_) => {}
             }
         }
     }
