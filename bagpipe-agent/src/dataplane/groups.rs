@@ -118,7 +118,8 @@ impl Groups {
             }
             return Vec::new();
         };
-        let former = self.segments.get(&segment).or_else(|| self.like(segment, targets));
+        let former = self.segments.get(&segment).map(|buckets| &**buckets);
+        let former = former.or_else(|| self.like(segment, targets));
         let former = former.into_iter().flatten().copied().map(Some);
         let buckets = spread(targets, former.chain(std::iter::repeat(None)).take(BUCKETS));
         self.segments.insert(segment, buckets);
@@ -129,12 +130,12 @@ impl Groups {
     }
 
     /// The buckets of a segment of the same endpoints: after a restart it is the same one, which had lost its name.
-    fn like(&self, segment: Segment, targets: &[Target]) -> Option<&Box<[Target]>> {
+    fn like(&self, segment: Segment, targets: &[Target]) -> Option<&[Target]> {
         let same = self
             .segments
             .iter()
             .filter(|(other, buckets)| other.vpn == segment.vpn && *ways_in(buckets) == *targets);
-        same.min_by_key(|(other, _)| **other).map(|(_, buckets)| buckets)
+        same.min_by_key(|(other, _)| **other).map(|(_, buckets)| &**buckets)
     }
 
     /// Gives numbers to those that wait for one; the keys of their entries.

@@ -4,7 +4,7 @@
 //! so many times within so long is *frozen*: it stays where it is as long as anybody says that it is there, and this
 //! node does not raise its sequence number any more. That ends after a time, or when an operator says so.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -173,12 +173,12 @@ impl Duplicates {
 }
 
 impl Instance {
-    /// Takes note of MAC addresses that were touched and have moved: who has the best claim is where they are.
-    pub(super) fn watch(&mut self, now: Instant, effects: &mut Effects) {
+    /// Takes note of those of these MAC addresses that have moved: who has the best claim is where they are.
+    pub(super) fn watch(&mut self, macs: &BTreeSet<MacAddr>, now: Instant, effects: &mut Effects) {
         if self.router.is_some() {
             return;
         }
-        for mac in &self.touched.macs {
+        for mac in macs {
             let own = self.local.macs.get(mac);
             let own = own.map(|entry| (Place::Here, self.originator.claim(entry.sequence)));
             let remote = self.remote.best_way(mac).map(|frames| (Place::of(&frames), frames.claim()));

@@ -235,7 +235,7 @@ impl Instance {
             self.touch_faces();
         }
         self.announce_prefixes(effects);
-        self.put_out(effects);
+        self.put_out(None, effects);
     }
 
     pub(super) fn touch_port(&mut self, port: PortId) {
@@ -262,11 +262,10 @@ impl Instance {
     /// Derives the state of all that was touched, and puts out what differs.
     pub(crate) fn settle(&mut self, effects: &mut Effects, now: Instant) {
         self.learning = self.learning.filter(|until| now < *until);
-        self.watch(now, effects);
-        self.put_out(effects);
+        self.put_out(Some(now), effects);
     }
 
-    fn put_out(&mut self, effects: &mut Effects) {
+    fn put_out(&mut self, now: Option<Instant>, effects: &mut Effects) {
         let mut touched = std::mem::take(&mut self.touched);
         for esi in touched.segments {
             touched.macs.extend(self.set_segment(esi, effects));
@@ -274,6 +273,9 @@ impl Instance {
         let mut routes = touched.routes;
         for mac in &touched.macs {
             routes.extend(self.judge(*mac, effects));
+        }
+        if let Some(now) = now {
+            self.watch(&touched.macs, now, effects);
         }
         self.tell(&touched.macs, &touched.ips, effects);
         let (vpn, changes) = (self.id, &mut effects.changes);
