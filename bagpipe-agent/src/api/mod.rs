@@ -19,7 +19,7 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
 pub use monitor::{Feed, Lines, Topic};
-pub use peer::{PeerAction, PeerRequest};
+pub use peer::{MacRequest, PeerAction, PeerRequest};
 pub use routes::{Direction, RouteQuestion, RoutesRequest};
 pub use server::{BindError, Limits, Listener};
 pub use service::{Role, Service};
@@ -46,6 +46,8 @@ pub enum Call {
     Peer(PeerAction, PeerRequest),
     /// Read the configuration file again, and take over what has changed.
     Reload,
+    /// Let a frozen MAC address move again.
+    ReleaseMac(MacRequest),
     /// Show something.
     View(View),
     /// Show some of the BGP routes.

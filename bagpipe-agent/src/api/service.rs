@@ -89,6 +89,10 @@ impl Service {
                 let request = posted(head, body, limits, "filter").await?;
                 self.ask(Call::Routes(request)).await.map(|body| success(JSON, body))
             }
+            "/v1/macs/release" => {
+                let request = posted(head, body, limits, "MAC address").await?;
+                self.ask(Call::ReleaseMac(request)).await.map(|body| success(JSON, body))
+            }
             "/v1/explain" => {
                 let request = posted(head, body, limits, "question").await?;
                 self.ask(Call::Explain(request)).await.map(|body| success(JSON, body))

@@ -70,6 +70,7 @@ fn answer(call: Call) -> Answer {
         Call::Detach(requests) => requests.into_iter().next().and_then(|request| request.vpn_instance_id),
         Call::Peer(PeerAction::Reset, request) => Some(request.message),
         Call::Peer(..) => None,
+        Call::ReleaseMac(request) => Some(request.vpn_instance_id),
         Call::Explain(request) => Some(request.vpn_instance_id),
         Call::Routes(request) => request.imported_by,
         Call::ExplainRoute(question) => Some(question.route),

@@ -5,6 +5,7 @@ mod client;
 pub mod demo;
 mod explain;
 mod explain_route;
+mod mac;
 mod map;
 mod monitor;
 mod peer;
@@ -98,6 +99,11 @@ enum Command {
     },
     /// Have the agent read its configuration file again; sessions that nothing has changed for go on
     Reload(Output),
+    /// Let MAC addresses move again that moved too often
+    Mac {
+        #[command(subcommand)]
+        command: mac::MacCommand,
+    },
     /// Read the pinned BPF maps, with or without a running agent
     Map {
         #[command(subcommand)]
@@ -215,6 +221,7 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Monitor { what, output } => monitor::run(what, &global.client(), output.format),
         Command::Peer { command } => peer::run(&command, &global.client()),
         Command::Reload(output) => reload::run(&global.client(), output.format),
+        Command::Mac { command } => mac::run(&command, &global.client()),
         Command::Map { command } => map::run(&command, global),
         Command::Cleanup(output) => map::cleanup(global, output.format),
         Command::Completion { shell } => {

@@ -13,8 +13,9 @@ use super::sections::{ANY_PORT, BGP_PORT, as_number, hold_time, prefix, router_i
 use super::table::{Item, Section};
 use super::tcp_ao::{self, TcpAo};
 
-const FAMILIES: [Family; 4] = SpeakerConfig::FAMILIES;
-const FAMILY_NAMES: &str = "\"evpn\", \"vpnv4\", \"vpnv6\" or \"rtc\"";
+const FAMILIES: &[Family] = &SpeakerConfig::FAMILIES;
+const FAMILY_NAMES: &str =
+    "\"evpn\", \"vpnv4\", \"vpnv6\", \"flowspec-vpnv4\", \"flowspec-vpnv6\" or \"rtc\"";
 
 /// The largest number of paths that can be asked for: more than a route ever has, so all of them.
 const MOST_PATHS: u32 = 65_535;
@@ -283,6 +284,8 @@ fn maximum_prefixes(item: &Item<'_, '_>, mut section: Section<'_, '_>) -> Option
         ("evpn", Family::EVPN),
         ("vpnv4", Family::VPNV4),
         ("vpnv6", Family::VPNV6),
+        ("flowspec-vpnv4", Family::FLOWSPEC_VPNV4),
+        ("flowspec-vpnv6", Family::FLOWSPEC_VPNV6),
         ("rtc", Family::ROUTE_TARGET),
     ] {
         limits.extend(section.get(key).and_then(|item| Some((family, item.integer(1..=u32::MAX)?))));

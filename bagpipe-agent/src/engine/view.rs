@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bagpipe_bgp::rib::PeerId;
 use bagpipe_bgp::speaker::{ConnId, HeldPath, Opens, PeerStatus, RouteSource, RouteStatus, Rule, Walk};
-use bagpipe_bgp::types::Asn;
+use bagpipe_bgp::types::{Asn, MacAddr};
 use bagpipe_bgp::wire::{Attributes, Nlri, PathId};
 use serde::Serialize;
 
@@ -100,6 +100,11 @@ impl Engine {
         self.vpns.fdb()
     }
 
+    /// The MAC addresses that have moved too often, with the names of their instances.
+    pub fn frozen_macs(&self) -> impl Iterator<Item = (&str, MacAddr)> {
+        self.vpns.frozen_macs()
+    }
+
     /// The MAC addresses of IP addresses, by instance and IP address.
     pub fn neighbors(&self) -> impl Iterator<Item = NeighborView> + '_ {
         self.vpns.neighbors()
@@ -147,10 +152,12 @@ impl Engine {
             RouteSource::Local => None,
             RouteSource::Peer(_, address) => Some(address),
         };
-        let received = peer.is_some() && matches!(status.nlri, Nlri::Evpn(_) | Nlri::Vpn(_));
+        let received =
+            peer.is_some() && matches!(status.nlri, Nlri::Evpn(_) | Nlri::Vpn(_) | Nlri::FlowSpec(_));
         let ignored =
             received.then(|| classify(&status.nlri, &status.attributes, self.vpns.config()).err()).flatten();
-        let used = received && status.best && ignored.is_none();
+        // Route targets tell for whom a flow specification is, too.
+        let used = received && status.best && matches!(ignored, None | Some(Ignored::FlowSpec));
         RouteView {
             route: status.nlri.to_string(),
             imported_by: if used { self.vpns.importers(&status.attributes) } else { Vec::new() },

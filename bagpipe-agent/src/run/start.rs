@@ -49,6 +49,7 @@ pub(super) async fn start(config: Config, file: PathBuf) -> Result<Agent, RunErr
         local_endpoint: identity.endpoint,
         vnis: config.vpn.vnis.clone(),
         overlay: overlay(&config, identity),
+        duplicates: config.vpn.duplicates,
     };
     let mut engine = restore(engine_config, snapshot.as_ref(), &store)?;
     for peer in peering::peers(&config) {

@@ -65,7 +65,7 @@ fn switched(instance: &Instance, key: &RouteKey, frames: &Frames) -> Vec<EntryUs
     match key {
         RouteKey::MacIp(_, mac, ip) => {
             let neighbor = ip.map(|ip| neighbor(instance, ip, *mac));
-            [mac_address(instance, *mac, frames.target)].into_iter().chain(neighbor).collect()
+            [mac_address(instance, *mac, frames)].into_iter().chain(neighbor).collect()
         }
         RouteKey::Multicast(_, originator) => {
             let flooded = instance.installed.floods.contains(&frames.target);
@@ -73,13 +73,19 @@ fn switched(instance: &Instance, key: &RouteKey, frames: &Frames) -> Vec<EntryUs
             let what = format!("flooded frames to {originator}");
             vec![EntryUse { place: Place::Flood(instance.id, frames.target), what, unused }]
         }
-        RouteKey::EvpnPrefix(..) | RouteKey::Prefix(..) => Vec::new(),
+        // Those of segments have no entry of their own: they count for the MAC addresses there.
+        RouteKey::OnSegment(..)
+        | RouteKey::ForSegment(..)
+        | RouteKey::EvpnPrefix(..)
+        | RouteKey::Prefix(..) => Vec::new(),
     }
 }
 
-fn mac_address(instance: &Instance, mac: MacAddr, target: Target) -> EntryUse {
+fn mac_address(instance: &Instance, mac: MacAddr, route: &Frames) -> EntryUse {
     let unused = match instance.installed.macs.get(&mac).map(|entry| entry.target) {
-        Some(installed) if installed == target => None,
+        Some(installed) if installed == route.target => None,
+        // Whoever is on the segment gets them, whichever of them announced the address (RFC 7432 §8.4).
+        Some(Target::Segment(segment)) if segment.esi == route.esi => None,
         Some(Target::Port(_)) => Some("the MAC address is attached to this node".to_owned()),
         Some(Target::Router(_)) => Some("it is the MAC address of the gateway".to_owned()),
         Some(_) => Some("another route for the MAC address is preferred (RFC 7432 §15)".to_owned()),

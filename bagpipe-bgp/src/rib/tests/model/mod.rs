@@ -89,7 +89,7 @@ impl Pair {
         RibPeer {
             asn: if peer == EXTERNAL { 65005 } else { ASN },
             policy,
-            send_paths: u32::try_from(PATHS).ok().and_then(NonZeroU32::new),
+            send_paths: NonZeroU32::new(PATHS),
             long_lived: KNOW_LLGR.contains(&peer),
             context: Context { add_paths, ..facts.context.clone() },
             ..facts
