@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::failure::Failure;
 use super::server::Limits;
 use super::{Call, PeerAction, Request, Requests, View};
-use crate::vpn::request::{AttachPost, DetachPost};
+use crate::vpn::request::{AttachPost, DetachPost, wrong_field};
 
 /// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +68,11 @@ impl Service {
             "/" => reading(&head.method).map(|()| success(JSON, "{}")),
             "/ping" => reading(&head.method).map(|()| success(JSON, self.ping.to_string())),
             "/attach_localport" => {
-                let post: AttachPost = posted(head, body, limits, PORT).await?;
+                let post: AttachPost = posted_port(head, body, limits).await?;
                 self.ask(Call::Attach(post.requests())).await.map(|body| success(JSON, body))
             }
             "/detach_localport" => {
-                let post: DetachPost = posted(head, body, limits, PORT).await?;
+                let post: DetachPost = posted_port(head, body, limits).await?;
                 self.ask(Call::Detach(post.requests())).await.map(|body| success(JSON, body))
             }
             path if let Some(action) = path.strip_prefix("/v1/peers/").and_then(PeerAction::named) => {
@@ -126,6 +126,19 @@ fn reading(method: &Method) -> Result<(), Failure> {
 /// What bagpipe-bgp calls the document of an attach or detach.
 const PORT: &str = "local port details";
 
+/// The document of an attach or a detach; what is wrong with it is told with the name of the field.
+async fn posted_port<T: DeserializeOwned>(
+    head: &hyper::http::request::Parts,
+    body: Incoming,
+    limits: Limits,
+) -> Result<T, Failure> {
+    let octets = octets(head, body, limits, PORT).await?;
+    serde_json::from_slice(&octets).map_err(|error| match wrong_field::<T>(&octets) {
+        Some(field) => Failure::refused(field),
+        None => Failure::refused(format_args!("No {PORT} received: {error}")),
+    })
+}
+
 /// The JSON document of a POST, which describes `what`.
 async fn posted<T: DeserializeOwned>(
     head: &hyper::http::request::Parts,
@@ -133,6 +146,17 @@ async fn posted<T: DeserializeOwned>(
     limits: Limits,
     what: &str,
 ) -> Result<T, Failure> {
+    serde_json::from_slice(&octets(head, body, limits, what).await?)
+        .map_err(|error| Failure::refused(format_args!("No {what} received: {error}")))
+}
+
+/// The body of a POST, which describes `what`.
+async fn octets(
+    head: &hyper::http::request::Parts,
+    body: Incoming,
+    limits: Limits,
+    what: &str,
+) -> Result<Bytes, Failure> {
     if head.method != Method::POST {
         return Err(Failure::method("POST"));
     }
@@ -163,8 +187,7 @@ async fn posted<T: DeserializeOwned>(
             "No {what} received: the body is empty, and not a JSON object"
         )));
     }
-    serde_json::from_slice(&octets)
-        .map_err(|error| Failure::refused(format_args!("No {what} received: {error}")))
+    Ok(octets)
 }
 
 enum Incomplete {

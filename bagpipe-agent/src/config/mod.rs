@@ -196,6 +196,8 @@ pub struct Api {
 pub struct State {
     /// Where attachments are kept over restarts.
     pub directory: PathBuf,
+    /// Seconds after a start when what no client has attached again since is detached; 0: never.
+    pub stale_time: u32,
 }
 
 /// Why the configured local address cannot be used.

@@ -17,6 +17,8 @@ use crate::vpn::{Encapsulation, GATEWAY_MAC};
 
 pub(super) const BGP_PORT: u16 = 179;
 pub(super) const ANY_PORT: std::ops::RangeInclusive<u32> = 1..=65535;
+/// Seconds.
+const A_WEEK: u32 = 7 * 24 * 3600;
 /// Sizes of maps for routes.
 const MAXIMUM_ROUTES: std::ops::RangeInclusive<u32> = 1..=16_777_216;
 
@@ -262,8 +264,9 @@ fn api_listen(item: &Item<'_, '_>) -> Option<SocketAddr> {
 
 fn state(mut section: Section<'_, '_>, instance: &str) -> State {
     let directory = section.get("directory").and_then(|item| path(&item));
+    let stale_time = section.get("stale_time").and_then(|item| item.integer(0..=A_WEEK)).unwrap_or(0);
     section.finish();
-    State { directory: directory.unwrap_or_else(|| default_state_directory(instance)) }
+    State { directory: directory.unwrap_or_else(|| default_state_directory(instance)), stale_time }
 }
 
 fn path(item: &Item<'_, '_>) -> Option<PathBuf> {

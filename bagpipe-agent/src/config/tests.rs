@@ -39,6 +39,7 @@ socket = "/run/b.sock"
 metrics = "127.0.0.1:9465"
 [state]
 directory = "/var/lib/b"
+stale_time = 900
 "#;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -69,6 +70,7 @@ fn every_key_is_read() {
     assert_eq!(config.vpn.vnis, 100..=200);
     assert_eq!(config.api.socket, Path::new("/run/b.sock"));
     assert_eq!(config.state.directory, Path::new("/var/lib/b"));
+    assert_eq!(config.state.stale_time, 900);
 }
 
 #[test]

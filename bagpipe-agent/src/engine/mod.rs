@@ -20,8 +20,8 @@ use bytes::Bytes;
 pub use self::view::RouteView;
 use crate::fib::Change;
 use crate::vpn::{
-    AttachError, AttachRequest, Attached, DetachError, DetachRequest, Detached, Overlay, RestoreError,
-    Snapshot, Vpns, VpnsConfig,
+    AttachError, AttachRequest, Attached, Detach, DetachError, DetachRequest, Detached, Overlay,
+    RestoreError, Snapshot, Stale, Vpns, VpnsConfig,
 };
 
 /// What an engine is made with.
@@ -65,6 +65,7 @@ pub struct Engine {
     changes: VecDeque<Change>,
     events: VecDeque<EngineEvent>,
     store: bool,
+    stale: Stale,
 }
 
 impl Engine {
@@ -96,6 +97,7 @@ impl Engine {
             changes: VecDeque::new(),
             events: VecDeque::new(),
             store: false,
+            stale: snapshot.map(Stale::of).unwrap_or_default(),
         };
         engine.settle(now);
         Ok(engine)
@@ -109,6 +111,7 @@ impl Engine {
     pub fn attach(&mut self, request: &AttachRequest, now: Instant) -> Result<Attached, AttachError> {
         let attach = request.validate()?;
         let attached = self.vpns.attach(&attach, now)?;
+        self.stale.confirm(&attach);
         if attached.created {
             self.events.push_back(EngineEvent::VpnCreated { vpn: attach.vpn });
         }
@@ -138,7 +141,10 @@ impl Engine {
     /// # Errors
     /// What is wrong with the request, or what is not attached.
     pub fn detach(&mut self, request: &DetachRequest, now: Instant) -> Result<Detached, DetachError> {
-        let detach = request.validate()?;
+        self.carry_out(request.validate()?, now)
+    }
+
+    fn carry_out(&mut self, detach: Detach, now: Instant) -> Result<Detached, DetachError> {
         let detached = self.vpns.detach(&detach)?;
         if detached.removed {
             self.events.push_back(EngineEvent::VpnRemoved { vpn: detach.vpn });
@@ -146,6 +152,19 @@ impl Engine {
         self.store |= detached.changed;
         self.settle(now);
         Ok(detached)
+    }
+
+    /// How many attachments of the snapshot nobody has attached again.
+    #[must_use]
+    pub fn stale(&self) -> usize {
+        self.stale.len()
+    }
+
+    /// Detaches what nobody has attached again; gives what that was. What was detached meanwhile is not there.
+    pub fn sweep_stale(&mut self, now: Instant) -> Vec<Detach> {
+        let mut stale = self.stale.take();
+        stale.retain(|detach| self.carry_out(detach.clone(), now).is_ok_and(|detached| detached.changed));
+        stale
     }
 
     /// All attachments and identifiers, to be stored.

@@ -30,6 +30,7 @@ use crate::dataplane::{Dataplane, DataplaneError};
 use crate::engine::{Engine, EngineEvent};
 use crate::peer::{Event, Sockets};
 use crate::store::{Store, StoreError};
+use crate::vpn::Detach;
 
 /// Octets handed to a connection at once: enough to fill a segmentation offload.
 const BATCH: usize = 64 * 1024;
@@ -74,6 +75,8 @@ struct Agent {
     calls: mpsc::Receiver<Request>,
     started: Instant,
     converged: bool,
+    /// When what nobody has attached again goes.
+    sweep: Option<Instant>,
     saving: Saving,
     health: Health,
 }
@@ -125,6 +128,17 @@ impl Agent {
             () = self.dataplane.event() => self.health.suspect = true,
             outcome = self.store.saved() => self.saved(outcome),
             () = until(retry) => self.saving.not_before = None,
+            () = until(self.sweep) => self.sweep_stale(),
+        }
+    }
+
+    /// Detaches what was attached before the start and never since.
+    fn sweep_stale(&mut self) {
+        self.sweep = None;
+        let swept = self.engine.sweep_stale(Instant::now());
+        for Detach { vpn, mac, ip, .. } in &swept {
+            let ip = ip.map_or_else(|| "any".to_owned(), |ip| ip.to_string());
+            tracing::info!("detach vpn={vpn} mac={mac} ips={ip}: not attached again since the start");
         }
     }
 

@@ -62,6 +62,7 @@ pub(super) async fn start(config: Config) -> Result<Agent, RunError> {
         known.len(),
         if restarting { ", forwarding state adopted" } else { "" }
     );
+    let sweep = sweep_time(&config, &engine);
     let mut agent = Agent {
         config,
         identity,
@@ -73,11 +74,22 @@ pub(super) async fn start(config: Config) -> Result<Agent, RunError> {
         calls,
         started,
         converged: false,
+        sweep,
         saving: Saving::default(),
         health: Health::unknown(),
     };
     drop(agent.settle());
     Ok(agent)
+}
+
+/// When what was stored, and nobody has attached again until then, is detached.
+fn sweep_time(config: &Config, engine: &Engine) -> Option<Instant> {
+    let seconds = config.state.stale_time;
+    if seconds == 0 || engine.stale() == 0 {
+        return None;
+    }
+    tracing::info!("attachments of before: {}; those not attached again go in {seconds} s", engine.stale());
+    Some(Instant::now() + Duration::from_secs(seconds.into()))
 }
 
 impl Identity {

@@ -30,6 +30,7 @@ mod routed;
 mod router;
 pub mod routes_view;
 mod routing;
+mod stale;
 pub mod store;
 pub mod view;
 mod vpns;
@@ -41,6 +42,7 @@ pub use overlay::{Encapsulation, GATEWAY_MAC, Overlay};
 pub use request::{Attach, AttachPort, AttachRequest, Detach, DetachRequest, Direction, Endpoint, Routed};
 pub use route::{Frames, Ignored, RemoteRoute, RouteKey, Through, classify};
 pub use router::Reason;
+pub use stale::Stale;
 pub use store::Snapshot;
 pub use vpns::{Attached, Detached, Vpns, VpnsConfig};
 
