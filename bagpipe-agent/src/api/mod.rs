@@ -4,6 +4,7 @@
 //! [`Request`]s.
 
 mod failure;
+mod looking_glass;
 mod peer;
 mod server;
 mod service;
@@ -44,6 +45,17 @@ pub enum Call {
     View(View),
     /// Say why packets go where they go.
     Explain(ExplainRequest),
+    /// Show a part of the looking glass; what is refused is not there.
+    Look(LookRequest),
+}
+
+/// A part of the looking glass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookRequest {
+    /// The names on the way from the root.
+    pub path: Vec<String>,
+    /// Address of the root, for links.
+    pub root: String,
 }
 
 /// A question for the way of packets.

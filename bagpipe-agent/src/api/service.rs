@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::failure::Failure;
 use super::server::Limits;
-use super::{Call, PeerAction, Request, Requests, View};
+use super::{Answer, Call, PeerAction, Refused, Request, Requests, View, looking_glass};
 use crate::vpn::request::{AttachPost, DetachPost, wrong_field};
 
 /// What a listener serves.
@@ -83,6 +83,15 @@ impl Service {
                 let request = posted(head, body, limits, "question").await?;
                 self.ask(Call::Explain(request)).await.map(|body| success(JSON, body))
             }
+            path if looking_glass::is_in(path) => {
+                reading(&head.method)?;
+                let look = Call::Look(looking_glass::request(head));
+                let found = self
+                    .call(look)
+                    .await?
+                    .map_err(|Refused(what)| Failure::new(StatusCode::NOT_FOUND, what))?;
+                Ok(success(JSON, found))
+            }
             path => match path.strip_prefix("/v1/").and_then(View::named) {
                 Some(view) => {
                     reading(&head.method)?;
@@ -106,10 +115,14 @@ impl Service {
     }
 
     async fn ask(&self, call: Call) -> Result<Bytes, Failure> {
+        self.call(call).await?.map_err(Failure::refused)
+    }
+
+    async fn call(&self, call: Call) -> Result<Answer, Failure> {
         let (reply, answer) = oneshot::channel();
         let stopping = || Failure::new(StatusCode::SERVICE_UNAVAILABLE, "The agent is stopping");
         self.requests.send(Request { call, reply }).await.map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())?.map_err(Failure::refused)
+        answer.await.map_err(|_| stopping())
     }
 }
 

@@ -71,6 +71,8 @@ fn answer(call: Call) -> Answer {
         Call::Peer(PeerAction::Reset, request) => Some(request.message),
         Call::Peer(..) => None,
         Call::Explain(request) => Some(request.vpn_instance_id),
+        Call::Look(look) if look.path.is_empty() => return Ok(Bytes::from(format!("\"{}\"", look.root))),
+        Call::Look(look) => Some(look.path.join("/")),
         Call::View(_) => return Ok(Bytes::from_static(b"[1]")),
     };
     match vpn.as_deref() {
@@ -108,6 +110,21 @@ async fn peers_are_named_and_told() {
         assert_eq!(status(&server.post(path, "", request).await), expected, "{path} {request}");
     }
     assert_eq!(status(&server.request("GET", "/v1/peers/reset").await), "HTTP/1.1 405 Method Not Allowed");
+}
+
+#[tokio::test]
+async fn the_looking_glass_is_asked_and_what_it_does_not_have_is_not_found() {
+    let server = Server::start("glass", Limits::default());
+    assert_eq!(body(&server.request("GET", "/looking-glass").await), "\"http://x/looking-glass\"");
+    assert_eq!(body(&server.request("GET", "/looking-glass/blu%65").await), "null");
+    for (method, path, expected) in [
+        ("GET", "/looking-glass/red", "HTTP/1.1 404 Not Found"),
+        ("GET", "/looking-glasses", "HTTP/1.1 404 Not Found"),
+        ("POST", "/looking-glass", "HTTP/1.1 405 Method Not Allowed"),
+        ("HEAD", "/looking-glass", "HTTP/1.1 200 OK"),
+    ] {
+        assert_eq!(status(&server.request(method, path).await), expected, "{method} {path}");
+    }
 }
 
 #[tokio::test]

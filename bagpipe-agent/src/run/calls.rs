@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::Agent;
-use crate::api::{Answer, Call, PeerAction, PeerRequest, Refused, Request};
+use crate::api::{Answer, Call, LookRequest, PeerAction, PeerRequest, Refused, Request};
 use crate::vpn::request::{AttachRequest, Detach, DetachRequest, LocalPort};
 
 impl Agent {
@@ -16,6 +16,7 @@ impl Agent {
     pub(super) fn call(&mut self, request: Request) {
         let answer = match request.call {
             Call::View(view) => return drop(request.reply.send(self.view(view))),
+            Call::Look(look) => return drop(request.reply.send(self.answer_look(&look))),
             Call::Explain(explain) => return drop(request.reply.send(self.explain(&explain))),
             Call::Peer(action, peer) => return drop(request.reply.send(self.peer(action, &peer))),
             Call::Attach(attach) => {
@@ -111,6 +112,14 @@ impl Agent {
         // What cannot be removed now is removed later; there is nothing that the client could do.
         drop(self.settle());
         Ok(changed)
+    }
+
+    fn answer_look(&self, request: &LookRequest) -> Answer {
+        let found = self.look(&request.path, &request.root);
+        found.map(|value| Bytes::from(value.to_string())).ok_or_else(|| {
+            let last = request.path.last().map_or("", String::as_str);
+            Refused(format!("No such looking glass object: {last} at {}", request.root))
+        })
     }
 
     fn peer(&mut self, action: PeerAction, request: &PeerRequest) -> Answer {

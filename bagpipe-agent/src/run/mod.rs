@@ -8,6 +8,7 @@ mod calls;
 mod capabilities;
 mod claim;
 mod error;
+mod looking_glass;
 mod metrics;
 mod notify;
 mod start;

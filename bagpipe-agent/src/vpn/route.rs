@@ -43,6 +43,16 @@ impl RouteKey {
         }
     }
 
+    /// Its route distinguisher.
+    #[must_use]
+    pub const fn rd(&self) -> RouteDistinguisher {
+        match self {
+            Self::MacIp(rd, ..) | Self::Multicast(rd, _) | Self::EvpnPrefix(rd, _) | Self::Prefix(rd, _) => {
+                *rd
+            }
+        }
+    }
+
     /// The IP prefix that packets are routed by.
     #[must_use]
     pub const fn prefix(&self) -> Option<IpPrefix> {
