@@ -5,6 +5,7 @@
 
 mod failure;
 mod looking_glass;
+mod network;
 mod peer;
 mod server;
 mod service;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
+pub use network::{NetworkAction, NetworkRequest};
 pub use peer::{PeerAction, PeerRequest};
 pub use server::{BindError, Limits, Listener};
 pub use service::{Role, Service};
@@ -41,6 +43,8 @@ pub enum Call {
     Detach(Vec<DetachRequest>),
     /// Do something to a BGP peer.
     Peer(PeerAction, PeerRequest),
+    /// Do something to a named network.
+    Network(NetworkAction, NetworkRequest),
     /// Show something.
     View(View),
     /// Say why packets go where they go.
@@ -103,6 +107,8 @@ pub enum View {
     Nexthops,
     /// Route target memberships.
     Rtc,
+    /// Named networks.
+    Networks,
     /// The configuration with its defaults.
     Config,
     /// Where the maps differ from what they should be.
@@ -113,7 +119,7 @@ pub enum View {
 
 impl View {
     /// The views under `/v1/`.
-    pub const NAMED: [(&'static str, Self); 13] = [
+    pub const NAMED: [(&'static str, Self); 14] = [
         ("status", Self::Status),
         ("peers", Self::Peers),
         ("vpns", Self::Vpns),
@@ -125,6 +131,7 @@ impl View {
         ("labels", Self::Labels),
         ("nexthops", Self::Nexthops),
         ("rtc", Self::Rtc),
+        ("networks", Self::Networks),
         ("config", Self::Config),
         ("verify", Self::Verify),
     ];

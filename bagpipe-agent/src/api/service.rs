@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::failure::Failure;
 use super::server::Limits;
-use super::{Answer, Call, PeerAction, Refused, Request, Requests, View, looking_glass};
+use super::{Answer, Call, NetworkAction, PeerAction, Refused, Request, Requests, View, looking_glass};
 use crate::vpn::request::{AttachPost, DetachPost, wrong_field};
 
 /// What a listener serves.
@@ -78,6 +78,10 @@ impl Service {
             path if let Some(action) = path.strip_prefix("/v1/peers/").and_then(PeerAction::named) => {
                 let request = posted(head, body, limits, "peer").await?;
                 self.ask(Call::Peer(action, request)).await.map(|body| success(JSON, body))
+            }
+            path if let Some(action) = path.strip_prefix("/v1/networks/").and_then(NetworkAction::named) => {
+                let request = posted(head, body, limits, "network").await?;
+                self.ask(Call::Network(action, request)).await.map(|body| success(JSON, body))
             }
             "/v1/explain" => {
                 let request = posted(head, body, limits, "question").await?;

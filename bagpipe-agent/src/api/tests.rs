@@ -70,6 +70,8 @@ fn answer(call: Call) -> Answer {
         Call::Detach(requests) => requests.into_iter().next().and_then(|request| request.vpn_instance_id),
         Call::Peer(PeerAction::Reset, request) => Some(request.message),
         Call::Peer(..) => None,
+        Call::Network(NetworkAction::Create, request) => Some(request.name),
+        Call::Network(NetworkAction::Delete, _) => None,
         Call::Explain(request) => Some(request.vpn_instance_id),
         Call::Look(look) if look.path.is_empty() => return Ok(Bytes::from(format!("\"{}\"", look.root))),
         Call::Look(look) => Some(look.path.join("/")),
@@ -110,6 +112,20 @@ async fn peers_are_named_and_told() {
         assert_eq!(status(&server.post(path, "", request).await), expected, "{path} {request}");
     }
     assert_eq!(status(&server.request("GET", "/v1/peers/reset").await), "HTTP/1.1 405 Method Not Allowed");
+}
+
+#[tokio::test]
+async fn networks_are_made_and_removed() {
+    let server = Server::start("networks", Limits::default());
+    for (path, request, expected) in [
+        ("/v1/networks/create", r#"{"name": "blue", "vni": 7}"#, "HTTP/1.1 200 OK"),
+        ("/v1/networks/create", r#"{"name": "blue", "vni": 16777216}"#, "HTTP/1.1 400 Bad Request"),
+        ("/v1/networks/create", r#"{"vni": 7}"#, "HTTP/1.1 400 Bad Request"),
+        ("/v1/networks/delete", r#"{"name": "blue"}"#, "HTTP/1.1 400 Bad Request"),
+        ("/v1/networks/rename", r#"{"name": "blue"}"#, "HTTP/1.1 404 Not Found"),
+    ] {
+        assert_eq!(status(&server.post(path, "", request).await), expected, "{path} {request}");
+    }
 }
 
 #[tokio::test]

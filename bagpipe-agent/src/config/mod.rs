@@ -3,7 +3,9 @@
 //! Reading it changes nothing and asks nothing of the system, so that it can be checked anywhere.
 
 mod error;
+mod ini;
 mod peers;
+mod predecessor;
 mod sections;
 mod table;
 #[cfg(test)]
@@ -14,14 +16,17 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use bagpipe_bgp::types::{Asn, MacAddr, RouterId};
+use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 use toml::de::DeTable;
 
 use crate::fib::MplsForm;
 use crate::vpn::Encapsulation;
+use crate::vpn::networks::RouteTargets;
 
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use peers::{MaximumPrefixes, Peer, Reflector, Secret, Terms};
+pub use predecessor::{Converted, System, convert, is_predecessors};
 
 /// The file that is read when the command line names none.
 pub const DEFAULT_FILE: &str = "/etc/bagpipe/bagpipe.toml";
@@ -40,6 +45,9 @@ pub struct Config {
     pub dataplane: Dataplane,
     /// `[vpn]`
     pub vpn: Vpn,
+    /// `[route_targets]`
+    #[serde(serialize_with = "route_targets")]
+    pub route_targets: RouteTargets,
     /// `[api]`
     pub api: Api,
     /// `[state]`
@@ -178,6 +186,15 @@ pub struct Vpn {
 
 fn as_range<S: Serializer>(range: &RangeInclusive<u32>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{}-{}", range.start(), range.end()))
+}
+
+fn route_targets<S: Serializer>(targets: &RouteTargets, serializer: S) -> Result<S::Ok, S::Error> {
+    let ranges: Vec<String> =
+        targets.ranges.iter().map(|range| format!("{}:{}", range.start(), range.end())).collect();
+    let mut fields = serializer.serialize_struct("RouteTargets", 2)?;
+    fields.serialize_field("as_number", &targets.as_number)?;
+    fields.serialize_field("ranges", &ranges)?;
+    fields.end()
 }
 
 /// `[api]`

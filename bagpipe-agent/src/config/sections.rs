@@ -13,6 +13,7 @@ use super::{
     default_state_directory, is_interface_name, peers,
 };
 use crate::fib::MplsForm;
+use crate::vpn::networks::RouteTargets;
 use crate::vpn::{Encapsulation, GATEWAY_MAC};
 
 pub(super) const BGP_PORT: u16 = 179;
@@ -29,8 +30,9 @@ pub(super) fn read(mut root: Section<'_, '_>, instance: &str) -> Option<Config> 
     let vpn = vpn(root.section("vpn"));
     let api = api(root.section("api"), instance);
     let state = state(root.section("state"), instance);
+    let route_targets = route_targets(root.section("route_targets"), bgp.as_ref().map(|bgp| bgp.as_number));
     root.finish();
-    Some(Config { instance: instance.to_owned(), bgp: bgp?, dataplane, vpn, api, state })
+    Some(Config { instance: instance.to_owned(), bgp: bgp?, dataplane, vpn, route_targets, api, state })
 }
 
 fn bgp(mut section: Section<'_, '_>) -> Option<Bgp> {
@@ -236,6 +238,16 @@ fn vpn(mut section: Section<'_, '_>) -> Vpn {
         .unwrap_or(Encapsulation::Vxlan);
     section.finish();
     Vpn { vnis, labels, ipvpn_encapsulation, evpn_encapsulation }
+}
+
+/// Beside an AS number of more than 16 bits there is room for 16 bits (RFC 5668 §2).
+fn route_targets(mut section: Section<'_, '_>, own: Option<Asn>) -> RouteTargets {
+    let as_number = section.get("as_number").and_then(|item| as_number(&item)).or(own).unwrap_or_default();
+    let last = if as_number > u32::from(u16::MAX) { u16::MAX.into() } else { u32::MAX };
+    let listed = section.get("ranges").map(|item| item.list()).unwrap_or_default();
+    let ranges = listed.iter().filter_map(|item| item.range_between(':', 1..=last)).collect();
+    section.finish();
+    RouteTargets { as_number, ranges }
 }
 
 fn api(mut section: Section<'_, '_>, instance: &str) -> Api {

@@ -15,10 +15,12 @@ use std::time::Instant;
 
 use bagpipe_bgp::rib::PeerId;
 use bagpipe_bgp::speaker::{Action, ConnId, PeerConfig, Refused, Speaker, SpeakerConfig, SpeakerEvent};
+use bagpipe_bgp::types::Vni;
 use bytes::Bytes;
 
 pub use self::view::RouteView;
 use crate::fib::Change;
+use crate::vpn::networks::{Network, NetworkError, Networks, RouteTargets};
 use crate::vpn::{
     AttachError, AttachRequest, Attached, Detach, DetachError, DetachRequest, Detached, Overlay,
     RestoreError, Snapshot, Stale, Vpns, VpnsConfig,
@@ -66,6 +68,7 @@ pub struct Engine {
     events: VecDeque<EngineEvent>,
     store: bool,
     stale: Stale,
+    networks: Networks,
 }
 
 impl Engine {
@@ -98,6 +101,7 @@ impl Engine {
             events: VecDeque::new(),
             store: false,
             stale: snapshot.map(Stale::of).unwrap_or_default(),
+            networks: snapshot.map(|snapshot| snapshot.networks.clone()).unwrap_or_default(),
         };
         engine.settle(now);
         Ok(engine)
@@ -167,10 +171,48 @@ impl Engine {
         stale
     }
 
-    /// All attachments and identifiers, to be stored.
+    /// All attachments, identifiers and networks, to be stored.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.vpns.snapshot()
+        Snapshot { networks: self.networks.clone(), ..self.vpns.snapshot() }
+    }
+
+    /// Makes a named network.
+    ///
+    /// # Errors
+    /// See [`Networks::create`].
+    pub fn create_network(
+        &mut self,
+        name: &str,
+        vni: Option<Vni>,
+        targets: &RouteTargets,
+    ) -> Result<Network, NetworkError> {
+        let network = self.networks.create(name, vni, targets)?.clone();
+        self.store = true;
+        Ok(network)
+    }
+
+    /// Removes a named network, which nothing may use any more.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn delete_network(&mut self, name: &str) -> Result<Network, NetworkError> {
+        let network = self.networks.delete(name)?;
+        self.store = true;
+        Ok(network)
+    }
+
+    /// The named networks.
+    pub fn networks(&self) -> impl Iterator<Item = &Network> {
+        self.networks.iter()
+    }
+
+    /// An attach with what its network says, if it names one.
+    ///
+    /// # Errors
+    /// There is no such network.
+    pub fn in_network(&self, request: &AttachRequest) -> Result<AttachRequest, NetworkError> {
+        self.networks.complete(request.clone())
     }
 
     /// Adds a peer.

@@ -10,6 +10,7 @@ mod claim;
 mod error;
 mod looking_glass;
 mod metrics;
+mod networks;
 mod notify;
 mod start;
 mod views;
@@ -112,9 +113,9 @@ struct Saving {
     /// Why the last write failed.
     error: Option<StoreError>,
     /// Who waits for the write that is going on.
-    waiting: Vec<oneshot::Sender<Answer>>,
+    waiting: Vec<(oneshot::Sender<Answer>, Bytes)>,
     /// Who waits for the one after it: a burst of calls is a few writes.
-    queued: Vec<oneshot::Sender<Answer>>,
+    queued: Vec<(oneshot::Sender<Answer>, Bytes)>,
 }
 
 impl Agent {

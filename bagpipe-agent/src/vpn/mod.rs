@@ -19,6 +19,7 @@ mod installed;
 mod instance;
 mod local;
 mod mobility;
+pub mod networks;
 mod numbers;
 mod originate;
 mod overlay;

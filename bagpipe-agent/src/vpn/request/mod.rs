@@ -22,6 +22,8 @@ pub struct AttachRequest {
     pub vpn_type: Option<String>,
     /// Name of the instance; the first attach creates it.
     pub vpn_instance_id: Option<String>,
+    /// Name of a network, whose route target is imported and exported besides those given.
+    pub network: Option<String>,
     /// The MAC address.
     pub mac_address: Option<String>,
     /// The IP address, one more of the MAC address; with or without a prefix length. Without an address the MAC
