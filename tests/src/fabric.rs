@@ -115,6 +115,14 @@ impl Fabric {
         })
     }
 
+    /// No nodes as yet, and a reflector of any kind for them, at the address of node 254.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn behind(start: impl FnOnce(&Lab, &Node) -> Result<Reflector, LabError>) -> Result<Self, LabError> {
+        Self::with_reflector(Addresses::V4, start)
+    }
+
     /// The address of a node, by its number, in an IPv4 underlay.
     #[must_use]
     pub fn address(number: u8) -> String {

@@ -3,6 +3,7 @@
 //!
 //! Run them with `cargo xtask test`, which builds the programs and installs the peers.
 
+pub mod bagpipe_bgp;
 pub mod cable;
 pub mod edges;
 pub mod fabric;

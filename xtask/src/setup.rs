@@ -24,10 +24,8 @@ DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@
 
 /// Makes sure that everything for these purposes is there.
 pub(crate) fn ensure(purposes: &[Purpose]) -> Result<(), TaskError> {
-    let missing = NEEDS
-        .iter()
-        .filter(|need| purposes.contains(&need.purpose) && find(need.program).is_none())
-        .collect::<Vec<_>>();
+    let missing =
+        NEEDS.iter().filter(|need| purposes.contains(&need.purpose) && !need.is_there()).collect::<Vec<_>>();
     install_programs(&missing)?;
     if purposes.contains(&Purpose::Build) {
         ebpf::ensure_toolchain()?;
