@@ -6,6 +6,7 @@
 mod failure;
 mod looking_glass;
 mod network;
+mod page;
 mod peer;
 mod server;
 mod service;

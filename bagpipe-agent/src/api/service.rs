@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::failure::Failure;
 use super::server::Limits;
-use super::{Answer, Call, NetworkAction, PeerAction, Refused, Request, Requests, View, looking_glass};
+use super::{Answer, Call, NetworkAction, PeerAction, Refused, Request, Requests, View, looking_glass, page};
 use crate::vpn::request::{AttachPost, DetachPost, wrong_field};
 
 /// What a listener serves.
@@ -64,8 +64,10 @@ impl Service {
         body: Incoming,
         limits: Limits,
     ) -> Result<Response<Body>, Failure> {
-        match head.uri.path() {
-            "/" => reading(&head.method).map(|()| success(JSON, "{}")),
+        // bagpipe-bgp takes a slash at the end, too.
+        match head.uri.path().trim_end_matches('/') {
+            "" if page::is_wanted(&head.headers) => reading(&head.method).map(|()| page::response()),
+            "" => reading(&head.method).map(|()| success(JSON, "{}")),
             "/ping" => reading(&head.method).map(|()| success(JSON, self.ping.to_string())),
             "/attach_localport" => {
                 let post: AttachPost = posted_port(head, body, limits).await?;

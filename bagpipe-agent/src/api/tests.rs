@@ -115,6 +115,23 @@ async fn peers_are_named_and_told() {
 }
 
 #[tokio::test]
+async fn browsers_get_a_page_that_needs_nothing_else() {
+    let server = Server::start("page", Limits::default());
+    let browser = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept: text/html,*/*;q=0.8\r\n\r\n";
+    let page = server.exchange(browser).await;
+    assert_eq!(status(&page), "HTTP/1.1 200 OK");
+    assert!(page.to_lowercase().contains("content-security-policy: default-src 'none'"), "{page}");
+    for outside in ["src=", "href=", "http:", "https:", "url(", "@import"] {
+        assert!(!body(&page).contains(outside), "{outside}");
+    }
+    assert_eq!(body(&server.request("GET", "/").await), "{}");
+    assert_eq!(
+        status(&server.post("/", "Accept: text/html\r\n", "x").await),
+        "HTTP/1.1 405 Method Not Allowed"
+    );
+}
+
+#[tokio::test]
 async fn networks_are_made_and_removed() {
     let server = Server::start("networks", Limits::default());
     for (path, request, expected) in [
@@ -202,7 +219,9 @@ async fn paths_and_methods_that_are_not_there_say_so() {
     let server = Server::start("paths", Limits::default());
     for (method, path, expected) in [
         ("GET", "/v1/nothing", "HTTP/1.1 404 Not Found"),
-        ("GET", "/attach_localport/", "HTTP/1.1 404 Not Found"),
+        ("GET", "/attach_localport/", "HTTP/1.1 405 Method Not Allowed"),
+        ("GET", "/ping/", "HTTP/1.1 200 OK"),
+        ("GET", "/ping/more", "HTTP/1.1 404 Not Found"),
         ("GET", "/looking", "HTTP/1.1 404 Not Found"),
         ("GET", "/attach_localport", "HTTP/1.1 405 Method Not Allowed"),
         ("PUT", "/detach_localport", "HTTP/1.1 405 Method Not Allowed"),

@@ -86,7 +86,7 @@ impl<'a> Glass<'a> {
                 let peer = self.agent.engine.peers().find(|peer| peer.address == address)?;
                 return Some(self.peer(&peer));
             }
-            self.agent.engine.vpns().find(|vpn| worker(vpn) == id).map(|vpn| self.instance(vpn))
+            self.agent.engine.vpns().find(|vpn| worker(vpn) == id).map(|vpn| self.instance(&vpn))
         };
         Node::Collection(instances.chain(peers).collect(), Box::new(find))
     }

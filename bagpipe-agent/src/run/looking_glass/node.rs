@@ -9,8 +9,11 @@ pub(super) enum Node<'a> {
     /// An object.
     Object(Vec<(&'static str, Member<'a>)>),
     /// A list of what is found by a name.
-    Collection(Vec<Entry>, Box<dyn Fn(&str) -> Option<Node<'a>> + 'a>),
+    Collection(Vec<Entry>, Find<'a>),
 }
+
+/// What finds a member of a collection.
+pub(super) type Find<'a> = Box<dyn Fn(&str) -> Option<Node<'a>> + 'a>;
 
 /// A member of an object.
 pub(super) enum Member<'a> {

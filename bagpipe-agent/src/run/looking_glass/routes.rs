@@ -12,7 +12,11 @@ use crate::vpn::RouteKey;
 use crate::vpn::view::VpnView;
 
 /// The families of bagpipe-bgp, which shows them even without routes.
-pub(super) const FAMILIES: [Family; 4] = [Family::VPNV4, Family::EVPN, Family::ROUTE_TARGET, Family::VPNV6];
+pub(super) const FAMILIES: [Family; 5] =
+    [Family::VPNV4, Family::EVPN, Family::ROUTE_TARGET, FLOWSPEC_VPN, Family::VPNV6];
+
+/// FlowSpec of VPNs (RFC 8955 §8).
+const FLOWSPEC_VPN: Family = Family { afi: 1, safi: 134 };
 
 /// A family as bagpipe-bgp writes it.
 pub(super) fn family(family: Family) -> String {
@@ -21,6 +25,7 @@ pub(super) fn family(family: Family) -> String {
         Family::VPNV4 => "ipv4/mpls-vpn".to_owned(),
         Family::VPNV6 => "ipv6/mpls-vpn".to_owned(),
         Family::ROUTE_TARGET => "ipv4/rtc".to_owned(),
+        FLOWSPEC_VPN => "ipv4/flow-vpn".to_owned(),
         other => other.to_string(),
     }
 }

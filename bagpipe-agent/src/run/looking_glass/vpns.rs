@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bagpipe_bgp::speaker::{RouteSource, RouteStatus};
+use bagpipe_bgp::types::Label;
 use bagpipe_bgp::wire::Nlri;
 use serde_json::{Map, Value, json};
 
@@ -36,24 +37,25 @@ impl<'a> Glass<'a> {
             more.extend(vpn.description.clone().map(|text| ("description", text)));
             Entry { id: vpn.name, more }
         });
-        let find =
-            move |id: &str| self.agent.engine.vpns().find(|vpn| vpn.name == id).map(|vpn| self.instance(vpn));
+        let find = move |id: &str| {
+            self.agent.engine.vpns().find(|vpn| vpn.name == id).map(|vpn| self.instance(&vpn))
+        };
         Node::Collection(entries.collect(), Box::new(find))
     }
 
-    pub(super) fn instance(self, vpn: VpnView) -> Node<'a> {
+    pub(super) fn instance(self, vpn: &VpnView) -> Node<'a> {
         let is_evpn = vpn.vpn_type == "evpn";
         let (import, export): (Vec<String>, Vec<String>) =
             (vpn.import_rt.iter().map(target).collect(), vpn.export_rt.iter().map(target).collect());
         let family = if is_evpn { "l2vpn/evpn" } else { "ipv4/mpls-vpn" };
         let subscriptions: Vec<String> = import.iter().map(|rt| format!("match:{family},{rt}")).collect();
-        let id = if is_evpn { vpn.vni.get() } else { vpn.label.map_or(0, |label| label.get()) };
+        let id = if is_evpn { vpn.vni.get() } else { vpn.label.map_or(0, Label::get) };
         let number = vpn.number;
         let own = move |route: &RouteStatus| self.is_of(route, number);
         let own_type = if is_evpn { "EVI" } else { "VRF" };
         let (received, best, ports) = (vpn.clone(), vpn.clone(), vpn.clone());
         let mut members = vec![
-            ("name", here(worker(&vpn))),
+            ("name", here(worker(vpn))),
             ("internals", here(json!({ "event queue length": 0, "subscriptions": subscriptions }))),
             ("instance_type", here(own_type)),
             ("external_instance_id", here(vpn.name.clone())),
@@ -73,7 +75,7 @@ impl<'a> Glass<'a> {
             ("logs", logs_of(vpn.name.clone())),
         ];
         members.push(if is_evpn {
-            ("gateway_port", here(self.gateway_port(&vpn)))
+            ("gateway_port", here(self.gateway_port(vpn)))
         } else {
             ("readvertised", below(|| Node::Value(json!([]))))
         });
