@@ -155,7 +155,8 @@ proptest! {
 #[test]
 fn a_flow_specification_has_a_json_form() {
     let nlri = [13, 0, 0, 0xfc, 0, 0, 0, 0, 7, 4, 0x03, 80, 0xc5, 90];
-    let block = NlriBlock { family: Family::FLOWSPEC_VPNV4, bytes: Bytes::copy_from_slice(&nlri) };
+    let block =
+        NlriBlock { family: Family::FLOWSPEC_VPNV4, bytes: Bytes::copy_from_slice(&nlri), path_ids: false };
     let expected = serde_json::json!({
         "rd": "64512:7",
         "family": "flowspec-vpnv4",

@@ -19,7 +19,7 @@ use crate::speaker::within;
 /// What is installed.
 const REQUIREMENTS: &str = include_str!("../bagpipe-bgp.txt");
 /// Its API, in its node.
-const API: &str = "127.0.0.1:8082";
+pub(crate) const API: &str = "127.0.0.1:8082";
 /// It starts in four seconds, and in several times that on a busy machine.
 const START: Duration = Duration::from_secs(60);
 /// An answer may wait for its dataplane.
@@ -212,7 +212,7 @@ impl Options<'_> {
 }
 
 /// One request on a connection of its own, as its server wants it (HTTP/1.0).
-fn exchange(method: &str, path: &str, body: &str) -> io::Result<Answer> {
+pub(crate) fn exchange(method: &str, path: &str, body: &str) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(API)?;
     stream.set_read_timeout(Some(ANSWER))?;
     let head = format!(

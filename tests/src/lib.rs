@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod ovs;
 pub mod packet;
 pub mod programs;
+pub mod rest;
 pub mod routes;
 pub mod routing;
 pub mod speaker;

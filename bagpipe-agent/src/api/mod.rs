@@ -4,7 +4,10 @@
 //! [`Request`]s.
 
 mod failure;
+mod looking_glass;
 mod monitor;
+mod network;
+mod page;
 mod peer;
 mod routes;
 mod server;
@@ -19,6 +22,7 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
 pub use monitor::{Feed, Lines, Topic};
+pub use network::{NetworkAction, NetworkRequest};
 pub use peer::{MacRequest, PeerAction, PeerRequest};
 pub use routes::{Direction, RouteQuestion, RoutesRequest};
 pub use server::{BindError, Limits, Listener};
@@ -48,6 +52,8 @@ pub enum Call {
     Reload,
     /// Let a frozen MAC address move again.
     ReleaseMac(MacRequest),
+    /// Do something to a named network.
+    Network(NetworkAction, NetworkRequest),
     /// Show something.
     View(View),
     /// Show some of the BGP routes.
@@ -58,6 +64,17 @@ pub enum Call {
     ExplainRoute(RouteQuestion),
     /// Tell of everything that happens from now on.
     Monitor(Topic, Feed),
+    /// Show a part of the looking glass; what is refused is not there.
+    Look(LookRequest),
+}
+
+/// A part of the looking glass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookRequest {
+    /// The names on the way from the root.
+    pub path: Vec<String>,
+    /// Address of the root, for links.
+    pub root: String,
 }
 
 /// A question for the way of packets.
@@ -105,6 +122,8 @@ pub enum View {
     Nexthops,
     /// Route target memberships.
     Rtc,
+    /// Named networks.
+    Networks,
     /// The configuration with its defaults.
     Config,
     /// Where the maps differ from what they should be.
@@ -115,7 +134,7 @@ pub enum View {
 
 impl View {
     /// The views under `/v1/`.
-    pub const NAMED: [(&'static str, Self); 13] = [
+    pub const NAMED: [(&'static str, Self); 14] = [
         ("status", Self::Status),
         ("peers", Self::Peers),
         ("vpns", Self::Vpns),
@@ -127,6 +146,7 @@ impl View {
         ("labels", Self::Labels),
         ("nexthops", Self::Nexthops),
         ("rtc", Self::Rtc),
+        ("networks", Self::Networks),
         ("config", Self::Config),
         ("verify", Self::Verify),
     ];

@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use super::failure::Failure;
 use super::monitor::{self, Lines, Topic};
 use super::server::Limits;
-use super::{Call, PeerAction, Request, Requests, View};
-use crate::vpn::request::{AttachPost, DetachPost};
+use super::{Answer, Call, NetworkAction, PeerAction, Refused, Request, Requests, View, looking_glass, page};
+use crate::vpn::request::{AttachPost, DetachPost, wrong_field};
 
 /// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,15 +68,19 @@ impl Service {
         body: Incoming,
         limits: Limits,
     ) -> Result<Response<Body>, Failure> {
-        match head.uri.path() {
-            "/" => reading(&head.method).map(|()| success(JSON, "{}")),
+        // bagpipe-bgp takes a slash at the end, too.
+        match head.uri.path().trim_end_matches('/') {
+            "" if page::is_wanted(&head.headers) => {
+                reading(&head.method).map(|()| page::response().map(Either::Left))
+            }
+            "" => reading(&head.method).map(|()| success(JSON, "{}")),
             "/ping" => reading(&head.method).map(|()| success(JSON, self.ping.to_string())),
             "/attach_localport" => {
-                let post: AttachPost = posted(head, body, limits, PORT).await?;
+                let post: AttachPost = posted_port(head, body, limits).await?;
                 self.ask(Call::Attach(post.requests())).await.map(|body| success(JSON, body))
             }
             "/detach_localport" => {
-                let post: DetachPost = posted(head, body, limits, PORT).await?;
+                let post: DetachPost = posted_port(head, body, limits).await?;
                 self.ask(Call::Detach(post.requests())).await.map(|body| success(JSON, body))
             }
             path if let Some(action) = path.strip_prefix("/v1/peers/").and_then(PeerAction::named) => {
@@ -93,6 +97,10 @@ impl Service {
                 let request = posted(head, body, limits, "MAC address").await?;
                 self.ask(Call::ReleaseMac(request)).await.map(|body| success(JSON, body))
             }
+            path if let Some(action) = path.strip_prefix("/v1/networks/").and_then(NetworkAction::named) => {
+                let request = posted(head, body, limits, "network").await?;
+                self.ask(Call::Network(action, request)).await.map(|body| success(JSON, body))
+            }
             "/v1/explain" => {
                 let request = posted(head, body, limits, "question").await?;
                 self.ask(Call::Explain(request)).await.map(|body| success(JSON, body))
@@ -105,6 +113,15 @@ impl Service {
                 reading(&head.method)?;
                 let (feed, lines) = monitor::feed();
                 self.ask(Call::Monitor(topic, feed)).await.map(|_| response(LINES, Either::Right(lines)))
+            }
+            path if looking_glass::is_in(path) => {
+                reading(&head.method)?;
+                let look = Call::Look(looking_glass::request(head));
+                let found = self
+                    .call(look)
+                    .await?
+                    .map_err(|Refused(what)| Failure::new(StatusCode::NOT_FOUND, what))?;
+                Ok(success(JSON, found))
             }
             path => match path.strip_prefix("/v1/").and_then(View::named) {
                 Some(view) => {
@@ -129,10 +146,14 @@ impl Service {
     }
 
     async fn ask(&self, call: Call) -> Result<Bytes, Failure> {
+        self.call(call).await?.map_err(Failure::refused)
+    }
+
+    async fn call(&self, call: Call) -> Result<Answer, Failure> {
         let (reply, answer) = oneshot::channel();
         let stopping = || Failure::new(StatusCode::SERVICE_UNAVAILABLE, "The agent is stopping");
         self.requests.send(Request { call, reply }).await.map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())?.map_err(Failure::refused)
+        answer.await.map_err(|_| stopping())
     }
 }
 
@@ -153,6 +174,19 @@ fn reading(method: &Method) -> Result<(), Failure> {
 /// What bagpipe-bgp calls the document of an attach or detach.
 const PORT: &str = "local port details";
 
+/// The document of an attach or a detach; what is wrong with it is told with the name of the field.
+async fn posted_port<T: DeserializeOwned>(
+    head: &hyper::http::request::Parts,
+    body: Incoming,
+    limits: Limits,
+) -> Result<T, Failure> {
+    let octets = octets(head, body, limits, PORT).await?;
+    serde_json::from_slice(&octets).map_err(|error| match wrong_field::<T>(&octets) {
+        Some(field) => Failure::refused(field),
+        None => Failure::refused(format_args!("No {PORT} received: {error}")),
+    })
+}
+
 /// The JSON document of a POST, which describes `what`.
 async fn posted<T: DeserializeOwned>(
     head: &hyper::http::request::Parts,
@@ -160,6 +194,17 @@ async fn posted<T: DeserializeOwned>(
     limits: Limits,
     what: &str,
 ) -> Result<T, Failure> {
+    serde_json::from_slice(&octets(head, body, limits, what).await?)
+        .map_err(|error| Failure::refused(format_args!("No {what} received: {error}")))
+}
+
+/// The body of a POST, which describes `what`.
+async fn octets(
+    head: &hyper::http::request::Parts,
+    body: Incoming,
+    limits: Limits,
+    what: &str,
+) -> Result<Bytes, Failure> {
     if head.method != Method::POST {
         return Err(Failure::method("POST"));
     }
@@ -190,8 +235,7 @@ async fn posted<T: DeserializeOwned>(
             "No {what} received: the body is empty, and not a JSON object"
         )));
     }
-    serde_json::from_slice(&octets)
-        .map_err(|error| Failure::refused(format_args!("No {what} received: {error}")))
+    Ok(octets)
 }
 
 enum Incomplete {

@@ -71,9 +71,13 @@ fn answer(call: Call) -> Answer {
         Call::Peer(PeerAction::Reset, request) => Some(request.message),
         Call::Peer(..) => None,
         Call::ReleaseMac(request) => Some(request.vpn_instance_id),
+        Call::Network(NetworkAction::Create, request) => Some(request.name),
+        Call::Network(NetworkAction::Delete, _) => None,
         Call::Explain(request) => Some(request.vpn_instance_id),
         Call::Routes(request) => request.imported_by,
         Call::ExplainRoute(question) => Some(question.route),
+        Call::Look(look) if look.path.is_empty() => return Ok(Bytes::from(format!("\"{}\"", look.root))),
+        Call::Look(look) => Some(look.path.join("/")),
         Call::View(_) | Call::Reload | Call::Monitor(..) => return Ok(Bytes::from_static(b"[1]")),
     };
     match vpn.as_deref() {
@@ -111,6 +115,52 @@ async fn peers_are_named_and_told() {
         assert_eq!(status(&server.post(path, "", request).await), expected, "{path} {request}");
     }
     assert_eq!(status(&server.request("GET", "/v1/peers/reset").await), "HTTP/1.1 405 Method Not Allowed");
+}
+
+#[tokio::test]
+async fn browsers_get_a_page_that_needs_nothing_else() {
+    let server = Server::start("page", Limits::default());
+    let browser = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept: text/html,*/*;q=0.8\r\n\r\n";
+    let page = server.exchange(browser).await;
+    assert_eq!(status(&page), "HTTP/1.1 200 OK");
+    assert!(page.to_lowercase().contains("content-security-policy: default-src 'none'"), "{page}");
+    for outside in ["src=", "href=", "http:", "https:", "url(", "@import"] {
+        assert!(!body(&page).contains(outside), "{outside}");
+    }
+    assert_eq!(body(&server.request("GET", "/").await), "{}");
+    assert_eq!(
+        status(&server.post("/", "Accept: text/html\r\n", "x").await),
+        "HTTP/1.1 405 Method Not Allowed"
+    );
+}
+
+#[tokio::test]
+async fn networks_are_made_and_removed() {
+    let server = Server::start("networks", Limits::default());
+    for (path, request, expected) in [
+        ("/v1/networks/create", r#"{"name": "blue", "vni": 7}"#, "HTTP/1.1 200 OK"),
+        ("/v1/networks/create", r#"{"name": "blue", "vni": 16777216}"#, "HTTP/1.1 400 Bad Request"),
+        ("/v1/networks/create", r#"{"vni": 7}"#, "HTTP/1.1 400 Bad Request"),
+        ("/v1/networks/delete", r#"{"name": "blue"}"#, "HTTP/1.1 400 Bad Request"),
+        ("/v1/networks/rename", r#"{"name": "blue"}"#, "HTTP/1.1 404 Not Found"),
+    ] {
+        assert_eq!(status(&server.post(path, "", request).await), expected, "{path} {request}");
+    }
+}
+
+#[tokio::test]
+async fn the_looking_glass_is_asked_and_what_it_does_not_have_is_not_found() {
+    let server = Server::start("glass", Limits::default());
+    assert_eq!(body(&server.request("GET", "/looking-glass").await), "\"http://x/looking-glass\"");
+    assert_eq!(body(&server.request("GET", "/looking-glass/blu%65").await), "null");
+    for (method, path, expected) in [
+        ("GET", "/looking-glass/red", "HTTP/1.1 404 Not Found"),
+        ("GET", "/looking-glasses", "HTTP/1.1 404 Not Found"),
+        ("POST", "/looking-glass", "HTTP/1.1 405 Method Not Allowed"),
+        ("HEAD", "/looking-glass", "HTTP/1.1 200 OK"),
+    ] {
+        assert_eq!(status(&server.request(method, path).await), expected, "{method} {path}");
+    }
 }
 
 #[tokio::test]
@@ -172,7 +222,9 @@ async fn paths_and_methods_that_are_not_there_say_so() {
     let server = Server::start("paths", Limits::default());
     for (method, path, expected) in [
         ("GET", "/v1/nothing", "HTTP/1.1 404 Not Found"),
-        ("GET", "/attach_localport/", "HTTP/1.1 404 Not Found"),
+        ("GET", "/attach_localport/", "HTTP/1.1 405 Method Not Allowed"),
+        ("GET", "/ping/", "HTTP/1.1 200 OK"),
+        ("GET", "/ping/more", "HTTP/1.1 404 Not Found"),
         ("GET", "/looking", "HTTP/1.1 404 Not Found"),
         ("GET", "/attach_localport", "HTTP/1.1 405 Method Not Allowed"),
         ("PUT", "/detach_localport", "HTTP/1.1 405 Method Not Allowed"),

@@ -2,12 +2,16 @@
 
 mod agent;
 mod client;
+mod configuration;
 pub mod demo;
 mod explain;
 mod explain_route;
+mod impex;
 mod mac;
 mod map;
 mod monitor;
+mod netns;
+mod network;
 mod peer;
 mod peer_view;
 mod port;
@@ -53,10 +57,22 @@ enum Command {
     Agent(agent::AgentArgs),
     /// Show it all in network namespaces of its own, step by step
     Demo(demo::DemoArgs),
+    /// Read configuration files
+    Config {
+        #[command(subcommand)]
+        command: configuration::ConfigCommand,
+    },
     /// Attach a port to a VPN instance, which the first attach creates
     Attach(port::AttachArgs),
     /// Detach a port from a VPN instance, which the last detach removes
     Detach(port::DetachArgs),
+    /// Name networks, each with a route target of its own
+    Network {
+        #[command(subcommand)]
+        command: network::NetworkCommand,
+    },
+    /// Print the graph of imports and exports of the VPN instances
+    Impex(impex::ImpexArgs),
     /// Say how the agent is; exit code 4 if it is degraded
     Status(Output),
     /// Show what the agent knows
@@ -198,8 +214,11 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
     match command {
         Command::Agent(args) => agent::run(&args, &global.instance),
         Command::Demo(args) => demo::run(args).map_err(Failure::failed),
-        Command::Attach(args) => port::attach(&args, &global.client()),
-        Command::Detach(args) => port::detach(&args, &global.client()),
+        Command::Config { command } => configuration::run(&command, &global.instance),
+        Command::Attach(args) => port::attach(args, &global.client()),
+        Command::Detach(args) => port::detach(args, &global.client()),
+        Command::Network { command } => network::run(&command, &global.client()),
+        Command::Impex(args) => impex::run(&args, &global.client()),
         Command::Status(output) => show::status(&global.client(), output.format),
         Command::Show { what: show::What::Peers, vpn: None, routes, output }
             if let Some(peer) = routes.only_peer() =>

@@ -27,12 +27,21 @@ fn the_words_of_the_contract_are_taken() {
         "agent",
         "agent --config /etc/b.toml --check",
         "agent --instance blue",
+        "config convert /etc/bagpipe-bgp/bgp.conf",
         "--instance blue --socket /run/b.sock status -o json",
         "attach --vpn v --type evpn --port tap0 --mac 02:00:00:00:00:01 --ip 10.0.0.1/24 --rt 64512:1 --vni 5 --gateway-ip 10.0.0.254",
         "attach --vpn v --port tap0 --mac 02:00:00:00:00:01 --import-rt 64512:1 --export-rt 64512:2",
         "detach --vpn v --type evpn --port tap0 --mac 02:00:00:00:00:01",
         "attach --vpn v --type ipvpn --port tap0 --mac 02:00:00:00:00:01 --ip 10.0.0.1/24 --rt 64512:1 --advertise-subnet --gateway-ip 10.0.0.254 --local-pref 200 --direction to-port --lb-order 3 --proxy-arp",
         "attach --vpn v --type ipvpn --evpn lan --mac 02:00:00:00:00:01 --ip 10.0.0.254/24 --rt 64512:1",
+        "attach --network blue --port netns --ip 10.0.0.1",
+        "attach --network blue --vpn v --port netns:veth7 --netns x --if2vpn eth0 --ip 10.0.0.1/16",
+        "detach --network blue --port netns",
+        "network create blue",
+        "network create blue --vni 100 -o json",
+        "network list",
+        "network delete blue",
+        "impex --format dot",
         "show routes --vpn v",
         "show labels",
         "explain --vpn v --ip 10.0.0.1 -o json",
@@ -70,7 +79,6 @@ fn what_makes_no_sense_is_a_usage_error() {
         ("show nothing", ErrorKind::InvalidValue),
         ("status -o xml", ErrorKind::InvalidValue),
         ("attach --vpn v --port tap0 --mac 02:00:00:00:00:01", ErrorKind::MissingRequiredArgument),
-        ("attach --vpn v --port tap0 --rt 1:1", ErrorKind::MissingRequiredArgument),
         ("attach --vpn v --type vpls --port tap0 --mac m --rt 1:1", ErrorKind::InvalidValue),
         ("attach --vpn v --port tap0 --mac m --rt 1:1 --vni x", ErrorKind::ValueValidation),
         ("--instance ../up status", ErrorKind::ValueValidation),
@@ -270,5 +278,25 @@ fn the_manual_and_completions_name_every_command() {
         for text in [&page, &script] {
             assert!(String::from_utf8_lossy(text).contains(command.get_name()), "{}", command.get_name());
         }
+    }
+}
+
+#[test]
+fn the_graph_shows_who_exports_to_whom() {
+    let vpns = [
+        json!({"name": "lan \"1\"", "type": "evpn", "import_rt": ["64512:1"], "export_rt": ["64512:1"], "plugged_into": "wan"}),
+        json!({"name": "wan", "type": "ipvpn", "import_rt": ["64512:2"], "export_rt": [], "plugged_into": null}),
+    ];
+    let ports = [json!({"interface": "tap0", "vpn": "wan"})];
+    let graph = impex::graph(&vpns, &ports);
+    for line in [
+        r#""vpn lan \"1\"" [shape = box, label = "evpn\nlan \"1\""];"#,
+        r#""rt 64512:1" -> "vpn lan \"1\"" [color = orange];"#,
+        r#""vpn lan \"1\"" -> "rt 64512:1" [color = orange];"#,
+        r#""rt 64512:2" -> "vpn wan" [color = orange];"#,
+        r#""vpn lan \"1\"" -> "vpn wan" [dir = none];"#,
+        r#""vpn wan" -> "port tap0" [style = dashed, dir = none];"#,
+    ] {
+        assert!(graph.contains(line), "{line} is not in {graph}");
     }
 }

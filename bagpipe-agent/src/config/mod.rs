@@ -5,7 +5,9 @@
 mod bmp;
 mod difference;
 mod error;
+mod ini;
 mod peers;
+mod predecessor;
 mod sections;
 mod table;
 mod tcp_ao;
@@ -18,16 +20,18 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use bagpipe_bgp::types::{Asn, MacAddr, RouterId};
-use serde::ser::SerializeMap;
+use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 use toml::de::DeTable;
 
 use crate::fib::MplsForm;
+use crate::vpn::networks::RouteTargets;
 use crate::vpn::{DuplicateDetection, Encapsulation};
 
 pub use bmp::Bmp;
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use peers::{AddPathsTerms, MaximumPrefixes, Peer, Reflector, Secret, Terms};
+pub use predecessor::{Converted, System, convert, is_predecessors};
 pub use tcp_ao::{AoAlgorithm, TcpAo};
 
 /// The file that is read when the command line names none.
@@ -47,6 +51,9 @@ pub struct Config {
     pub dataplane: Dataplane,
     /// `[vpn]`
     pub vpn: Vpn,
+    /// `[route_targets]`
+    #[serde(serialize_with = "route_targets")]
+    pub route_targets: RouteTargets,
     /// `[api]`
     pub api: Api,
     /// `[state]`
@@ -207,6 +214,15 @@ fn as_range<S: Serializer>(range: &RangeInclusive<u32>, serializer: S) -> Result
     serializer.collect_str(&format_args!("{}-{}", range.start(), range.end()))
 }
 
+fn route_targets<S: Serializer>(targets: &RouteTargets, serializer: S) -> Result<S::Ok, S::Error> {
+    let ranges: Vec<String> =
+        targets.ranges.iter().map(|range| format!("{}:{}", range.start(), range.end())).collect();
+    let mut fields = serializer.serialize_struct("RouteTargets", 2)?;
+    fields.serialize_field("as_number", &targets.as_number)?;
+    fields.serialize_field("ranges", &ranges)?;
+    fields.end()
+}
+
 /// `[api]`
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Api {
@@ -223,6 +239,8 @@ pub struct Api {
 pub struct State {
     /// Where attachments are kept over restarts.
     pub directory: PathBuf,
+    /// Seconds after a start when what no client has attached again since is detached; 0: never.
+    pub stale_time: u32,
 }
 
 /// Why the configured local address cannot be used.

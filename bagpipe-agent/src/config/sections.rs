@@ -14,10 +14,13 @@ use super::{
     default_state_directory, is_interface_name, peers,
 };
 use crate::fib::MplsForm;
+use crate::vpn::networks::RouteTargets;
 use crate::vpn::{DuplicateDetection, Encapsulation, GATEWAY_MAC};
 
 pub(super) const BGP_PORT: u16 = 179;
 pub(super) const ANY_PORT: std::ops::RangeInclusive<u32> = 1..=65535;
+/// Seconds.
+const A_WEEK: u32 = 7 * 24 * 3600;
 /// Sizes of maps for routes.
 const MAXIMUM_ROUTES: std::ops::RangeInclusive<u32> = 1..=16_777_216;
 
@@ -28,8 +31,9 @@ pub(super) fn read(mut root: Section<'_, '_>, instance: &str) -> Option<Config> 
     let vpn = vpn(root.section("vpn"));
     let api = api(root.section("api"), instance);
     let state = state(root.section("state"), instance);
+    let route_targets = route_targets(root.section("route_targets"), bgp.as_ref().map(|bgp| bgp.as_number));
     root.finish();
-    Some(Config { instance: instance.to_owned(), bgp: bgp?, dataplane, vpn, api, state })
+    Some(Config { instance: instance.to_owned(), bgp: bgp?, dataplane, vpn, route_targets, api, state })
 }
 
 fn bgp(mut section: Section<'_, '_>) -> Option<Bgp> {
@@ -253,6 +257,16 @@ fn duplicates(section: &mut Section<'_, '_>) -> DuplicateDetection {
     }
 }
 
+/// Beside an AS number of more than 16 bits there is room for 16 bits (RFC 5668 §2).
+fn route_targets(mut section: Section<'_, '_>, own: Option<Asn>) -> RouteTargets {
+    let as_number = section.get("as_number").and_then(|item| as_number(&item)).or(own).unwrap_or_default();
+    let last = if as_number > u32::from(u16::MAX) { u16::MAX.into() } else { u32::MAX };
+    let listed = section.get("ranges").map(|item| item.list()).unwrap_or_default();
+    let ranges = listed.iter().filter_map(|item| item.range_between(':', 1..=last)).collect();
+    section.finish();
+    RouteTargets { as_number, ranges }
+}
+
 fn api(mut section: Section<'_, '_>, instance: &str) -> Api {
     let default = SocketAddr::from(([127, 0, 0, 1], 8082));
     let listen = section.get("listen").map_or(Some(default), |item| api_listen(&item));
@@ -279,8 +293,9 @@ fn api_listen(item: &Item<'_, '_>) -> Option<SocketAddr> {
 
 fn state(mut section: Section<'_, '_>, instance: &str) -> State {
     let directory = section.get("directory").and_then(|item| path(&item));
+    let stale_time = section.get("stale_time").and_then(|item| item.integer(0..=A_WEEK)).unwrap_or(0);
     section.finish();
-    State { directory: directory.unwrap_or_else(|| default_state_directory(instance)) }
+    State { directory: directory.unwrap_or_else(|| default_state_directory(instance)), stale_time }
 }
 
 fn path(item: &Item<'_, '_>) -> Option<PathBuf> {

@@ -33,12 +33,16 @@ maximum_routes = 4096
 [vpn]
 vnis = "100-200"
 labels = "16-1048575"
+[route_targets]
+as_number = 64513
+ranges = ["100:119", "500:519"]
 [api]
 listen = "[::1]:8082"
 socket = "/run/b.sock"
 metrics = "127.0.0.1:9465"
 [state]
 directory = "/var/lib/b"
+stale_time = 900
 "#;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -67,8 +71,13 @@ fn every_key_is_read() {
     assert_eq!(config.dataplane.underlay, ["eth0"]);
     assert_eq!((config.dataplane.vxlan_port, config.dataplane.driver), (8472, Driver::Ebpf));
     assert_eq!(config.vpn.vnis, 100..=200);
+    assert_eq!(
+        (config.route_targets.as_number, &*config.route_targets.ranges),
+        (64_513, &[100..=119, 500..=519][..])
+    );
     assert_eq!(config.api.socket, Path::new("/run/b.sock"));
     assert_eq!(config.state.directory, Path::new("/var/lib/b"));
+    assert_eq!(config.state.stale_time, 900);
 }
 
 #[test]

@@ -93,6 +93,19 @@ pub fn address_of(interface: &str) -> Result<Option<IpAddr>, DataplaneError> {
     Ok(addresses.into_iter().find(|(owner, _)| Some(*owner) == index).map(|(_, address)| address))
 }
 
+/// The interface that has an address.
+///
+/// # Errors
+/// When netlink does not answer.
+pub fn interface_of(address: IpAddr) -> Result<Option<String>, DataplaneError> {
+    let netlink = |error| DataplaneError::Netlink { action: "list addresses", error };
+    let mut requests = netlink::request::Requests::open().map_err(netlink)?;
+    let addresses = requests.addresses().map_err(netlink)?;
+    let index = addresses.into_iter().find(|(_, own)| *own == address).map(|(owner, _)| owner);
+    let links = requests.links().map_err(netlink)?;
+    Ok(links.into_iter().find(|link| Some(link.index) == index).map(|link| link.name))
+}
+
 /// What the data plane is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {

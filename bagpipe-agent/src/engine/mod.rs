@@ -17,14 +17,15 @@ use bagpipe_bgp::rib::PeerId;
 use bagpipe_bgp::speaker::{
     Action, ConnId, PathChange, PeerConfig, Refused, Speaker, SpeakerConfig, SpeakerEvent, SpeakerTerms,
 };
-use bagpipe_bgp::types::MacAddr;
+use bagpipe_bgp::types::{MacAddr, Vni};
 use bytes::Bytes;
 
 pub use self::view::RouteView;
 use crate::fib::Change;
+use crate::vpn::networks::{Network, NetworkError, Networks, RouteTargets};
 use crate::vpn::{
-    AttachError, AttachRequest, Attached, DetachError, DetachRequest, Detached, Duplicate,
-    DuplicateDetection, Overlay, RestoreError, Snapshot, Vpns, VpnsConfig,
+    AttachError, AttachRequest, Attached, Detach, DetachError, DetachRequest, Detached, Duplicate,
+    DuplicateDetection, Overlay, RestoreError, Snapshot, Stale, Vpns, VpnsConfig,
 };
 
 /// What an engine is made with.
@@ -72,6 +73,8 @@ pub struct Engine {
     changes: VecDeque<Change>,
     events: VecDeque<EngineEvent>,
     store: bool,
+    stale: Stale,
+    networks: Networks,
 }
 
 impl Engine {
@@ -104,6 +107,8 @@ impl Engine {
             changes: VecDeque::new(),
             events: VecDeque::new(),
             store: false,
+            stale: snapshot.map(Stale::of).unwrap_or_default(),
+            networks: snapshot.map(|snapshot| snapshot.networks.clone()).unwrap_or_default(),
         };
         engine.settle(now);
         Ok(engine)
@@ -117,6 +122,7 @@ impl Engine {
     pub fn attach(&mut self, request: &AttachRequest, now: Instant) -> Result<Attached, AttachError> {
         let attach = request.validate()?;
         let attached = self.vpns.attach(&attach, now)?;
+        self.stale.confirm(&attach);
         if attached.created {
             self.events.push_back(EngineEvent::VpnCreated { vpn: attach.vpn });
         }
@@ -146,7 +152,10 @@ impl Engine {
     /// # Errors
     /// What is wrong with the request, or what is not attached.
     pub fn detach(&mut self, request: &DetachRequest, now: Instant) -> Result<Detached, DetachError> {
-        let detach = request.validate()?;
+        self.carry_out(request.validate()?, now)
+    }
+
+    fn carry_out(&mut self, detach: Detach, now: Instant) -> Result<Detached, DetachError> {
         let detached = self.vpns.detach(&detach)?;
         if detached.removed {
             self.events.push_back(EngineEvent::VpnRemoved { vpn: detach.vpn });
@@ -156,10 +165,61 @@ impl Engine {
         Ok(detached)
     }
 
-    /// All attachments and identifiers, to be stored.
+    /// How many attachments of the snapshot nobody has attached again.
+    #[must_use]
+    pub fn stale(&self) -> usize {
+        self.stale.len()
+    }
+
+    /// Detaches what nobody has attached again; gives what that was. What was detached meanwhile is not there.
+    pub fn sweep_stale(&mut self, now: Instant) -> Vec<Detach> {
+        let mut stale = self.stale.take();
+        stale.retain(|detach| self.carry_out(detach.clone(), now).is_ok_and(|detached| detached.changed));
+        stale
+    }
+
+    /// All attachments, identifiers and networks, to be stored.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.vpns.snapshot()
+        Snapshot { networks: self.networks.clone(), ..self.vpns.snapshot() }
+    }
+
+    /// Makes a named network.
+    ///
+    /// # Errors
+    /// See [`Networks::create`].
+    pub fn create_network(
+        &mut self,
+        name: &str,
+        vni: Option<Vni>,
+        targets: &RouteTargets,
+    ) -> Result<Network, NetworkError> {
+        let network = self.networks.create(name, vni, targets)?.clone();
+        self.store = true;
+        Ok(network)
+    }
+
+    /// Removes a named network, which nothing may use any more.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn delete_network(&mut self, name: &str) -> Result<Network, NetworkError> {
+        let network = self.networks.delete(name)?;
+        self.store = true;
+        Ok(network)
+    }
+
+    /// The named networks.
+    pub fn networks(&self) -> impl Iterator<Item = &Network> {
+        self.networks.iter()
+    }
+
+    /// An attach with what its network says, if it names one.
+    ///
+    /// # Errors
+    /// There is no such network.
+    pub fn in_network(&self, request: &AttachRequest) -> Result<AttachRequest, NetworkError> {
+        self.networks.complete(request.clone())
     }
 
     /// Adds a peer.

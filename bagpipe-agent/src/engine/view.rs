@@ -14,8 +14,8 @@ use crate::fib::VpnId;
 use crate::vpn::explain::Explanation;
 use crate::vpn::explain_route::RouteUse;
 use crate::vpn::routes_view::{LabelView, PrefixRouteView};
-use crate::vpn::view::{FdbView, NeighborView, PortView, VpnView};
-use crate::vpn::{Ignored, classify};
+use crate::vpn::view::{FdbView, NeighborView, PlugView, PortView, VpnView};
+use crate::vpn::{Ignored, RouteKey, classify};
 
 /// A route, and what becomes of it on this node.
 #[derive(Clone, Debug, Serialize)]
@@ -77,6 +77,22 @@ impl Engine {
     #[must_use]
     pub fn asn(&self) -> Asn {
         self.speaker.asn()
+    }
+
+    /// All routes, received and originated, without what becomes of them.
+    pub fn route_statuses(&self) -> impl Iterator<Item = RouteStatus> + '_ {
+        self.speaker.routes()
+    }
+
+    /// The instance of this node whose route distinguisher a route has, and its type.
+    #[must_use]
+    pub fn originator(&self, nlri: &Nlri) -> Option<(VpnId, &'static str)> {
+        self.vpns.owner(RouteKey::of(nlri)?.rd())
+    }
+
+    /// The E-VPN instances that are plugged into IP-VPNs.
+    pub fn plugs(&self) -> impl Iterator<Item = PlugView> + '_ {
+        self.vpns.plugs()
     }
 
     /// The VPN instances, by number.

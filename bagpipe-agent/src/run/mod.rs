@@ -10,7 +10,9 @@ mod claim;
 mod error;
 mod explain_route;
 mod filter;
+mod looking_glass;
 mod metrics;
+mod networks;
 mod notify;
 mod peering;
 mod reload;
@@ -37,7 +39,7 @@ use crate::engine::{Engine, EngineEvent};
 use crate::observe::Observers;
 use crate::peer::{Event, Sockets};
 use crate::store::{Store, StoreError};
-use crate::vpn::Duplicate;
+use crate::vpn::{Detach, Duplicate};
 
 /// Octets handed to a connection at once: enough to fill a segmentation offload.
 const BATCH: usize = 64 * 1024;
@@ -87,6 +89,8 @@ struct Agent {
     calls: mpsc::Receiver<Request>,
     started: Instant,
     converged: bool,
+    /// When what nobody has attached again goes.
+    sweep: Option<Instant>,
     saving: Saving,
     health: Health,
     observers: Observers,
@@ -122,9 +126,9 @@ struct Saving {
     /// Why the last write failed.
     error: Option<StoreError>,
     /// Who waits for the write that is going on.
-    waiting: Vec<oneshot::Sender<Answer>>,
+    waiting: Vec<(oneshot::Sender<Answer>, Bytes)>,
     /// Who waits for the one after it: a burst of calls is a few writes.
-    queued: Vec<oneshot::Sender<Answer>>,
+    queued: Vec<(oneshot::Sender<Answer>, Bytes)>,
 }
 
 impl Agent {
@@ -140,6 +144,17 @@ impl Agent {
             outcome = self.store.saved() => self.saved(outcome),
             event = self.observers.event() => self.observers.handle(event, &self.engine, &self.sockets),
             () = until(retry) => self.saving.not_before = None,
+            () = until(self.sweep) => self.sweep_stale(),
+        }
+    }
+
+    /// Detaches what was attached before the start and never since.
+    fn sweep_stale(&mut self) {
+        self.sweep = None;
+        let swept = self.engine.sweep_stale(Instant::now());
+        for Detach { vpn, mac, ip, .. } in &swept {
+            let ip = ip.map_or_else(|| "any".to_owned(), |ip| ip.to_string());
+            tracing::info!("detach vpn={vpn} mac={mac} ips={ip}: not attached again since the start");
         }
     }
 

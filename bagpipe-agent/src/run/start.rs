@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bagpipe_bgp::speaker::{SpeakerConfig, SpeakerTerms};
 use bagpipe_bgp::types::RouterId;
@@ -68,6 +68,7 @@ pub(super) async fn start(config: Config, file: PathBuf) -> Result<Agent, RunErr
         if restarting { ", forwarding state adopted" } else { "" }
     );
     let observers = Observers::new(config.bgp.bmp.as_ref());
+    let sweep = sweep_time(&config, &engine);
     let mut agent = Agent {
         config,
         file,
@@ -80,12 +81,23 @@ pub(super) async fn start(config: Config, file: PathBuf) -> Result<Agent, RunErr
         calls,
         started,
         converged: false,
+        sweep,
         saving: Saving::default(),
         health: Health::unknown(),
         observers,
     };
     drop(agent.settle());
     Ok(agent)
+}
+
+/// When what was stored, and nobody has attached again until then, is detached.
+fn sweep_time(config: &Config, engine: &Engine) -> Option<Instant> {
+    let seconds = config.state.stale_time;
+    if seconds == 0 || engine.stale() == 0 {
+        return None;
+    }
+    tracing::info!("attachments of before: {}; those not attached again go in {seconds} s", engine.stale());
+    Some(Instant::now() + Duration::from_secs(seconds.into()))
 }
 
 impl Identity {

@@ -31,6 +31,7 @@ impl Agent {
             View::Neighbors => encode(&self.engine.neighbors().collect::<Vec<_>>()),
             View::Prefixes => encode(&self.engine.prefix_routes().collect::<Vec<_>>()),
             View::Labels => encode(&self.engine.labels()),
+            View::Networks => encode(&self.networks().collect::<Vec<_>>()),
             View::Nexthops => encode(&self.dataplane.nexthops()),
             View::Config => encode(&self.config),
             View::Verify => {

@@ -58,6 +58,19 @@ impl RouteKey {
         }
     }
 
+    /// Its route distinguisher.
+    #[must_use]
+    pub const fn rd(&self) -> RouteDistinguisher {
+        match self {
+            Self::MacIp(rd, ..)
+            | Self::Multicast(rd, _)
+            | Self::OnSegment(rd, _)
+            | Self::ForSegment(rd, _)
+            | Self::EvpnPrefix(rd, _)
+            | Self::Prefix(rd, _) => *rd,
+        }
+    }
+
     /// The IP prefix that packets are routed by.
     #[must_use]
     pub const fn prefix(&self) -> Option<IpPrefix> {

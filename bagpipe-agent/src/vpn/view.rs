@@ -98,6 +98,21 @@ pub struct PrefixView {
     pub endpoint: Endpoint,
 }
 
+/// An E-VPN instance that is plugged into an IP-VPN.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlugView {
+    /// Number of the IP-VPN.
+    pub ipvpn: VpnId,
+    /// Number of the E-VPN.
+    pub evpn: VpnId,
+    /// The MAC address that was given.
+    pub mac: MacAddr,
+    /// The address.
+    pub address: InterfaceAddress,
+    /// What becomes of it.
+    pub endpoint: Endpoint,
+}
+
 /// Where frames for a MAC address go.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FdbView {
@@ -201,6 +216,30 @@ impl Vpns {
                 macs: port.macs.iter().filter_map(|mac| local_mac(instance, mac)).collect(),
             })
         })
+    }
+
+    /// The E-VPN instances that are plugged into IP-VPNs.
+    pub fn plugs(&self) -> impl Iterator<Item = PlugView> + '_ {
+        let routers =
+            self.instances.values().filter_map(|instance| Some((instance.id, instance.router.as_ref()?)));
+        routers.flat_map(|(ipvpn, router)| {
+            router.attached.iter().filter_map(move |((site, address), attached)| {
+                let Site::Evpn(evpn, mac) = *site else { return None };
+                Some(PlugView { ipvpn, evpn, mac, address: *address, endpoint: attached.endpoint })
+            })
+        })
+    }
+
+    /// The instance whose routes have a route distinguisher, and its type.
+    #[must_use]
+    pub fn owner(&self, rd: RouteDistinguisher) -> Option<(VpnId, &'static str)> {
+        let router_id = self.config().router_id;
+        let is = |number: VpnId| RouteDistinguisher::from_ipv4(router_id, number) == rd;
+        let has = |instance: &&Instance| {
+            let attached = instance.router.iter().flat_map(|router| router.attached.values());
+            is(instance.id) || attached.filter_map(|attached| attached.rd).any(is)
+        };
+        self.instances.values().find(has).map(|instance| (instance.id, instance.vpn_type()))
     }
 
     /// Where MAC addresses are, by instance and MAC address.
