@@ -10,6 +10,8 @@ use bagpipe_bgp::speaker::{Action, ConnId, PeerConfig, Refused, Speaker, Speaker
 use bagpipe_bgp::types::Family;
 use bytes::Bytes;
 
+use crate::rng::Rng;
+
 pub(crate) const ASN: u32 = 64_512;
 const FAMILIES: [Family; 4] = [Family::ROUTE_TARGET, Family::EVPN, Family::VPNV4, Family::VPNV6];
 const HOLD_TIME: u16 = 30;
@@ -36,9 +38,23 @@ pub(crate) struct Node {
 pub(crate) struct Plan {
     pub(crate) nodes: usize,
     pub(crate) reflectors: usize,
+    /// A bit for each host that has no RT Constraint.
+    pub(crate) plain: usize,
 }
 
 impl Plan {
+    /// Every fourth host has no RT Constraint.
+    pub(crate) fn random(nodes: usize, reflectors: usize, rng: &mut Rng) -> Self {
+        let hosts = 0..nodes + reflectors;
+        let plain = hosts.filter(|_| rng.one_in(4)).map(|host| 1 << host).sum();
+        Self { nodes, reflectors, plain }
+    }
+
+    fn families(&self, host: usize) -> Vec<Family> {
+        let has_constraint = self.plain & 1 << host == 0;
+        FAMILIES.into_iter().filter(|family| has_constraint || *family != Family::ROUTE_TARGET).collect()
+    }
+
     pub(crate) fn address(&self, host: usize) -> Ipv4Addr {
         match host.checked_sub(self.nodes) {
             None => Ipv4Addr::new(10, 0, 0, 10 + u8::try_from(host).unwrap()),
@@ -59,7 +75,7 @@ impl Plan {
         let reflector = host >= self.nodes;
         SpeakerConfig {
             local_addresses: vec![address.into()],
-            families: FAMILIES.to_vec(),
+            families: self.families(host),
             hold_time: HOLD_TIME,
             restart_time: RESTART_TIME,
             restarting,
@@ -72,7 +88,7 @@ impl Plan {
     fn peers(&self, host: usize) -> impl Iterator<Item = PeerConfig> {
         let plan = *self;
         self.reflectors().filter(move |reflector| *reflector != host).map(move |reflector| PeerConfig {
-            families: FAMILIES.to_vec(),
+            families: plan.families(host),
             hold_time: HOLD_TIME,
             connect_retry: Duration::from_secs(4),
             ..PeerConfig::new(plan.address(reflector).into(), ASN)
@@ -150,8 +166,8 @@ impl Host {
 }
 
 impl Node {
-    /// What packets are forwarded by.
-    pub(crate) fn forwarding(&self) -> Fib {
+    /// What stays in the dataplane when the agent ends.
+    pub(crate) fn left(&self) -> Fib {
         let (mut all, fib) = (self.kept.clone(), self.fib.clone());
         all.vpns.extend(fib.vpns);
         all.ports.extend(fib.ports);

@@ -27,7 +27,8 @@ mod scenario;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-const SEEDS: u64 = 3_000;
+/// Of each scenario.
+const SEEDS: u64 = 300;
 
 #[test]
 fn networks_come_to_the_right_state_whatever_happens() {

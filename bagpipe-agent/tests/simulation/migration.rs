@@ -23,7 +23,7 @@ const KNOWN: Duration = Duration::from_millis(400);
 /// all nodes have other guests too; with an odd one a move makes the instance on the new node, which then hears of
 /// the old one only after its attachment.
 pub(crate) fn run(seed: u64, moves: usize) {
-    let plan = Plan { nodes: 4, reflectors: 2 };
+    let plan = Plan { nodes: 4, reflectors: 2, plain: 0 };
     let mut world = World { network: Network::new(plan, Rng::new(seed), false), model: Model::default() };
     world.network.run(Duration::from_secs(5));
     let residents = if seed.is_multiple_of(2) { 0..WATCHER + 1 } else { WATCHER..WATCHER + 1 };

@@ -180,11 +180,11 @@ impl Network {
         self.hosts[host].host.is_some() && !self.frozen.contains_key(&host)
     }
 
-    /// What a node forwards by: what it has put into its dataplane, and what its earlier lives have left there.
-    pub(crate) fn forwarding(&self, host: usize) -> Fib {
+    /// What a node forwards by: what it has put into its dataplane, then what its earlier lives have left there.
+    pub(crate) fn forwarding(&self, host: usize) -> Vec<&Fib> {
         match &self.hosts[host].host {
-            Some(Host::Node(node)) => node.forwarding(),
-            _ => self.hosts[host].left.1.clone(),
+            Some(Host::Node(node)) => vec![&node.fib, &node.kept],
+            _ => vec![&self.hosts[host].left.1],
         }
     }
 

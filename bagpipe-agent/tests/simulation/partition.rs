@@ -26,7 +26,8 @@ const LONG: Duration = Duration::from_secs(1_000);
 
 pub(crate) fn run(seed: u64, trace: bool) {
     let mut rng = Rng::new(seed);
-    let plan = Plan { nodes: 3 + rng.below(3), reflectors: 2 + rng.below(2) };
+    let (nodes, reflectors) = (3 + rng.below(3), 2 + rng.below(2));
+    let plan = Plan::random(nodes, reflectors, &mut rng);
     let mut world = World { network: Network::new(plan, rng, trace), model: Model::default() };
     world.network.run(Duration::from_secs(5));
     for node in 0..plan.nodes {
@@ -139,13 +140,16 @@ impl Storm {
     fn check(&self, world: &World) {
         for (node, before) in &self.before {
             let now = world.network.forwarding(*node);
-            let lost: Vec<_> = before
-                .macs
-                .iter()
-                .filter(|(key, mac)| now.macs.get(key) != Some(mac))
-                .map(|entry| format!("{entry:?}"))
-                .chain(before.floods.difference(&now.floods).map(|entry| format!("{entry:?}")))
-                .chain(before.endpoints.difference(&now.endpoints).map(|entry| format!("{entry:?}")))
+            let mac = |key| now.iter().find_map(|fib| fib.macs.get(key));
+            let macs = before.macs.iter().filter(|(key, before)| mac(key) != Some(before));
+            let floods =
+                before.floods.iter().filter(|flood| !now.iter().any(|fib| fib.floods.contains(flood)));
+            let known = |endpoint: &_| now.iter().any(|fib| fib.endpoints.contains(endpoint));
+            let endpoints = before.endpoints.iter().filter(|endpoint| !known(endpoint));
+            let lost: Vec<String> = macs
+                .map(|lost| format!("{lost:?}"))
+                .chain(floods.map(|lost| format!("{lost:?}")))
+                .chain(endpoints.map(|lost| format!("{lost:?}")))
                 .collect();
             assert!(lost.is_empty(), "node {node} of {:?} at {} lost {lost:?}", self.nodes, self.reflector);
         }

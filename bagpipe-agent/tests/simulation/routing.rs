@@ -39,7 +39,8 @@ struct Numbers {
 
 pub(crate) fn run(seed: u64, trace: bool) {
     let mut rng = Rng::new(seed);
-    let plan = Plan { nodes: 2 + rng.below(3), reflectors: 1 + rng.below(2) };
+    let (nodes, reflectors) = (2 + rng.below(3), 1 + rng.below(2));
+    let plan = Plan::random(nodes, reflectors, &mut rng);
     let (mut network, mut model) = (Network::new(plan, rng, trace), Model::new());
     for _ in 0..2 {
         for _ in 0..25 {

@@ -98,7 +98,7 @@ impl Network {
         self.say(|| format!("host {id} dies, silently: {silently}"));
         let place = &mut self.hosts[id];
         if let Host::Node(node) = host {
-            place.left = (node.stored.clone(), node.forwarding());
+            place.left = (node.stored.clone(), node.left());
         }
         place.life += 1;
         place.timer = None;
