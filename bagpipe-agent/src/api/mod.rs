@@ -18,6 +18,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
+#[cfg(test)]
 pub(crate) use monitor::feed;
 pub use monitor::{Feed, Lines, Topic};
 pub use peer::{PeerAction, PeerRequest};
