@@ -21,6 +21,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
+#[cfg(test)]
+pub(crate) use monitor::feed;
 pub use monitor::{Feed, Lines, Topic};
 pub use network::{NetworkAction, NetworkRequest};
 pub use peer::{MacRequest, PeerAction, PeerRequest};

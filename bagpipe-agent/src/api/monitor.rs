@@ -54,7 +54,7 @@ pub struct Lines {
 
 /// A queue of lines.
 #[must_use]
-pub(super) fn feed() -> (Feed, Lines) {
+pub(crate) fn feed() -> (Feed, Lines) {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let missed = Arc::new(AtomicU64::new(0));
     (Feed { lines: sender, missed: Arc::clone(&missed) }, Lines { lines: receiver, missed })

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use super::failure::Failure;
-use super::monitor::{self, Lines, Topic};
+use super::monitor::{Lines, Topic, feed};
 use super::server::Limits;
 use super::{Answer, Call, NetworkAction, PeerAction, Refused, Request, Requests, View, looking_glass, page};
 use crate::vpn::request::{AttachPost, DetachPost, wrong_field};
@@ -111,7 +111,7 @@ impl Service {
             }
             path if let Some(topic) = path.strip_prefix("/v1/monitor/").and_then(Topic::named) => {
                 reading(&head.method)?;
-                let (feed, lines) = monitor::feed();
+                let (feed, lines) = feed();
                 self.ask(Call::Monitor(topic, feed)).await.map(|_| response(LINES, Either::Right(lines)))
             }
             path if looking_glass::is_in(path) => {

@@ -5,14 +5,22 @@ use serde_json::Value;
 use super::Config;
 
 /// Keys, with what is below them, that may change while the agent runs.
-const CHANGEABLE: [&str; 6] = [
+const CHANGEABLE: [&str; 11] = [
     "bgp.peers",
-    "bgp.reflector",
     "bgp.bmp",
     "bgp.hold_time",
     "bgp.restart_time",
     "bgp.long_lived_restart_time",
+    "bgp.reflector.clients",
+    "bgp.reflector.maximum_clients",
+    "bgp.reflector.password",
+    "bgp.reflector.ttl_security",
+    "bgp.reflector.maximum_prefixes",
+    "bgp.reflector.add_paths",
 ];
+
+/// This may come and go as a whole.
+const REFLECTOR: &str = "bgp.reflector";
 
 impl Config {
     /// The keys that differ in another configuration and need a restart of the agent to count. What is written in
@@ -24,8 +32,9 @@ impl Config {
         let [before, after] = [self, other].map(|config| serde_json::to_value(config).unwrap_or_default());
         differing("", &before, &after, &mut keys);
         keys.retain(|key| !is_changeable(key));
-        let cluster_id = |config: &Self| config.bgp.reflector.as_ref()?.cluster_id;
-        if cluster_id(self) != cluster_id(other) {
+        // Where both are reflectors, it is among the keys above.
+        let [before, after] = [self, other].map(|config| config.bgp.reflector.as_ref());
+        if before.is_some() != after.is_some() && before.or(after).is_some_and(|it| it.cluster_id.is_some()) {
             keys.push("bgp.reflector.cluster_id".to_owned());
         }
         // A reflector listens, also where nobody wrote that it should.
@@ -39,7 +48,7 @@ impl Config {
 
 fn is_changeable(key: &str) -> bool {
     let below = |rest: &str| rest.is_empty() || rest.starts_with('.');
-    CHANGEABLE.iter().any(|changeable| key.strip_prefix(changeable).is_some_and(below))
+    key == REFLECTOR || CHANGEABLE.iter().any(|changeable| key.strip_prefix(changeable).is_some_and(below))
 }
 
 /// Lists the leaves that differ, by their keys with sections.
@@ -83,6 +92,11 @@ mod tests {
         let reflector = format!("{listen}[bgp.reflector]\nclients = [\"10.0.0.0/24\"]\n");
         assert!(keys(&listen, &reflector).is_empty());
         assert!(keys(&reflector, &reflector.replace("hold_time = 9", "restart_time = 7")).is_empty());
+        let terms =
+            "password = \"x\"\nttl_security = 2\nmaximum_clients = 3\nmaximum_prefixes = { evpn = 5 }\n";
+        let changed = format!("{}{terms}add_paths = {{ send = 2 }}\n", reflector.replace("/24", "/25"));
+        assert!(keys(&reflector, &changed).is_empty());
+        assert!(keys(BASE, &format!("{BASE}[bgp.bmp]\nstation = \"192.0.2.9:11019\"\n")).is_empty());
     }
 
     #[test]
@@ -107,5 +121,7 @@ mod tests {
         let after =
             BASE.replace("[dataplane]", &format!("{reflector}\ncluster_id = \"1.2.3.4\"\n[dataplane]"));
         assert_eq!(keys(&before, &after), ["bgp.reflector.cluster_id"]);
+        let listening = BASE.replace("[dataplane]", "listen = [\"10.0.0.1:179\"]\n[dataplane]");
+        assert_eq!(keys(&listening, &after), ["bgp.reflector.cluster_id"]);
     }
 }

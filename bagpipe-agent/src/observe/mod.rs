@@ -144,3 +144,28 @@ impl Observers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::feed;
+
+    #[test]
+    fn readers_are_few_and_forgotten_when_they_leave() {
+        let mut observers = Observers::default();
+        let mut readers = Vec::new();
+        for _ in 0..READERS {
+            let (feed, lines) = feed();
+            assert_eq!(observers.add(Topic::Routes, feed), Ok(()));
+            readers.push(lines);
+        }
+        assert!(observers.watch_paths());
+        assert_eq!(observers.add(Topic::Sessions, feed().0), Err(TooManyReaders));
+        readers.pop();
+        let (feed, _sessions) = feed();
+        assert_eq!(observers.add(Topic::Sessions, feed), Ok(()));
+        readers.clear();
+        observers.flush();
+        assert!(!observers.watch_paths(), "sessions are no paths");
+    }
+}
