@@ -14,6 +14,7 @@ pub mod isolated;
 pub mod kernel;
 pub mod ovs;
 pub mod packet;
+pub mod peers;
 pub mod programs;
 pub mod rest;
 pub mod routes;
