@@ -1,11 +1,12 @@
 //! Decoding of UPDATEs, on one processor: from the octets of a message to the fields of each of its routes.
 
+use std::fs;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bagpipe_agent::lab::LabError;
 use bagpipe_bgp::types::Family;
-use bagpipe_bgp::wire::{Message, NlriBlock, frame};
+use bagpipe_bgp::wire::{Message, frame};
 use bytes::{Bytes, BytesMut};
 use netgauze_bgp_pkt::BgpMessage;
 use netgauze_bgp_pkt::wire::deserializer::BgpParsingContext;
@@ -36,14 +37,21 @@ pub fn report() -> Result<(), LabError> {
     Ok(())
 }
 
-/// Million routes in a second.
+/// Million routes in a second of the processor's time: others may want the processor, too.
 fn rate(routes: &Routes, decode: impl Fn(&[Bytes])) -> f64 {
-    let (start, mut times) = (Instant::now(), 0);
+    let (start, before, mut times) = (Instant::now(), processor_time(), 0);
     while start.elapsed() < TIME {
         decode(&routes.messages);
         times += 1;
     }
-    f64::from(times) * routes.count as f64 / start.elapsed().as_secs_f64() / 1e6
+    f64::from(times) * routes.count as f64 / (processor_time() - before) / 1e6
+}
+
+/// Seconds that this thread has run.
+fn processor_time() -> f64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").expect("the kernel counts");
+    let nanoseconds = text.split(' ').next().and_then(|field| field.parse::<f64>().ok());
+    nanoseconds.expect("a number") / 1e9
 }
 
 fn ours_once(messages: &[Bytes], family: Family) {
@@ -53,8 +61,14 @@ fn ours_once(messages: &[Bytes], family: Family) {
         let frame =
             frame(&mut bytes, context.max_length).expect("a header that is right").expect("a message");
         let Ok(Message::Update(update)) = Message::decode(frame, &context) else { panic!("an UPDATE") };
-        for route in update.announced.iter().flat_map(NlriBlock::iter) {
-            black_box(route.expect("a route that is right"));
+        for block in &update.announced {
+            for route in block.iter() {
+                // Looked at where it is: moving it would be a good part of the time.
+                match &route {
+                    Ok(route) => _ = black_box(route),
+                    Err(error) => panic!("{error}"),
+                }
+            }
         }
     }
 }
