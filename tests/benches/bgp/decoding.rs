@@ -1,6 +1,5 @@
 //! Decoding of UPDATEs, on one processor: from the octets of a message to the fields of each of its routes.
 
-use std::fs;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use netgauze_bgp_pkt::wire::deserializer::BgpParsingContext;
 use netgauze_parse_utils::reader::SliceReader;
 use netgauze_parse_utils::traits::ParseFromWithOneInput;
 
+use crate::process::own_time;
 use crate::routes::{Routes, context};
 use crate::{ROUNDS, median};
 
@@ -39,19 +39,12 @@ pub fn report() -> Result<(), LabError> {
 
 /// Million routes in a second of the processor's time: others may want the processor, too.
 fn rate(routes: &Routes, decode: impl Fn(&[Bytes])) -> f64 {
-    let (start, before, mut times) = (Instant::now(), processor_time(), 0);
+    let (start, before, mut times) = (Instant::now(), own_time(), 0);
     while start.elapsed() < TIME {
         decode(&routes.messages);
         times += 1;
     }
-    f64::from(times) * routes.count as f64 / (processor_time() - before) / 1e6
-}
-
-/// Seconds that this thread has run.
-fn processor_time() -> f64 {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").expect("the kernel counts");
-    let nanoseconds = text.split(' ').next().and_then(|field| field.parse::<f64>().ok());
-    nanoseconds.expect("a number") / 1e9
+    f64::from(times) * routes.count as f64 / (own_time() - before) / 1e6
 }
 
 fn ours_once(messages: &[Bytes], family: Family) {

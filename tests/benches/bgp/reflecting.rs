@@ -8,6 +8,7 @@ use bagpipe_agent::lab::{Lab, LabError};
 use bagpipe_bgp::types::Family;
 
 use crate::client::{Client, REFLECTOR};
+use crate::process::{processor_time, resident};
 use crate::reflectors::Kind;
 use crate::routes::Routes;
 use crate::{LIMIT, ROUNDS, median};
@@ -95,7 +96,8 @@ fn run(kind: Kind, routes: &Routes, clients: u8) -> Result<Run, LabError> {
     source.reach(&mut others, routes.family);
 
     let bytes = routes.bytes();
-    let (before, busy) = (reflector.resident(), reflector.processor_time());
+    let process = reflector.process();
+    let (before, busy) = (resident(process), processor_time(process));
     let start = Instant::now();
     let last: Option<Instant> = thread::scope(|scope| {
         let listeners: Vec<_> =
@@ -105,7 +107,7 @@ fn run(kind: Kind, routes: &Routes, clients: u8) -> Result<Run, LabError> {
             listeners.into_iter().map(|listener| listener.join().expect("a client ends")).collect();
         ends?.into_iter().max()
     });
-    let memory = (reflector.resident() - before) / routes.count as f64;
-    let processor = reflector.processor_time() - busy;
+    let memory = (resident(process) - before) / routes.count as f64;
+    let processor = processor_time(process) - busy;
     Ok(Run { time: last.map(|last| (last - start).as_secs_f64()), processor, memory })
 }

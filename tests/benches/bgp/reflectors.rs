@@ -73,31 +73,15 @@ impl Kind {
 }
 
 impl Reflector {
-    /// Resident memory in octets.
-    pub fn resident(&self) -> f64 {
-        let status = fs::read_to_string(self.file("status")).expect("the process runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-        line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1024.0
-    }
-
-    /// Seconds that all its threads have run.
-    pub fn processor_time(&self) -> f64 {
-        let tasks = fs::read_dir(self.file("task")).expect("the process runs");
-        let times = tasks.filter_map(|task| {
-            let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-            text.split(' ').next()?.parse::<f64>().ok()
-        });
-        times.sum::<f64>() / 1e9
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
+    /// The process that does the work.
+    pub fn process(&self) -> u32 {
         let process = match self {
             Self::Bagpipe(agent) => agent.process_id(),
             Self::Bird(process) => Some(process.id()),
             Self::Frr(frr) => frr.process_id("bgpd"),
             Self::Gobgp(gobgp) => gobgp.process_id(),
         };
-        PathBuf::from(format!("/proc/{}/{name}", process.expect("it runs")))
+        process.expect("it runs")
     }
 }
 
