@@ -35,7 +35,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use rustc_hash::FxHashMap;
 
 pub use self::best_path::{Rule, equally_good};
@@ -276,7 +275,6 @@ impl Rib {
         blocks: &[NlriBlock],
         mut action: impl FnMut(&mut Self, PathKey, FamilyId, &[u8]),
     ) -> Vec<UpdateError> {
-        let mut encoded = BytesMut::new();
         let mut errors = Vec::new();
         for block in blocks {
             let Some(family) = self.table.family_id(block.family) else { continue };
@@ -284,16 +282,12 @@ impl Rib {
                 continue;
             }
             let mut first = None;
-            for path in block.paths() {
-                match path {
-                    Ok((received, nlri)) => {
-                        encoded.clear();
-                        nlri.encode(&mut encoded);
-                        action(self, PathKey { source: Some(slot), received }, family, &encoded);
-                    }
-                    Err(error) => first = first.or(Some(error)),
+            block.for_each_canonical(|path| match path {
+                Ok((received, encoded)) => {
+                    action(self, PathKey { source: Some(slot), received }, family, encoded);
                 }
-            }
+                Err(error) => first = first.take().or(Some(error)),
+            });
             errors.extend(first);
         }
         errors

@@ -45,11 +45,29 @@ pub(super) struct Route {
     pub(super) position: Position,
     /// The peers that hold this route of us: Adj-RIB-Out.
     pub(super) sent_to: PeerSetId,
+    /// Kept, so that the index can grow without a look at the octets.
+    pub(super) hash: Hash,
     pub(super) family: FamilyId,
     /// The importer was told of a best path.
     pub(super) reported: bool,
     /// A change is queued for the importer.
     pub(super) queued: bool,
+}
+
+/// Half of the hash of a key: enough to find a route by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hash(u32);
+
+impl Hash {
+    pub(super) const fn of(hash: u64) -> Self {
+        let [a, b, c, d, ..] = hash.to_le_bytes();
+        Self(u32::from_le_bytes([a, b, c, d]))
+    }
+
+    /// As long as the index wants it, which looks at both ends.
+    pub(super) const fn spread(self) -> u64 {
+        (self.0 as u64) << 32 | self.0 as u64
+    }
 }
 
 /// Most routes have one path: no allocation for it.
@@ -80,7 +98,7 @@ pub(super) struct Put {
 
 impl Route {
     /// A route without paths.
-    pub(super) const fn new(family: FamilyId, nlri: Octets) -> Self {
+    pub(super) const fn new(family: FamilyId, nlri: Octets, hash: Hash) -> Self {
         Self {
             nlri,
             paths: Paths::None,
@@ -88,6 +106,7 @@ impl Route {
             previous: RouteId::NONE,
             position: Position::NOWHERE,
             sent_to: PeerSetId::EMPTY,
+            hash,
             family,
             reported: false,
             queued: false,

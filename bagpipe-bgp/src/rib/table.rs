@@ -5,7 +5,6 @@
 //! not its history.
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use std::hash::{BuildHasher, RandomState};
 
 use super::attributes::{AttributeTable, AttributesId};
@@ -13,7 +12,7 @@ use super::key::Key;
 use super::octets::OctetStore;
 use super::peer::Slot;
 use super::peer_sets::{PeerSetId, PeerSets};
-use super::route::{PathKey, PathRecord, Put, Route};
+use super::route::{Hash, PathKey, PathRecord, Put, Route};
 use crate::types::Family;
 
 /// Names a route while it is in the table.
@@ -108,46 +107,46 @@ impl Table {
 
     pub(super) fn find(&self, family: FamilyId, encoded: &[u8]) -> Option<RouteId> {
         let key = Key::of(self.family(family), encoded);
-        let hash = self.hasher.hash_one((family, key));
-        self.index.find(hash, |id| self.is(*id, family, key)).copied()
+        self.find_hashed(family, key, self.hash(family, key))
+    }
+
+    fn find_hashed(&self, family: FamilyId, key: Key<'_>, hash: Hash) -> Option<RouteId> {
+        self.index.find(hash.spread(), |id| self.is(*id, family, key, hash)).copied()
     }
 
     /// Find a route, or add it without paths.
     pub(super) fn find_or_add(&mut self, family: FamilyId, encoded: &[u8]) -> RouteId {
-        let name = self.family(family);
-        let key = Key::of(name, encoded);
-        let Self { routes, octets, free, index, hasher, logs, .. } = self;
-        let hash = hasher.hash_one((family, key));
-        let held = |id: RouteId| routes.get(id.0 as usize)?.as_ref();
-        let same = |id: &RouteId| {
-            held(*id)
-                .is_some_and(|route| route.family == family && Key::of(name, octets.get(route.nlri)) == key)
-        };
-        let rehash = |id: &RouteId| {
-            held(*id).map_or(0, |route| {
-                let name = logs.get(usize::from(route.family.0)).map_or(name, |log| log.family);
-                hasher.hash_one((route.family, Key::of(name, octets.get(route.nlri))))
-            })
-        };
-        let id = match index.entry(hash, same, rehash) {
-            Entry::Occupied(found) => return *found.get(),
-            Entry::Vacant(place) => {
-                let id = free.pop().unwrap_or(RouteId(u32::try_from(routes.len()).unwrap_or(u32::MAX)));
-                place.insert(id);
-                id
-            }
-        };
-        let route = Route::new(family, self.octets.insert(encoded));
-        match self.routes.get_mut(id.0 as usize) {
-            Some(place) => *place = Some(route),
-            None => self.routes.push(Some(route)),
+        let key = Key::of(self.family(family), encoded);
+        let hash = self.hash(family, key);
+        if let Some(id) = self.find_hashed(family, key, hash) {
+            return id;
         }
+        let route = Route::new(family, self.octets.insert(encoded), hash);
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.routes.push(None);
+            RouteId(u32::try_from(self.routes.len() - 1).unwrap_or(u32::MAX))
+        });
+        if let Some(place) = self.routes.get_mut(id.0 as usize) {
+            *place = Some(route);
+        }
+        let routes = &self.routes;
+        let rehash = |id: &RouteId| {
+            let route = routes.get(id.0 as usize).and_then(Option::as_ref);
+            route.map_or(0, |route| route.hash.spread())
+        };
+        self.index.insert_unique(hash.spread(), id, rehash);
         id
     }
 
-    fn is(&self, id: RouteId, family: FamilyId, key: Key<'_>) -> bool {
+    fn hash(&self, family: FamilyId, key: Key<'_>) -> Hash {
+        Hash::of(self.hasher.hash_one((family, key)))
+    }
+
+    fn is(&self, id: RouteId, family: FamilyId, key: Key<'_>, hash: Hash) -> bool {
         self.get(id).is_some_and(|route| {
-            route.family == family && Key::of(self.family(family), self.nlri(route)) == key
+            route.hash == hash
+                && route.family == family
+                && Key::of(self.family(family), self.nlri(route)) == key
         })
     }
 
@@ -201,9 +200,8 @@ impl Table {
         if needed || route.sent_to != PeerSetId::EMPTY {
             return false;
         }
-        let (family, position, nlri) = (route.family, route.position, route.nlri);
-        let hash = self.hasher.hash_one((family, Key::of(self.family(family), self.octets.get(nlri))));
-        if let Ok(place) = self.index.find_entry(hash, |other| *other == id) {
+        let (family, position, nlri, hash) = (route.family, route.position, route.nlri, route.hash);
+        if let Ok(place) = self.index.find_entry(hash.spread(), |other| *other == id) {
             place.remove();
         }
         self.vacate(family, position);

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use bagpipe_agent::lab::LabError;
 use bagpipe_bgp::types::Family;
-use bagpipe_bgp::wire::{Message, NlriBlock, frame};
+use bagpipe_bgp::wire::{Message, frame};
 use bytes::{Bytes, BytesMut};
 use netgauze_bgp_pkt::BgpMessage;
 use netgauze_bgp_pkt::wire::deserializer::BgpParsingContext;
 use netgauze_parse_utils::reader::SliceReader;
 use netgauze_parse_utils::traits::ParseFromWithOneInput;
 
+use crate::process::own_time;
 use crate::routes::{Routes, context};
 use crate::{ROUNDS, median};
 
@@ -36,14 +37,14 @@ pub fn report() -> Result<(), LabError> {
     Ok(())
 }
 
-/// Million routes in a second.
+/// Million routes in a second of the processor's time: others may want the processor, too.
 fn rate(routes: &Routes, decode: impl Fn(&[Bytes])) -> f64 {
-    let (start, mut times) = (Instant::now(), 0);
+    let (start, before, mut times) = (Instant::now(), own_time(), 0);
     while start.elapsed() < TIME {
         decode(&routes.messages);
         times += 1;
     }
-    f64::from(times) * routes.count as f64 / start.elapsed().as_secs_f64() / 1e6
+    f64::from(times) * routes.count as f64 / (own_time() - before) / 1e6
 }
 
 fn ours_once(messages: &[Bytes], family: Family) {
@@ -53,8 +54,14 @@ fn ours_once(messages: &[Bytes], family: Family) {
         let frame =
             frame(&mut bytes, context.max_length).expect("a header that is right").expect("a message");
         let Ok(Message::Update(update)) = Message::decode(frame, &context) else { panic!("an UPDATE") };
-        for route in update.announced.iter().flat_map(NlriBlock::iter) {
-            black_box(route.expect("a route that is right"));
+        for block in &update.announced {
+            for route in block.iter() {
+                // Looked at where it is: moving it would be a good part of the time.
+                match &route {
+                    Ok(route) => _ = black_box(route),
+                    Err(error) => panic!("{error}"),
+                }
+            }
         }
     }
 }

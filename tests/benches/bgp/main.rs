@@ -6,6 +6,7 @@
 mod client;
 mod decoding;
 mod importing;
+mod process;
 mod reflecting;
 mod reflectors;
 mod routes;

@@ -8,6 +8,7 @@ use bagpipe_agent::lab::{Lab, LabError};
 use bagpipe_bgp::types::Family;
 
 use crate::client::{Client, REFLECTOR};
+use crate::process::{processor_time, resident};
 use crate::reflectors::Kind;
 use crate::routes::Routes;
 use crate::{LIMIT, ROUNDS, median};
@@ -21,6 +22,8 @@ const ROUTES_TO_MANY: u32 = 10_000;
 struct Run {
     /// Seconds from the first octet sent to the last route received; none: more than the limit.
     time: Option<f64>,
+    /// Seconds of a processor that the reflector took meanwhile: others may want the processors, too.
+    processor: f64,
     /// Octets of resident memory that a route took.
     memory: f64,
 }
@@ -54,20 +57,24 @@ fn compare(what: &str, routes: &Routes, clients: u8) -> Result<(), LabError> {
         }
     }
     println!("{what}");
-    let time = |runs: &[Run]| median(runs.iter().map(|run| run.time.unwrap_or(f64::INFINITY)).collect());
-    let memory = |runs: &[Run]| median(runs.iter().map(|run| run.memory).collect());
-    let ours = runs.first().map_or((f64::NAN, f64::NAN), |runs| (time(runs), memory(runs)));
+    let median = |runs: &[Run], value: fn(&Run) -> f64| median(runs.iter().map(value).collect());
+    let medians = |runs: &Vec<Run>| {
+        let time = median(runs, |run| run.time.unwrap_or(LIMIT.as_secs_f64()));
+        [time, median(runs, |run| run.processor), median(runs, |run| run.memory)]
+    };
+    let ours = runs.first().map(medians).unwrap_or_default();
     for (kind, runs) in kinds.iter().zip(&runs) {
-        let (time, memory) = (time(runs), memory(runs));
-        let shown = |time: f64| {
-            if time.is_finite() { format!("{time:>8.3} s") } else { format!("> {} s", LIMIT.as_secs()) }
-        };
-        let ratio = if time.is_finite() { time / ours.0 } else { LIMIT.as_secs_f64() / ours.0 };
+        let values = medians(runs);
+        let more = if runs.iter().all(|run| run.time.is_some()) { ' ' } else { '>' };
+        let ([time, processor, memory], ratios) =
+            (values, [0, 1, 2].map(|which: usize| values[which] / ours[which]));
         println!(
-            "  {:<10}{:>12}   ratio {ratio:>8.2}   {memory:>8.0} bytes/route   ratio {:>6.2}",
+            "  {:<8}{more}{time:>8.3} s   ratio {:>7.2}   processor {processor:>7.3} s   ratio {:>7.2}   \
+             {memory:>6.0} bytes/route   ratio {:>6.2}",
             kind.name(),
-            shown(time),
-            memory / ours.1
+            ratios[0],
+            ratios[1],
+            ratios[2],
         );
     }
     println!();
@@ -89,7 +96,8 @@ fn run(kind: Kind, routes: &Routes, clients: u8) -> Result<Run, LabError> {
     source.reach(&mut others, routes.family);
 
     let bytes = routes.bytes();
-    let before = reflector.resident();
+    let process = reflector.process();
+    let (before, busy) = (resident(process), processor_time(process));
     let start = Instant::now();
     let last: Option<Instant> = thread::scope(|scope| {
         let listeners: Vec<_> =
@@ -99,6 +107,7 @@ fn run(kind: Kind, routes: &Routes, clients: u8) -> Result<Run, LabError> {
             listeners.into_iter().map(|listener| listener.join().expect("a client ends")).collect();
         ends?.into_iter().max()
     });
-    let memory = (reflector.resident() - before) / routes.count as f64;
-    Ok(Run { time: last.map(|last| (last - start).as_secs_f64()), memory })
+    let memory = (resident(process) - before) / routes.count as f64;
+    let processor = processor_time(process) - busy;
+    Ok(Run { time: last.map(|last| (last - start).as_secs_f64()), processor, memory })
 }

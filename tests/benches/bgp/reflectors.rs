@@ -73,23 +73,16 @@ impl Kind {
 }
 
 impl Reflector {
-    /// Resident memory in octets.
-    pub fn resident(&self) -> f64 {
+    /// The process that does the work.
+    pub fn process(&self) -> u32 {
         let process = match self {
             Self::Bagpipe(agent) => agent.process_id(),
             Self::Bird(process) => Some(process.id()),
             Self::Frr(frr) => frr.process_id("bgpd"),
             Self::Gobgp(gobgp) => gobgp.process_id(),
         };
-        resident(process.expect("it runs"))
+        process.expect("it runs")
     }
-}
-
-/// Resident memory of a process in octets.
-pub fn resident(process: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-    line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1024.0
 }
 
 /// Next hops are looked up in the table of connected networks.
@@ -97,9 +90,9 @@ fn bird(lab: &Lab, node: &Node) -> Result<Process, LabError> {
     let file = |suffix: &str| lab.directory().join(format!("{}-bird.{suffix}", node.name()));
     let (config, socket): (PathBuf, PathBuf) = (file("conf"), file("ctl"));
     let text = format!(
-        "router id {REFLECTOR};\nvpn4 table vpn;\nprotocol device {{}}\nprotocol direct {{ ipv4; }}\n\
+        "router id {REFLECTOR};\nvpn4 table vpntab;\nprotocol device {{}}\nprotocol direct {{ ipv4; }}\n\
          protocol bgp clients {{\n local {REFLECTOR} as 64512;\n neighbor range {NETWORK} as 64512;\n \
-         rr client;\n vpn4 mpls {{ table vpn; import all; export all; }};\n}}\n"
+         rr client;\n vpn4 mpls {{ table vpntab; import all; export all; }};\n}}\n"
     );
     fs::write(&config, text).map_err(|source| LabError::File { path: config.clone(), source })?;
     let (config, socket) = (config.to_string_lossy(), socket.to_string_lossy());
