@@ -103,7 +103,7 @@ impl Frr {
 
     /// SIGKILL for both daemons.
     pub fn kill(&mut self) {
-        for process in self.processes.drain(..) {
+        for (_, process) in self.processes.drain(..) {
             process.kill();
         }
     }
