@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Config;
 
 /// Keys, with what is below them, that may change while the agent runs.
-const CHANGEABLE: [&str; 11] = [
+const CHANGEABLE: [&str; 12] = [
     "bgp.peers",
     "bgp.bmp",
     "bgp.hold_time",
@@ -14,6 +14,7 @@ const CHANGEABLE: [&str; 11] = [
     "bgp.reflector.clients",
     "bgp.reflector.maximum_clients",
     "bgp.reflector.password",
+    "bgp.reflector.tcp_ao",
     "bgp.reflector.ttl_security",
     "bgp.reflector.maximum_prefixes",
     "bgp.reflector.add_paths",
@@ -102,7 +103,6 @@ mod tests {
     #[test]
     fn what_needs_a_restart_is_named() {
         for (from, to, expected) in [
-            ("as_number = 64512", "as_number = 64513", "bgp.as_number"),
             ("\"10.0.0.1\"", "\"eth0\"", "bgp.local_address"),
             ("as_number", "listen = [\"10.0.0.1:179\"]\nas_number", "bgp.listen"),
             ("driver = \"none\"", "driver = \"none\"\nvxlan_port = 8472", "dataplane.vxlan_port"),
@@ -116,6 +116,9 @@ mod tests {
         ] {
             assert_eq!(keys(BASE, &BASE.replace(from, to)), [expected], "{to}");
         }
+        // Both: the one is the default of the other.
+        let other_as = BASE.replace("64512", "64513");
+        assert_eq!(keys(BASE, &other_as), ["bgp.as_number", "route_targets.as_number"]);
         let reflector = "listen = [\"10.0.0.1:179\"]\n[bgp.reflector]\nclients = [\"10.0.0.0/24\"]";
         let before = BASE.replace("[dataplane]", &format!("{reflector}\n[dataplane]"));
         let after =
