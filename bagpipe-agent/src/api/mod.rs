@@ -3,6 +3,7 @@
 //! The server knows HTTP; what a call means is decided by the one who owns the engine, through a channel of
 //! [`Request`]s.
 
+mod access;
 mod failure;
 mod looking_glass;
 mod network;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
+pub use access::{Token, TokenError};
 pub use network::{NetworkAction, NetworkRequest};
 pub use peer::{PeerAction, PeerRequest};
 pub use server::{BindError, Limits, Listener};
