@@ -3,6 +3,7 @@
 //! The server knows HTTP; what a call means is decided by the one who owns the engine, through a channel of
 //! [`Request`]s.
 
+mod access;
 mod failure;
 mod looking_glass;
 mod monitor;
@@ -21,6 +22,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
+pub use access::{Token, TokenError};
 #[cfg(test)]
 pub(crate) use monitor::feed;
 pub use monitor::{Feed, Lines, Topic};

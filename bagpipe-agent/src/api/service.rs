@@ -14,7 +14,10 @@ use tokio::sync::oneshot;
 use super::failure::Failure;
 use super::monitor::{Lines, Topic, feed};
 use super::server::Limits;
-use super::{Answer, Call, NetworkAction, PeerAction, Refused, Request, Requests, View, looking_glass, page};
+use super::{
+    Answer, Call, NetworkAction, PeerAction, Refused, Request, Requests, Token, View, access, looking_glass,
+    page,
+};
 use crate::vpn::request::{AttachPost, DetachPost, wrong_field};
 
 /// What a listener serves.
@@ -33,6 +36,8 @@ pub struct Service {
     pub role: Role,
     /// What `/ping` answers: a number that is another at each start, so that clients see restarts.
     pub ping: u128,
+    /// What clients have to say; `None` if whoever reaches the listener may ask.
+    pub token: Option<Token>,
     /// Where calls go.
     pub requests: Requests,
 }
@@ -69,10 +74,13 @@ impl Service {
         limits: Limits,
     ) -> Result<Response<Body>, Failure> {
         // bagpipe-bgp takes a slash at the end, too.
-        match head.uri.path().trim_end_matches('/') {
-            "" if page::is_wanted(&head.headers) => {
-                reading(&head.method).map(|()| page::response().map(Either::Left))
-            }
+        let path = head.uri.path().trim_end_matches('/');
+        // There is nothing in the page; what it shows it asks for, with the token.
+        if path.is_empty() && page::is_wanted(&head.headers) {
+            return reading(&head.method).map(|()| page::response().map(Either::Left));
+        }
+        access::check(self.token.as_ref(), &head.method, &head.headers)?;
+        match path {
             "" => reading(&head.method).map(|()| success(JSON, "{}")),
             "/ping" => reading(&head.method).map(|()| success(JSON, self.ping.to_string())),
             "/attach_localport" => {

@@ -226,8 +226,10 @@ fn route_targets<S: Serializer>(targets: &RouteTargets, serializer: S) -> Result
 /// `[api]`
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Api {
-    /// TCP address of the REST API, on loopback; `None` if it is off (`listen = ""`).
+    /// TCP address of the REST API, on loopback unless there is a token; `None` if it is off (`listen = ""`).
     pub listen: Option<SocketAddr>,
+    /// File with the token that clients over TCP have to know.
+    pub token_file: Option<PathBuf>,
     /// Path of the REST API's unix socket.
     pub socket: PathBuf,
     /// Where metrics are served, if at all.

@@ -269,25 +269,26 @@ fn route_targets(mut section: Section<'_, '_>, own: Option<Asn>) -> RouteTargets
 
 fn api(mut section: Section<'_, '_>, instance: &str) -> Api {
     let default = SocketAddr::from(([127, 0, 0, 1], 8082));
-    let listen = section.get("listen").map_or(Some(default), |item| api_listen(&item));
+    let token_file = section.get("token_file").and_then(|item| path(&item));
+    let listen = section.get("listen").map_or(Some(default), |item| api_listen(&item, token_file.is_some()));
     let socket = section.get("socket").and_then(|item| path(&item));
     let metrics = section.get("metrics").and_then(|item| item.socket_address());
     section.finish();
-    Api { listen, socket: socket.unwrap_or_else(|| default_socket(instance)), metrics }
+    Api { listen, token_file, socket: socket.unwrap_or_else(|| default_socket(instance)), metrics }
 }
 
-/// Who reaches the API changes what this node forwards, and the API asks nobody who they are.
-fn api_listen(item: &Item<'_, '_>) -> Option<SocketAddr> {
+/// Who reaches the API changes what this node forwards, and without a token it asks nobody who they are.
+fn api_listen(item: &Item<'_, '_>, has_token: bool) -> Option<SocketAddr> {
     if item.string()?.is_empty() {
         return None;
     }
     let address = item.socket_address()?;
-    if address.ip().is_loopback() {
+    if address.ip().is_loopback() || has_token {
         return Some(address);
     }
     item.refuse(
-        format!("{address} is open to the network, and the API has no authentication"),
-        "use a loopback address such as \"127.0.0.1:8082\"",
+        format!("{address} is open to the network, and nobody is asked who they are"),
+        "use a loopback address such as \"127.0.0.1:8082\", with a TLS proxy before it, or set token_file",
     )
 }
 

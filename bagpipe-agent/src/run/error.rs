@@ -4,7 +4,7 @@ use std::io;
 
 use super::capabilities::CapabilityError;
 use super::claim::ClaimError;
-use crate::api::BindError;
+use crate::api::{BindError, TokenError};
 use crate::config::AddressError;
 use crate::dataplane::DataplaneError;
 use crate::peer::{ListenError, ProtectionError};
@@ -41,6 +41,9 @@ pub enum RunError {
     /// An API listener.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The token of the API.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// Signals.
     #[error("cannot wait for signals: {0}")]
     Signal(io::Error),

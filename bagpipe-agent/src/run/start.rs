@@ -10,7 +10,7 @@ use bagpipe_bgp::types::RouterId;
 use tokio::sync::mpsc;
 
 use super::{Agent, Claim, Health, RunError, Saving, capabilities, peering};
-use crate::api::{Limits, Listener, Request, Role, Service};
+use crate::api::{Limits, Listener, Request, Role, Service, Token};
 use crate::config::{AddressError, Config, Driver, LocalAddress, Ttl};
 use crate::dataplane::{self, Dataplane};
 use crate::engine::{Engine, EngineConfig};
@@ -218,13 +218,15 @@ fn sockets(config: &Config, local_address: IpAddr) -> Result<Sockets, RunError> 
 /// Opens the API. The unix socket comes last: who can connect to it finds an agent that is ready.
 fn serve(config: &Config) -> Result<mpsc::Receiver<Request>, RunError> {
     let (requests, calls) = mpsc::channel(CALLS);
-    let service = Service { role: Role::Api, ping: ping(), requests };
+    let service = Service { role: Role::Api, ping: ping(), token: None, requests };
     if let Some(address) = config.api.metrics {
         let service = Service { role: Role::Metrics, ..service.clone() };
         tokio::spawn(Listener::tcp(address)?.serve(service, Limits::default()));
     }
     if let Some(address) = config.api.listen {
-        tokio::spawn(Listener::tcp(address)?.serve(service.clone(), Limits::default()));
+        let token = config.api.token_file.as_deref().map(Token::read).transpose()?;
+        let service = Service { token, ..service.clone() };
+        tokio::spawn(Listener::tcp(address)?.serve(service, Limits::default()));
     }
     tokio::spawn(Listener::unix(&config.api.socket)?.serve(service, Limits::default()));
     Ok(calls)
