@@ -1,5 +1,8 @@
 //! Path identifiers on the wire (RFC 7911 §3).
 
+// The helpers here are outside the test functions for which these are allowed anyway.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 mod support;
 
 use bagpipe_bgp::types::Family;

@@ -58,7 +58,7 @@ impl Model {
             let Some(best) = ranked.first() else { continue };
             let is_membership = is_membership(&best.1.nlri);
             let chosen: Vec<_> = if to == SEVERAL && !is_membership {
-                ranked.iter().filter(may_go).take(PATHS).collect()
+                ranked.iter().filter(may_go).take(PATHS as usize).collect()
             } else if is_membership && kind(to) == Kind::NonClient {
                 ranked.iter().filter(|(from, path)| passes(*from, to, &path.attributes)).take(1).collect()
             } else {

@@ -34,7 +34,7 @@ const EXTERNAL: u32 = 5;
 const TAKES_ALL: u32 = 6;
 const SEVERAL: u32 = 7;
 /// How many paths of a route the last one is sent.
-const PATHS: usize = 2;
+const PATHS: u32 = 2;
 
 /// The source of what this speaker says.
 const OURS: Source = (0, 0);
@@ -89,7 +89,7 @@ impl Pair {
         RibPeer {
             asn: if peer == EXTERNAL { 65005 } else { ASN },
             policy,
-            send_paths: NonZeroU32::new(PATHS as u32),
+            send_paths: NonZeroU32::new(PATHS),
             long_lived: KNOW_LLGR.contains(&peer),
             context: Context { add_paths, ..facts.context.clone() },
             ..facts
