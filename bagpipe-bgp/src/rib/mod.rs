@@ -259,9 +259,7 @@ impl Rib {
             errors
         } else {
             // An earlier path is replaced by one that is ignored: there is none.
-            self.each(slot, &update.announced, |rib, key, family, encoded| {
-                rib.remove(key, family, encoded);
-            })
+            self.each(slot, &update.announced, Self::remove)
         };
         errors.extend(more);
         errors
