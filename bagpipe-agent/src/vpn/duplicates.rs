@@ -181,7 +181,7 @@ impl Instance {
         for mac in macs {
             let own = self.local.macs.get(mac);
             let own = own.map(|entry| (Place::Here, self.originator.claim(entry.sequence)));
-            let remote = self.remote.best_way(mac).map(|frames| (Place::of(&frames), frames.claim()));
+            let remote = self.remote.best(mac).map(|frames| (Place::of(&frames), frames.claim()));
             let best = own.into_iter().chain(remote).max_by_key(|(_, claim)| *claim);
             let Some((place, claim)) = best else { continue };
             let before = self.installed.macs.get(mac).and_then(|entry| Place::of_target(entry.target));

@@ -337,7 +337,7 @@ impl Instance {
         let frozen = self.duplicates.frozen(&mac).is_some();
         let Some(entry) = self.local.macs.get_mut(&mac) else { return Vec::new() };
         let own = |sequence| self.originator.claim(sequence);
-        let best = self.remote.best(&mac).map(|best| best.claim);
+        let best = self.remote.best(&mac).map(|best| best.claim());
         let mut renumbered = false;
         if let Some(best) = best
             && !frozen

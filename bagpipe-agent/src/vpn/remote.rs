@@ -176,7 +176,7 @@ impl Remote {
     }
 
     /// The preferred route for a MAC address that leads anywhere.
-    pub(crate) fn best_way(&self, mac: &MacAddr) -> Option<Frames> {
+    pub(crate) fn best(&self, mac: &MacAddr) -> Option<Frames> {
         self.way(mac, None).map(|(frames, _)| frames)
     }
 
@@ -192,11 +192,6 @@ impl Remote {
     /// The MAC addresses on a segment.
     pub(crate) fn macs_on(&self, esi: EthernetSegmentId) -> impl Iterator<Item = MacAddr> + '_ {
         self.by_segment.get(&esi).into_iter().flat_map(|macs| macs.keys().copied())
-    }
-
-    /// The preferred route for a MAC address.
-    pub(crate) fn best(&self, mac: &MacAddr) -> Option<&Candidate> {
-        self.by_mac.get(mac)?.last()
     }
 
     /// The greatest sequence number that any route for the MAC address has.

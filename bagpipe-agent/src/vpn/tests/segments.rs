@@ -128,6 +128,19 @@ fn an_address_that_a_dead_segment_had_is_where_another_route_says() {
     assert_eq!(node.target(1, 2), Some(vxlan(HIGHER, 700)));
 }
 
+/// RFC 7432 §15: only who can have the address takes it away.
+#[test]
+fn a_route_on_a_dead_segment_does_not_silence_ours() {
+    let mut node = Node::told(&[takes(LOWER)]);
+    node.wait(Duration::from_secs(1));
+    node.tell(&on_it(LOWER, 1, 7));
+    assert_eq!(node.mac_routes(), [(mac(1), None, 0)]);
+    node.tell(&on(LOWER, false));
+    assert_eq!(node.mac_routes(), []);
+    node.take_back(&on(LOWER, false));
+    assert_eq!(node.mac_routes(), [(mac(1), None, 0)]);
+}
+
 #[test]
 fn what_is_said_in_any_order_gives_the_same_state() {
     let routes = [
