@@ -77,9 +77,17 @@ fn exchange(pair: &mut Pair, abilities: Abilities) -> Result<(), LabError> {
     same("they have", &ours(pair, abilities)?, || pair.peer.received())?;
 
     pair.peer.announce()?;
-    let theirs = pair.peer.theirs()?;
-    assert!(!theirs.is_empty());
-    same("we have", &theirs, || pair.routes(Opens::They))
+    theirs_are_here(pair)
+}
+
+fn theirs_are_here(pair: &Pair) -> Result<(), LabError> {
+    wait_until(SOON, "they have something to announce", || {
+        (!pair.peer.theirs().ok()?.is_empty()).then_some(())
+    })?;
+    // What they announce may still be growing.
+    let agreed = || (pair.routes(Opens::They).ok()? == pair.peer.theirs().ok()?).then_some(());
+    let _ = wait_until(SOON, "we have theirs", agreed);
+    same("we have", &pair.peer.theirs()?, || pair.routes(Opens::They))
 }
 
 /// They ask for our routes again, and have the same ones afterwards.
@@ -108,7 +116,7 @@ fn their_restart(pair: &mut Pair, abilities: Abilities) -> Result<(), LabError> 
         pair.peer.want(target)?;
     }
     pair.peer.announce()?;
-    same("they are back, and we have", &pair.peer.theirs()?, || pair.routes(Opens::They))?;
+    theirs_are_here(pair)?;
     let fresh = || pair.shown()?["stale"].as_array().map(Vec::is_empty).filter(|fresh| *fresh);
     wait_until(SOON, "nothing is stale any more", fresh)?;
     same("they are back, and have", &ours(pair, abilities)?, || pair.peer.received())

@@ -129,7 +129,8 @@ fn route(nlri: &str, shown: &Value) -> Option<Route> {
         prefix,
         labels,
         next_hop: short_address(shown["next_hop"].as_str()?)?,
-        local_pref: attributes["local-preference"].as_str()?.parse().ok(),
+        // Of its own type 3 routes it adds the usual one on the way out.
+        local_pref: attributes["local-preference"].as_str().map_or(Some(100), |number| number.parse().ok()),
         communities: communities.trim_matches(['[', ']', ' ']).split(' ').map(community).collect(),
     })
 }

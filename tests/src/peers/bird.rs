@@ -156,21 +156,20 @@ fn configuration(terms: Terms) -> String {
     let own = |number: u8, route: &str| {
         format!(
             "protocol static own{number} {{ disabled yes; vpn{number} {{ table vpntab{number}; }};\n\
-             route 64512:7 {route} {{ bgp_ext_community.add((rt, {})); bgp_next_hop = {theirs}; }}; }}\n",
+             route 64512:7 {route} mpls 70{} {{ bgp_ext_community.add((rt, {})); }}; }}\n",
+            u8::from(number == 6),
             RED.replace(':', ", ")
         )
     };
     let channel = |number: u8, more: &str| {
-        format!(
-            "vpn{number} mpls {{ table vpntab{number}; import all; export all; next hop keep; {more}}};\n"
-        )
+        format!("vpn{number} mpls {{ table vpntab{number}; import all; export all; {more}}};\n")
     };
     format!(
         "log stderr all;\nrouter id 10.99.0.2;\nprotocol device {{}}\nvpn4 table vpntab4;\nvpn6 table vpntab6;\n{}{}\
          protocol bgp agent {{ local {theirs} as 64512; neighbor {ours} as 64512; connect delay time 1;\n\
          connect retry time 1; error wait time 1, 2; graceful restart on; {secured}{passive}\n{}{} }}\n",
-        own(4, "10.2.0.0/16 via \"eth0\" mpls 700"),
-        own(6, "fd02::/32 via \"eth0\" mpls 701"),
+        own(4, &format!("10.2.0.0/16 via {theirs}")),
+        own(6, &format!("fd02::/32 via {theirs}")),
         channel(4, "extended next hop on; "),
         channel(6, ""),
     )

@@ -19,7 +19,7 @@ pub(super) const ABILITIES: Abilities = Abilities {
     secured: true,
     families: &["evpn", "vpnv4", "vpnv6"],
     refreshes: true,
-    marks: false,
+    marks: true,
     asks: true,
     restarts: true,
     // It has no table to keep them in.
@@ -144,11 +144,9 @@ impl Peer for Exabgp {
         for name in ["script.commands", "script.received"] {
             fs::write(self.file(name), "").map_err(|source| file(&self.directory, source))?;
         }
-        let bind = format!("exabgp.tcp.bind={}", self.addresses[1]);
         let config = self.file("exabgp.conf").to_string_lossy().into_owned();
-        let settings =
-            ["env", "exabgp.daemon.user=root", "exabgp.daemon.drop=false", "exabgp.api.cli=false", &bind];
-        let line = ["exabgp.tcp.port=179", "exabgp", &config];
+        let settings = ["env", "exabgp.daemon.user=root", "exabgp.daemon.drop=false", "exabgp.api.cli=false"];
+        let line = ["exabgp", &config];
         let mut process = self.node.spawn("exabgp", &[&settings[..], &line].concat())?;
         process.wait_ready(SOON, "ExaBGP", |process| {
             process.printed().contains("loaded new configuration").then_some(())
@@ -206,7 +204,7 @@ fn configuration(terms: Terms, script: &Path) -> String {
     } else {
         String::new()
     };
-    let passive = if terms.opens == Opens::We { "passive true;" } else { "" };
+    let passive = if terms.opens == Opens::We { "passive true; listen 179;" } else { "" };
     format!(
         "process script {{ run /bin/sh {}; encoder json; }}\n\
          neighbor {ours} {{ local-address {theirs}; router-id 10.99.0.2; local-as 64512; peer-as 64512;\n\

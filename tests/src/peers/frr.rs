@@ -16,7 +16,8 @@ pub(super) const ABILITIES: Abilities = Abilities {
     marks: true,
     asks: true,
     restarts: false,
-    helps: &[],
+    // Of E-VPN routes it does so from version 10.6 on.
+    helps: &["vpnv4", "vpnv6"],
 };
 
 const ROUTER: &str = "02:00:00:00:77:fe";

@@ -1,4 +1,5 @@
-//! GoBGP as a peer.
+//! GoBGP as a peer. It announces no type 2 routes here: with one of its own, version 3.10 crashes in its MAC mobility as
+//! soon as a peer that sent it type 2 routes restarts gracefully.
 
 use std::collections::BTreeSet;
 
@@ -36,11 +37,11 @@ impl Gobgp {
         let red = ["rd", "64512:7", "rt", RED, "nexthop", own];
         let blue = ["rd", "64512:7", "rt", BLUE, "encap", "vxlan", "nexthop", own];
         let pmsi = ["pmsi", "ingress-repl", "10", own];
-        let mac = ["macadv", "02:00:00:00:00:09", "192.168.10.9", "etag", "0", "label", "10"];
+        let prefix = ["prefix", "10.3.0.0/16", "etag", "0", "label", "10"];
         for (family, words) in [
             ("vpnv4", [&["10.2.0.0/16", "label", "700"][..], &red].concat()),
             ("vpnv6", [&["fd02::/32", "label", "701"][..], &red].concat()),
-            ("evpn", [&mac[..], &blue].concat()),
+            ("evpn", [&prefix[..], &blue].concat()),
             ("evpn", [&["multicast", own, "etag", "0"][..], &blue, &pmsi].concat()),
         ] {
             self.reflector.gobgp(&[&["global", "rib", verb, "-a", family][..], &words].concat())?;
@@ -74,7 +75,7 @@ impl Peer for Gobgp {
         Ok(BTreeSet::from([
             vpn("10.2.0.0/16", 700, own),
             vpn("fd02::/32", 701, own),
-            framed(Kind::MacIp, "02:00:00:00:00:09 192.168.10.9"),
+            framed(Kind::IpPrefix, "10.3.0.0/16"),
             framed(Kind::Multicast, own),
         ]))
     }
