@@ -184,7 +184,7 @@ impl Ebpf {
 
     /// See [`super::Dataplane::event`].
     pub async fn event(&mut self) {
-        let timeout = self.tables.timeout();
+        let timeout = self.tables.timeout().into_iter().chain(self.headroom.timeout()).min();
         let timeout = async {
             match timeout {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -400,7 +400,7 @@ impl Ebpf {
 
     fn follow_headroom(&mut self) {
         let changed = std::mem::take(&mut self.host.changed);
-        self.headroom.follow(&mut self.host.netlink, &mut self.tables, changed);
+        self.headroom.follow(&mut self.host.netlink, &mut self.tables, changed, Instant::now());
     }
 
     /// Makes the VXLAN device anew when somebody has deleted it.
