@@ -130,8 +130,8 @@ impl Peer for Exabgp {
 
     fn has_session(&self) -> bool {
         let messages = self.messages().unwrap_or_default();
-        let states = messages.iter().filter_map(|message| message["neighbor"]["state"].as_str());
-        states.last() == Some("up")
+        let mut states = messages.iter().filter_map(|message| message["neighbor"]["state"].as_str());
+        states.next_back() == Some("up")
     }
 
     fn kill(&mut self) {
