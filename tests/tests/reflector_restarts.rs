@@ -49,7 +49,7 @@ fn nothing_is_lost(mut fabric: Fabric) -> Result<(), LabError> {
     let traffic = Ping::start(&fabric.hosts[0].node, &fabric.hosts[1].ipv4, PACE)?;
     for number in 0..RESTARTS {
         stop(&mut fabric)?;
-        assert!(fabric.agents.iter().all(|agent| is_kept(agent)), "restart {number}");
+        assert!(fabric.agents.iter().all(is_kept), "restart {number}");
         resume(&mut fabric.reflector, Manner::Graceful)?;
         for agent in &fabric.agents {
             wait_until(RECONNECTED, "the session is back", || (sessions(agent) == 1).then_some(()))?;
