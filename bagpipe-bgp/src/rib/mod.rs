@@ -235,8 +235,7 @@ impl Rib {
         // What the peer asks for is no route to anywhere: it is always taken.
         let memberships = self.table.family_id(Family::ROUTE_TARGET);
         let all = peer.facts.policy.import == Import::All;
-        let mut errors =
-            self.each(slot, &update.withdrawn, |rib, key, family, encoded| rib.remove(key, family, encoded));
+        let mut errors = self.each(slot, &update.withdrawn, Self::remove);
         let more = if usable && !update.announced.is_empty() {
             let held = self.attributes.intern(&update.attributes);
             let errors = self.each(slot, &update.announced, |rib, key, family, encoded| {
@@ -250,9 +249,7 @@ impl Rib {
             errors
         } else {
             // An earlier path is replaced by one that is ignored: there is none.
-            self.each(slot, &update.announced, |rib, key, family, encoded| {
-                rib.remove(key, family, encoded);
-            })
+            self.each(slot, &update.announced, Self::remove)
         };
         errors.extend(more);
         errors

@@ -1,5 +1,6 @@
 //! The RIB as its users see it: UPDATEs in, UPDATEs and route changes out.
 
+mod batches;
 mod best_path;
 mod constraint;
 mod long_lived;
