@@ -51,7 +51,7 @@ fn a_route_that_has_changed_since_is_sent_in_its_last_state_only() {
     let announced = [1, 2].map(|index: usize| network.peers[index].1.announced);
     assert_eq!(announced, [3, 2]);
     for (_, remote) in &network.peers[1..] {
-        assert_eq!(remote.routes[&key_of(&mac(2, 9))].0, mac(2, 9));
+        assert_eq!(remote.routes[&(key_of(&mac(2, 9)), 0)].0, mac(2, 9));
     }
 }
 
@@ -93,7 +93,7 @@ fn a_peer_goes_on_where_its_log_was_compacted_in_the_middle_of_a_batch() {
     network.settle();
     for (_, remote) in &network.peers[1..] {
         assert_eq!(remote.routes.len(), 600);
-        assert_eq!(remote.routes[&key_of(&mac(7, 0))].0, mac(7, 7));
-        assert_eq!(remote.routes[&key_of(&mac(500, 0))].0, mac(500, 1));
+        assert_eq!(remote.routes[&(key_of(&mac(7, 0)), 0)].0, mac(7, 7));
+        assert_eq!(remote.routes[&(key_of(&mac(500, 0)), 0)].0, mac(500, 1));
     }
 }
