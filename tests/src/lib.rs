@@ -7,6 +7,7 @@ pub mod bagpipe_bgp;
 pub mod cable;
 pub mod edges;
 pub mod fabric;
+pub mod flows;
 pub mod foreign;
 pub mod frr;
 pub mod gobgp;

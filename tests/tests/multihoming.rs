@@ -2,10 +2,10 @@
 //! kernel VTEPs, and the MAC address is behind each of them.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 
-use bagpipe_agent::lab::{Agent, Host, LabError, Node, Process, wait_until};
+use bagpipe_agent::lab::{Agent, Host, LabError, wait_until};
 use bagpipe_tests::fabric::{Fabric, Reflector, VNI, VPN, fdb};
+use bagpipe_tests::flows::{FlowReceiver, send};
 use bagpipe_tests::kernel::Vtep;
 use bagpipe_tests::{SOON, gobgp};
 use serde_json::json;
@@ -122,10 +122,11 @@ impl Site {
 
     /// Sends one packet of each flow from the agent's host; which came to which of the twins.
     fn flows(&self, first: u16) -> Result<[BTreeSet<u16>; 2], LabError> {
-        let receivers = [receiver(&self.twins[0].node)?, receiver(&self.twins[1].node)?];
+        let receivers =
+            [FlowReceiver::start(&self.twins[0].node)?, FlowReceiver::start(&self.twins[1].node)?];
         send(&self.fabric.hosts[0].node, &self.twins[0].ipv4, 20_000 + first..20_000 + first + FLOWS)?;
         wait_until(SOON, "all flows", || {
-            let flows = [flows_of(&receivers[0]), flows_of(&receivers[1])];
+            let flows = [receivers[0].flows(), receivers[1].flows()];
             (flows.iter().map(BTreeSet::len).sum::<usize>() == usize::from(FLOWS)).then_some(flows)
         })
     }
@@ -142,11 +143,11 @@ impl Site {
     /// Whichever node a frame comes from, it is the host's.
     fn answers_are_taken_from_both(&self) -> Result<(), LabError> {
         let near = &self.fabric.hosts[0];
-        let receiver = receiver(&near.node)?;
+        let receiver = FlowReceiver::start(&near.node)?;
         for (twin, first) in self.twins.iter().zip([30_000, 31_000]) {
             send(&twin.node, &near.ipv4, first..first + 10)?;
         }
-        wait_until(SOON, "packets from both nodes", || (flows_of(&receiver).len() == 20).then_some(()))
+        wait_until(SOON, "packets from both nodes", || (receiver.flows().len() == 20).then_some(()))
     }
 }
 
@@ -170,40 +171,3 @@ fn endpoints(agent: &Agent, mac: &str) -> Vec<String> {
     let endpoints = entry["endpoints"].as_array().into_iter().flatten();
     endpoints.filter_map(|endpoint| endpoint.as_str().map(str::to_owned)).collect()
 }
-
-fn receiver(node: &Node) -> Result<Process, LabError> {
-    let mut receiver = node.spawn("flows", &["python3", "-c", RECEIVER])?;
-    receiver
-        .wait_ready(SOON, "receiver", |process| process.printed().starts_with("ready\n").then_some(()))?;
-    Ok(receiver)
-}
-
-fn send(node: &Node, to: &str, ports: Range<u16>) -> Result<(), LabError> {
-    node.run(&["python3", "-c", SENDER, to, &ports.start.to_string(), &ports.end.to_string()]).map(drop)
-}
-
-fn flows_of(receiver: &Process) -> BTreeSet<u16> {
-    let printed = receiver.printed();
-    let whole = printed.rfind('\n').map_or("", |end| &printed[..end]);
-    whole.lines().skip(1).filter_map(|line| line.parse().ok()).collect()
-}
-
-/// Prints the source port of each packet.
-const RECEIVER: &str = "
-import socket
-receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-receiver.bind(('', 7000))
-print('ready', flush=True)
-while True:
-    print(receiver.recvfrom(100)[1][1], flush=True)
-";
-
-/// Sends one packet from each port of a range.
-const SENDER: &str = "
-import socket, sys
-for port in range(int(sys.argv[2]), int(sys.argv[3])):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.bind(('', port))
-        sender.sendto(b'flow', (sys.argv[1], 7000))
-";

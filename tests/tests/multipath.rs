@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use bagpipe_agent::lab::{Agent, LabError, Node, Process, wait_until};
+use bagpipe_agent::lab::{Agent, LabError, wait_until};
 use bagpipe_tests::SOON;
 use bagpipe_tests::edges::{Edges, Family, Form, Site};
+use bagpipe_tests::flows::{FlowReceiver, send};
 
 const TARGET: &str = "64512:100";
 /// The subnet that is behind several nodes, and an address in it.
 const SUBNET: &str = "10.200.0.0/16";
 const SERVICE: &str = "10.200.0.9";
-const FLOWS: usize = 1000;
+const FIRST: u16 = 20_000;
+const FLOWS: u16 = 1000;
 
 #[test]
 fn flows_are_spread_and_stay() -> Result<(), LabError> {
@@ -26,7 +28,7 @@ fn flows_are_spread_and_stay() -> Result<(), LabError> {
     edges.assert_meshed(&[&client, &servers[0]])?;
     let before = spread(&client, &servers)?;
     for flows in &before {
-        let even = FLOWS / servers.len();
+        let even = usize::from(FLOWS) / servers.len();
         assert!(
             flows.len().abs_diff(even) * 100 <= even * 15,
             "{} of {FLOWS} flows, not {even}",
@@ -86,43 +88,11 @@ fn ways(agent: &Agent, count: usize) -> Result<(), LabError> {
 
 /// Sends one packet of each flow; which flows came to which server.
 fn spread(client: &Site, servers: &[Site]) -> Result<Vec<BTreeSet<u16>>, LabError> {
-    let receivers = servers.iter().map(|server| receiver(&server.node)).collect::<Result<Vec<_>, _>>()?;
-    client.node.run(&["python3", "-c", SENDER, SERVICE, &FLOWS.to_string()])?;
+    let receivers =
+        servers.iter().map(|server| FlowReceiver::start(&server.node)).collect::<Result<Vec<_>, _>>()?;
+    send(&client.node, SERVICE, FIRST..FIRST + FLOWS)?;
     wait_until(SOON, "all flows", || {
-        let flows: Vec<BTreeSet<u16>> = receivers.iter().map(flows_of).collect();
-        (flows.iter().map(BTreeSet::len).sum::<usize>() == FLOWS).then_some(flows)
+        let flows: Vec<BTreeSet<u16>> = receivers.iter().map(FlowReceiver::flows).collect();
+        (flows.iter().map(BTreeSet::len).sum::<usize>() == usize::from(FLOWS)).then_some(flows)
     })
 }
-
-fn receiver(node: &Node) -> Result<Process, LabError> {
-    let mut receiver = node.spawn("flows", &["python3", "-c", RECEIVER])?;
-    receiver
-        .wait_ready(SOON, "receiver", |process| process.printed().starts_with("ready\n").then_some(()))?;
-    Ok(receiver)
-}
-
-fn flows_of(receiver: &Process) -> BTreeSet<u16> {
-    let printed = receiver.printed();
-    let whole = printed.rfind('\n').map_or("", |end| &printed[..end]);
-    whole.lines().skip(1).filter_map(|line| line.parse().ok()).collect()
-}
-
-/// Prints the source port of each packet.
-const RECEIVER: &str = "
-import socket
-receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-receiver.bind(('', 7000))
-print('ready', flush=True)
-while True:
-    print(receiver.recvfrom(100)[1][1], flush=True)
-";
-
-/// Sends one packet from each of so many ports.
-const SENDER: &str = "
-import socket, sys
-for port in range(20000, 20000 + int(sys.argv[2])):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.bind(('', port))
-        sender.sendto(b'flow', (sys.argv[1], 7000))
-";

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bagpipe_bgp::speaker::{SpeakerConfig, SpeakerTerms};
+use bagpipe_bgp::speaker::SpeakerConfig;
 use bagpipe_bgp::types::RouterId;
 use tokio::sync::mpsc;
 
@@ -179,29 +179,15 @@ fn restore(config: EngineConfig, snapshot: Option<&Snapshot>, store: &Store) -> 
 }
 
 fn speaker(config: &Config, identity: Identity, restarting: bool) -> SpeakerConfig {
-    let SpeakerTerms {
-        hold_time,
-        restart_time,
-        long_lived_time,
-        dynamic_clients,
-        max_clients,
-        client_max_prefixes,
-        client_add_paths,
-    } = peering::terms(config);
     let cluster_id = config.bgp.reflector.as_ref().and_then(|reflector| reflector.cluster_id);
-    SpeakerConfig {
+    let mut speaker = SpeakerConfig {
         cluster_id: cluster_id.unwrap_or(identity.router_id),
         local_addresses: vec![identity.local_address, identity.endpoint],
-        hold_time,
-        restart_time,
-        long_lived_time,
         restarting,
-        dynamic_clients,
-        max_clients,
-        client_max_prefixes,
-        client_add_paths,
         ..SpeakerConfig::new(config.bgp.as_number, identity.router_id)
-    }
+    };
+    speaker.set_terms(peering::terms(config));
+    speaker
 }
 
 fn sockets(config: &Config, local_address: IpAddr) -> Result<Sockets, RunError> {

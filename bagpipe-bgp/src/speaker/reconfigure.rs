@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use super::{AddPaths, MaxPrefixes, PeerConfig, PeerId, Speaker};
+use super::{AddPaths, MaxPrefixes, PeerConfig, PeerId, Speaker, SpeakerConfig};
 
-/// What of a [`SpeakerConfig`](super::SpeakerConfig) may change while it runs.
+/// What of a [`SpeakerConfig`] may change while it runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpeakerTerms {
     /// Hold time proposed to dynamic clients, in seconds; as of their next session.
@@ -24,9 +24,9 @@ pub struct SpeakerTerms {
     pub client_add_paths: AddPaths,
 }
 
-impl Speaker {
-    /// Takes over new terms. Clients that no prefix contains any more are removed.
-    pub fn set_terms(&mut self, terms: SpeakerTerms, now: Instant) {
+impl SpeakerConfig {
+    /// Puts in what may change.
+    pub fn set_terms(&mut self, terms: SpeakerTerms) {
         let SpeakerTerms {
             hold_time,
             restart_time,
@@ -36,13 +36,20 @@ impl Speaker {
             client_max_prefixes,
             client_add_paths,
         } = terms;
-        self.config.hold_time = hold_time;
-        self.config.restart_time = restart_time;
-        self.config.long_lived_time = long_lived_time;
-        self.config.dynamic_clients = dynamic_clients;
-        self.config.max_clients = max_clients;
-        self.config.client_max_prefixes = client_max_prefixes;
-        self.config.client_add_paths = client_add_paths;
+        self.hold_time = hold_time;
+        self.restart_time = restart_time;
+        self.long_lived_time = long_lived_time;
+        self.dynamic_clients = dynamic_clients;
+        self.max_clients = max_clients;
+        self.client_max_prefixes = client_max_prefixes;
+        self.client_add_paths = client_add_paths;
+    }
+}
+
+impl Speaker {
+    /// Takes over new terms. Clients that no prefix contains any more are removed.
+    pub fn set_terms(&mut self, terms: SpeakerTerms, now: Instant) {
+        self.config.set_terms(terms);
         let mut strangers = Vec::new();
         for (&peer, state) in self.peers.iter_mut().filter(|(_, state)| state.dynamic) {
             if self.config.is_dynamic_client(state.config.address) {
