@@ -70,6 +70,8 @@ fn target(family: Family) -> Option<&'static str> {
         Family::EVPN => Some("evpn"),
         Family::VPNV4 => Some("vpnv4"),
         Family::VPNV6 => Some("vpnv6"),
+        Family::FLOWSPEC_VPNV4 => Some("flowspec_vpnv4"),
+        Family::FLOWSPEC_VPNV6 => Some("flowspec_vpnv6"),
         Family::ROUTE_TARGET => Some("route_target"),
         _ => None,
     }

@@ -11,8 +11,15 @@ use bagpipe_bgp::wire::{
 use bytes::{Bytes, BytesMut};
 
 /// All that the speaker reads.
-pub const FAMILIES: [Family; 5] =
-    [Family::EVPN, Family::VPNV4, Family::VPNV6, Family::ROUTE_TARGET, Family::IPV4_UNICAST];
+pub const FAMILIES: [Family; 7] = [
+    Family::EVPN,
+    Family::VPNV4,
+    Family::VPNV6,
+    Family::FLOWSPEC_VPNV4,
+    Family::FLOWSPEC_VPNV6,
+    Family::ROUTE_TARGET,
+    Family::IPV4_UNICAST,
+];
 
 /// A flag of attributes (RFC 4271 §4.3).
 const PARTIAL: u8 = 0x20;

@@ -93,6 +93,7 @@ fn agent_route(shown: &Value) -> Option<Route> {
             (Kind::MacIp, prefix, numbers([&nlri["label"], &nlri["ip_label"]]))
         }
         Some(_) => return None,
+        None if nlri["match"].is_object() => return None,
         None => (Kind::Vpn, text(&nlri["prefix"])?, numbers(list(&nlri["labels"]))),
     };
     let attributes = &shown["attributes"];

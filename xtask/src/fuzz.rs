@@ -66,6 +66,6 @@ mod tests {
             let source = format!("{}/../fuzz/targets/{target}.rs", env!("CARGO_MANIFEST_DIR"));
             assert!(std::path::Path::new(&source).is_file(), "{source}");
         }
-        assert_eq!(all.len(), 8);
+        assert_eq!(all.len(), 10);
     }
 }

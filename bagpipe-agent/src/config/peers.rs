@@ -12,8 +12,9 @@ use super::Prefix;
 use super::sections::{ANY_PORT, BGP_PORT, as_number, hold_time, prefix, router_id};
 use super::table::{Item, Section};
 
-const FAMILIES: [Family; 4] = SpeakerConfig::FAMILIES;
-const FAMILY_NAMES: &str = "\"evpn\", \"vpnv4\", \"vpnv6\" or \"rtc\"";
+const FAMILIES: &[Family] = &SpeakerConfig::FAMILIES;
+const FAMILY_NAMES: &str =
+    "\"evpn\", \"vpnv4\", \"vpnv6\", \"flowspec-vpnv4\", \"flowspec-vpnv6\" or \"rtc\"";
 
 /// The longest password that the kernel takes (linux/tcp.h, TCP_MD5SIG_MAXKEYLEN).
 const PASSWORD_LENGTH: usize = 80;
@@ -242,6 +243,8 @@ fn maximum_prefixes(item: &Item<'_, '_>, mut section: Section<'_, '_>) -> Option
         ("evpn", Family::EVPN),
         ("vpnv4", Family::VPNV4),
         ("vpnv6", Family::VPNV6),
+        ("flowspec-vpnv4", Family::FLOWSPEC_VPNV4),
+        ("flowspec-vpnv6", Family::FLOWSPEC_VPNV6),
         ("rtc", Family::ROUTE_TARGET),
     ] {
         limits.extend(section.get(key).and_then(|item| Some((family, item.integer(1..=u32::MAX)?))));

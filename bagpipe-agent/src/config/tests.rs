@@ -1,6 +1,6 @@
 use std::net::Ipv4Addr;
 
-use bagpipe_bgp::speaker::{Export, Import, NextHopPolicy};
+use bagpipe_bgp::speaker::{Export, Import, NextHopPolicy, SpeakerConfig};
 use bagpipe_bgp::types::Family;
 
 use super::*;
@@ -59,7 +59,7 @@ fn every_key_is_read() {
     assert_eq!((config.bgp.hold_time, config.bgp.long_lived_restart_time), (30, 86_400));
     let [first, second] = config.bgp.peers.as_slice() else { panic!("{:?}", config.bgp.peers) };
     assert_eq!((first.port, first.as_number, first.passive), (179, 64512, false));
-    assert_eq!(first.families, [Family::EVPN, Family::VPNV4, Family::VPNV6, Family::ROUTE_TARGET]);
+    assert_eq!(first.families, SpeakerConfig::FAMILIES);
     assert_eq!((second.port, second.as_number, second.passive), (1790, 4_200_000_000, true));
     assert_eq!(second.families, [Family::EVPN]);
     let reflector = config.bgp.reflector.unwrap();

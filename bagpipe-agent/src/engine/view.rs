@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use super::Engine;
 use crate::fib::VpnId;
-use crate::vpn::classify;
 use crate::vpn::explain::Explanation;
 use crate::vpn::routes_view::{LabelView, PrefixRouteView};
 use crate::vpn::view::{FdbView, NeighborView, PortView, VpnView};
+use crate::vpn::{Ignored, classify};
 
 /// A route, and what becomes of it on this node.
 #[derive(Clone, Debug, Serialize)]
@@ -107,10 +107,12 @@ impl Engine {
             RouteSource::Local => None,
             RouteSource::Peer(_, address) => Some(address),
         };
-        let received = peer.is_some() && matches!(status.nlri, Nlri::Evpn(_) | Nlri::Vpn(_));
+        let received =
+            peer.is_some() && matches!(status.nlri, Nlri::Evpn(_) | Nlri::Vpn(_) | Nlri::FlowSpec(_));
         let ignored =
             received.then(|| classify(&status.nlri, &status.attributes, self.vpns.config()).err()).flatten();
-        let used = received && status.best && ignored.is_none();
+        // Route targets tell for whom a flow specification is, too.
+        let used = received && status.best && matches!(ignored, None | Some(Ignored::FlowSpec));
         RouteView {
             route: status.nlri.to_string(),
             imported_by: if used { self.vpns.importers(&status.attributes) } else { Vec::new() },

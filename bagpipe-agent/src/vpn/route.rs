@@ -145,6 +145,9 @@ pub enum Ignored {
     /// A family without VPN routes.
     #[error("not a VPN route")]
     Family,
+    /// A rule for packets, not a way for them.
+    #[error("flow specifications are not applied to packets")]
+    FlowSpec,
     /// Types 1, 4 and those unknown.
     #[error("E-VPN routes of this type are not used for forwarding")]
     RouteType,
@@ -208,6 +211,7 @@ pub fn classify(
             check_prefix(route.prefix)?;
             (None, Some(reader.vpn_prefix(route)?))
         }
+        Nlri::FlowSpec(_) => return Err(Ignored::FlowSpec),
         _ => return Err(Ignored::Family),
     };
     let route = RemoteRoute { frames, packets, attributes: Arc::clone(attributes) };

@@ -103,11 +103,8 @@ impl<'a> Exporter<'a> {
         source: Option<Slot>,
     ) -> Option<NextHop> {
         let ourselves = peer.policy.next_hop == NextHopPolicy::Ourselves && source.is_some();
-        if ourselves && family != Family::ROUTE_TARGET {
-            Some(self.address_toward(peer).into())
-        } else {
-            received
-        }
+        let leads_somewhere = family != Family::ROUTE_TARGET && family.flow_specifications().is_none();
+        if ourselves && leads_somewhere { Some(self.address_toward(peer).into()) } else { received }
     }
 
     /// The attributes that go to a peer with a path.

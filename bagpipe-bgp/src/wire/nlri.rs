@@ -6,9 +6,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
 use super::text::{Hex, hex};
-use super::vpn::{self, Version};
-use super::{EvpnRoute, RouteTargetMembership, VpnRoute};
-use crate::types::Family;
+use super::{EvpnRoute, FlowSpecRoute, RouteTargetMembership, VpnRoute, flowspec, vpn};
+use crate::types::{Family, IpVersion};
 
 /// Network layer reachability information of any family.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -20,6 +19,8 @@ pub enum Nlri {
     RouteTarget(RouteTargetMembership),
     /// VPN-IPv4 or VPN-IPv6 unicast.
     Vpn(VpnRoute),
+    /// A flow specification of a VPN.
+    FlowSpec(FlowSpecRoute),
     /// Any other family: kept as it is.
     Other(Family, #[serde(serialize_with = "hex")] Bytes),
 }
@@ -32,6 +33,7 @@ impl Nlri {
             Self::Evpn(_) => Family::EVPN,
             Self::RouteTarget(_) => Family::ROUTE_TARGET,
             Self::Vpn(route) => route.family(),
+            Self::FlowSpec(route) => route.family(),
             Self::Other(family, _) => *family,
         }
     }
@@ -42,6 +44,7 @@ impl Nlri {
             Self::Evpn(route) => route.encode(out),
             Self::RouteTarget(membership) => membership.encode(out),
             Self::Vpn(route) => route.encode(out),
+            Self::FlowSpec(route) => route.encode(out),
             Self::Other(_, bytes) => out.put_slice(bytes),
         }
     }
@@ -58,7 +61,7 @@ impl Nlri {
         rest: &[u8],
         block: &Bytes,
     ) -> Result<(Result<Self, &'static str>, usize), &'static str> {
-        if let Some(version) = Version::of(family) {
+        if let Some(version) = vpn::version_of(family) {
             return VpnRoute::take(version, rest).map(|(route, length)| (Ok(Self::Vpn(route)), length));
         }
         let length = split(family, rest)?;
@@ -68,7 +71,10 @@ impl Nlri {
                 EvpnRoute::decode(*route_type, value, block).map(Self::Evpn)
             }
             (Family::ROUTE_TARGET, _) => RouteTargetMembership::decode(nlri).map(Self::RouteTarget),
-            _ => Ok(Self::Other(family, block.slice_ref(nlri))),
+            _ => match family.flow_specifications() {
+                Some(version) => FlowSpecRoute::decode(version, nlri).map(Self::FlowSpec),
+                None => Ok(Self::Other(family, block.slice_ref(nlri))),
+            },
         };
         Ok((route, length))
     }
@@ -80,6 +86,7 @@ impl fmt::Display for Nlri {
             Self::Evpn(route) => route.fmt(f),
             Self::RouteTarget(membership) => membership.fmt(f),
             Self::Vpn(route) => route.fmt(f),
+            Self::FlowSpec(route) => route.fmt(f),
             Self::Other(family, bytes) => write!(f, "{family} {}", Hex(bytes)),
         }
     }
@@ -97,6 +104,10 @@ pub(super) fn split(family: Family, bytes: &[u8]) -> Result<usize, &'static str>
         (Framing::Typed, _) => return Err("NLRI ends before its length"),
         (Framing::Prefix { max_bits }, [bits, ..]) if *bits <= max_bits => 1 + usize::from(bits.div_ceil(8)),
         (Framing::Prefix { .. }, _) => return Err("NLRI longer than its family allows"),
+        (Framing::FlowSpec, _) => match flowspec::length(bytes) {
+            Some((octets, length)) => octets + length,
+            None => return Err("NLRI ends before its length"),
+        },
         (Framing::Vpn(version), _) => return VpnRoute::take(version, bytes).map(|(_, length)| length),
         (Framing::Unknown, _) => bytes.len(),
     };
@@ -109,7 +120,9 @@ enum Framing {
     /// A length in bits, then as many octets as that needs.
     Prefix { max_bits: u8 },
     /// The same, with labels and a route distinguisher in front, which the length has to fit.
-    Vpn(Version),
+    Vpn(IpVersion),
+    /// A length in octets, in one or two of them.
+    FlowSpec,
     /// All that there is counts as one.
     Unknown,
 }
@@ -121,8 +134,9 @@ const fn framing(family: Family) -> Framing {
         (1, 132) => Framing::Prefix { max_bits: 96 },
         (1, 1 | 2) => Framing::Prefix { max_bits: 32 },
         (2, 1 | 2) => Framing::Prefix { max_bits: 128 },
-        (1, 128) => Framing::Vpn(Version::V4),
-        (2, 128) => Framing::Vpn(Version::V6),
+        (1, 128) => Framing::Vpn(IpVersion::V4),
+        (2, 128) => Framing::Vpn(IpVersion::V6),
+        (1 | 2, 134) => Framing::FlowSpec,
         // With labels any number of bits can be right.
         (1 | 2, 4) => Framing::Prefix { max_bits: u8::MAX },
         _ => Framing::Unknown,
@@ -131,7 +145,7 @@ const fn framing(family: Family) -> Framing {
 
 /// Appends an encoded route as it stands in MP_UNREACH_NLRI.
 pub(super) fn put_withdrawal(family: Family, out: &mut BytesMut, encoded: &[u8]) {
-    match Version::of(family) {
+    match vpn::version_of(family) {
         Some(_) => vpn::put_withdrawal(out, encoded),
         None => out.put_slice(encoded),
     }

@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 
 use super::label_stack::{LABEL_BITS, LabelStack, WITHDRAWN, label_octets};
-use crate::types::{Family, IpPrefix, RouteDistinguisher};
+use crate::types::{Family, IpPrefix, IpVersion, RouteDistinguisher};
 
 const RD_BITS: usize = 64;
 
@@ -39,11 +39,11 @@ impl VpnRoute {
     /// The lengths do not agree, or do not fit the family. Nothing after such a route can be found
     /// (RFC 7606 §5.3, RFC 8277 §2.3).
     #[inline]
-    pub(super) fn take(version: Version, bytes: &[u8]) -> Result<(Self, usize), &'static str> {
+    pub(super) fn take(version: IpVersion, bytes: &[u8]) -> Result<(Self, usize), &'static str> {
         let Parts { length, labels, rd, prefix_bits, prefix } = Parts::of(bytes)?;
         let prefix = match version {
-            Version::V4 => IpPrefix::v4(u32::from_be_bytes(padded(prefix)), prefix_bits),
-            Version::V6 => IpPrefix::v6(u128::from_be_bytes(padded(prefix)), prefix_bits),
+            IpVersion::V4 => IpPrefix::v4(u32::from_be_bytes(padded(prefix)), prefix_bits),
+            IpVersion::V6 => IpPrefix::v6(u128::from_be_bytes(padded(prefix)), prefix_bits),
         };
         let prefix = prefix.ok_or("prefix longer than an address")?;
         Ok((Self { labels: LabelStack::decode(labels), rd: RouteDistinguisher(*rd), prefix }, length))
@@ -71,20 +71,12 @@ impl VpnRoute {
     }
 }
 
-/// The IP version of a VPN family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
-    V4,
-    V6,
-}
-
-impl Version {
-    pub(super) const fn of(family: Family) -> Option<Self> {
-        match family {
-            Family::VPNV4 => Some(Self::V4),
-            Family::VPNV6 => Some(Self::V6),
-            _ => None,
-        }
+/// The IP version of a family of VPN routes.
+pub(super) const fn version_of(family: Family) -> Option<IpVersion> {
+    match family {
+        Family::VPNV4 => Some(IpVersion::V4),
+        Family::VPNV6 => Some(IpVersion::V6),
+        _ => None,
     }
 }
 

@@ -8,10 +8,13 @@ use bagpipe_bgp::speaker::{
     Action, ConnId, Export, Import, PeerConfig, PeerState, PeerStatus, Policy, RouteSource, RouteStatus,
     Speaker, SpeakerConfig,
 };
-use bagpipe_bgp::types::{EthernetSegmentId, IpPrefix, Label, LabelField, MacAddr, RouteDistinguisher};
+use bagpipe_bgp::types::{
+    EthernetSegmentId, IpPrefix, IpVersion, Label, LabelField, MacAddr, RouteDistinguisher,
+};
+use bagpipe_bgp::wire::flowspec::{Component, FlowPrefix};
 use bagpipe_bgp::wire::{
-    Attributes, Capability, Context, EvpnRoute, LabelStack, Message, Nlri, NlriBlock, RouteTargetMembership,
-    Update, UpdateWriter, VpnRoute, frame,
+    Attributes, Capability, Context, EvpnRoute, FlowSpecRoute, LabelStack, Message, Nlri, NlriBlock,
+    RouteTargetMembership, Update, UpdateWriter, VpnRoute, frame,
 };
 use bytes::BytesMut;
 
@@ -244,6 +247,10 @@ fn bystanders() -> Vec<Nlri> {
         let labels = LabelStack::from(Label::new(99).unwrap());
         Nlri::Vpn(VpnRoute { labels, rd, prefix: prefix(text) })
     };
+    let flow = |version, text: &str| {
+        let destination = FlowPrefix::new(prefix(text), 0).unwrap();
+        Nlri::FlowSpec(FlowSpecRoute::new(rd, version, vec![Component::Destination(destination)]).unwrap())
+    };
     vec![
         Nlri::Evpn(EvpnRoute::EthernetAutoDiscovery { rd, esi, tag, label }),
         Nlri::Evpn(EvpnRoute::MacIp {
@@ -267,6 +274,8 @@ fn bystanders() -> Vec<Nlri> {
         }),
         vpn("198.51.100.9"),
         vpn("2001:db8:9::"),
+        flow(IpVersion::V4, "198.51.100.9"),
+        flow(IpVersion::V6, "2001:db8:9::"),
         Nlri::RouteTarget(RouteTargetMembership::exact(LOCAL_ASN, "64512:9".parse().unwrap())),
     ]
 }

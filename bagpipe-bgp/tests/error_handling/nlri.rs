@@ -180,8 +180,47 @@ const LENGTHS: &[Row] = &[
     ("7606 5.3",          "O P 800e3a 0002 80 18 0000000000000000 20010db8000000000000000000000001 00 d9 000641 0000fc0000000064 20010db8000000000000000000000001 80", Internal, Reset(9)),
 ];
 
+/// Flow specifications of VPNs: what stands in an NLRI is wrong in itself, or overruns it.
+#[rustfmt::skip]
+const FLOWS: &[Row] = &[
+    ("8955 8",            "O P 800e16 0001 86 00 00 10 0000fc0000000007 01 18 c00002 03 81 06", Internal, Accepted),
+    ("8955 8",            "O P 800e0e 0001 86 00 00 08 0000fc0000000007", Internal, Accepted),
+    ("8955 4",            "O P 800e15 0001 86 04 0a000001 00 0b 0000fc0000000007 03 81 06", Internal, Accepted),
+    ("8955 4",            "O P 800e15 0001 86 04 00000000 00 0b 0000fc0000000007 03 81 06", Internal, Accepted),
+    ("8955 4",            "O P 800e14 0001 86 03 0a0000 00 0b 0000fc0000000007 03 81 06", Internal, Accepted),
+    ("8955 4.2",          "O P 800e16 0001 86 00 00 10 0000fc0000000007 03 81 06 01 18 c00002", Internal, Discarded),
+    ("8955 4.2",          "O P 800e14 0001 86 00 00 0e 0000fc0000000007 03 81 06 03 81 11", Internal, Discarded),
+    ("8955 4.2",          "O P 800e20 0001 86 00 00 0b 0000fc0000000007 03 81 06 0e 0000fc0000000007 03 81 06 03 81 11", Internal, Discarded),
+    ("8955 4.2",          "O P 800e11 0001 86 00 00 0b 0000fc0000000007 0e 81 06", Internal, Discarded),
+    ("8955 4.2",          "O P 800e11 0001 86 00 00 0b 0000fc0000000007 00 81 06", Internal, Discarded),
+    ("8955 4.2.1.1",      "O P 800e11 0001 86 00 00 0b 0000fc0000000007 03 01 06", Internal, Discarded),
+    ("8955 4.2.1.1",      "O P 800e16 0001 86 00 00 10 0000fc0000000007 03 b1 000000000006", Internal, Discarded),
+    ("8955 4.2.2.1",      "O P 800e15 0001 86 00 00 0f 0000fc0000000007 01 21 c000020000", Internal, Discarded),
+    ("8955 4.2.2.1",      "O P 800e12 0001 86 00 00 0c 0000fc0000000007 01 18 c000", Internal, Discarded),
+    ("8955 4.2.2.9",      "O P 800e14 0001 86 00 00 0e 0000fc0000000007 09 a1 00000002", Internal, Discarded),
+    ("8955 4.2.2.11",     "O P 800e12 0001 86 00 00 0c 0000fc0000000007 0b 91 002e", Internal, Discarded),
+    ("8955 4.2.2.12",     "O P 800e12 0001 86 00 00 0c 0000fc0000000007 0c 91 0002", Internal, Discarded),
+    ("8955 8",            "O P 800e0d 0001 86 00 00 07 0000fc00000000", Internal, Discarded),
+    ("8955 8",            "O P 800e06 0001 86 00 00 00", Internal, Discarded),
+    ("8956 3.1",          "O P 800e20 0002 86 00 00 1a 0000fc0000000007 01 20 00 20010db8 02 68 40 123456789a 03 81 06", Internal, Accepted),
+    ("8956 3.1",          "O P 800e11 0002 86 00 00 0b 0000fc0000000007 01 20 20", Internal, Discarded),
+    ("8956 3.1",          "O P 800e11 0002 86 00 00 0b 0000fc0000000007 01 20 21", Internal, Discarded),
+    ("8956 3.1",          "O P 800e22 0002 86 00 00 1c 0000fc0000000007 01 81 00 20010db8000000000000000000000001 80", Internal, Discarded),
+    ("8956 3.7",          "O P 800e14 0002 86 00 00 0e 0000fc0000000007 0d a1 00000009", Internal, Accepted),
+    ("8956 3.7",          "O P 800e14 0001 86 00 00 0e 0000fc0000000007 0d a1 00000009", Internal, Discarded),
+    ("8955 4.1",          "O P 800e12 0001 86 00 00 f00b 0000fc0000000007 03 81 06", Internal, Accepted),
+    ("7606 5.3",          "O P 800e06 0001 86 00 00 f0", Internal, Reset(9)),
+    ("7606 5.3",          "O P 800e11 0001 86 00 00 0c 0000fc0000000007 03 81 06", Internal, Reset(9)),
+    ("7606 5.3",          "O P 800e11 0001 86 00 00 0a 0000fc0000000007 03 81 06", Internal, Reset(9)),
+    ("7606 5.3",          "O P 800e12 0001 86 00 00 f10b 0000fc0000000007 03 81 06", Internal, Reset(9)),
+    ("8955 8",            "800f14 0001 86 10 0000fc0000000007 01 18 c00002 03 81 06", Internal, Withdrawn),
+    ("8955 8",            "800f0f 0002 86 0b 0000fc0000000007 03 81 06", Internal, Withdrawn),
+    ("7606 5.3",          "800f0f 0001 86 0c 0000fc0000000007 03 81 06", Internal, Reset(9)),
+];
+
 #[test]
 fn routes_in_error_have_the_consequences_of_rfc_7606() {
     check_all(ROUTES);
     check_all(LENGTHS);
+    check_all(FLOWS);
 }
