@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::route_control::{AttractTraffic, Classifier, Fallback, Readvertise};
-pub use self::valid::{Attach, AttachPort, Detach, Direction, Endpoint, Routed};
+pub use self::valid::{Attach, AttachPort, Detach, Direction, Endpoint, Relay, Routed};
 
 /// A request to attach a MAC address, and perhaps an IP address of it, of a local port to a VPN instance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -310,8 +310,7 @@ mod tests {
         let attract = |more: &str| format!(r#""attract_traffic": {{{ATTRACT}{more}}}"#);
         let readvertise = r#""readvertise": {"from_rt": "64512:1", "to_rt": ["64512:3"]}"#;
         for (fields, expected) in [
-            (readvertise.to_owned(), "readvertise is not supported yet"),
-            (format!("{readvertise}, {}", attract("")), "readvertise is not supported yet"),
+            (format!("{readvertise}, {}", attract("")), "attract_traffic is not supported yet"),
             (
                 attract(r#", "to": "64512:9", "static_destination_prefixes": ["10.0.0.0/8"]"#),
                 "attract_traffic is not supported yet",

@@ -5,6 +5,7 @@ mod importing;
 mod moving;
 mod mpls;
 mod overlay_index;
+mod relaying;
 mod restoring;
 mod routing;
 
