@@ -9,6 +9,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,8 @@ pub struct Config {
     pub dataplane: Dataplane,
     /// `[vpn]`
     pub vpn: Vpn,
+    /// `[ports]`
+    pub ports: Ports,
     /// `[api]`
     pub api: Api,
     /// `[state]`
@@ -178,6 +181,13 @@ pub struct Vpn {
 
 fn as_range<S: Serializer>(range: &RangeInclusive<u32>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{}-{}", range.start(), range.end()))
+}
+
+/// `[ports]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Ports {
+    /// The interfaces that stand for ports of Open vSwitch, by the names and numbers that these have in requests.
+    pub trunks: BTreeMap<String, String>,
 }
 
 /// `[api]`

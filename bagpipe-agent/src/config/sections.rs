@@ -9,7 +9,7 @@ use bagpipe_common::limits;
 
 use super::table::{Item, Section};
 use super::{
-    Api, Bgp, Config, Dataplane, Driver, LocalAddress, Prefix, State, Ttl, Vpn, default_socket,
+    Api, Bgp, Config, Dataplane, Driver, LocalAddress, Ports, Prefix, State, Ttl, Vpn, default_socket,
     default_state_directory, is_interface_name, peers,
 };
 use crate::fib::MplsForm;
@@ -27,10 +27,11 @@ pub(super) fn read(mut root: Section<'_, '_>, instance: &str) -> Option<Config> 
     let bgp = bgp(root.section("bgp"));
     let dataplane = dataplane(root.section("dataplane"));
     let vpn = vpn(root.section("vpn"));
+    let ports = ports(root.section("ports"));
     let api = api(root.section("api"), instance);
     let state = state(root.section("state"), instance);
     root.finish();
-    Some(Config { instance: instance.to_owned(), bgp: bgp?, dataplane, vpn, api, state })
+    Some(Config { instance: instance.to_owned(), bgp: bgp?, dataplane, vpn, ports, api, state })
 }
 
 fn bgp(mut section: Section<'_, '_>) -> Option<Bgp> {
@@ -236,6 +237,13 @@ fn vpn(mut section: Section<'_, '_>) -> Vpn {
         .unwrap_or(Encapsulation::Vxlan);
     section.finish();
     Vpn { vnis, labels, ipvpn_encapsulation, evpn_encapsulation }
+}
+
+fn ports(mut section: Section<'_, '_>) -> Ports {
+    let named = section.get("trunks").map(|item| item.named()).unwrap_or_default();
+    let trunks = named.into_iter().filter_map(|(name, item)| Some((name, interface(&item)?))).collect();
+    section.finish();
+    Ports { trunks }
 }
 
 fn api(mut section: Section<'_, '_>, instance: &str) -> Api {

@@ -33,6 +33,8 @@ maximum_routes = 4096
 [vpn]
 vnis = "100-200"
 labels = "16-1048575"
+[ports]
+trunks = { patch2tun = "veth0", 6 = "veth6" }
 [api]
 listen = "[::1]:8082"
 socket = "/run/b.sock"
@@ -68,6 +70,8 @@ fn every_key_is_read() {
     assert_eq!(config.dataplane.underlay, ["eth0"]);
     assert_eq!((config.dataplane.vxlan_port, config.dataplane.driver), (8472, Driver::Ebpf));
     assert_eq!(config.vpn.vnis, 100..=200);
+    let trunks = [("6", "veth6"), ("patch2tun", "veth0")].map(|(ovs, own)| (ovs.to_owned(), own.to_owned()));
+    assert_eq!(config.ports.trunks, trunks.into());
     assert_eq!(config.api.socket, Path::new("/run/b.sock"));
     assert_eq!(config.state.directory, Path::new("/var/lib/b"));
     assert_eq!(config.state.stale_time, 900);

@@ -56,14 +56,20 @@ impl Agent {
     /// Attaches all or nothing, once the requests and the interface are found to be right. What has been answered
     /// forwards. Tells whether anything changed.
     fn attach(&mut self, requests: &[AttachRequest]) -> Result<bool, Refused> {
-        for request in requests {
+        let trunks = &self.config.ports.trunks;
+        let on_trunks = |request: &AttachRequest| AttachRequest {
+            local_port: request.local_port.clone().map(|port| port.on(trunks)),
+            ..request.clone()
+        };
+        let requests: Vec<AttachRequest> = requests.iter().map(on_trunks).collect();
+        for request in &requests {
             self.engine.check(request).map_err(refused)?;
             if let Some(interface) = request.validate().map_err(refused)?.port.interface() {
                 self.dataplane.interface(interface).map_err(refused)?;
             }
         }
         let mut added = Vec::new();
-        let outcome = self.attach_each(requests, &mut added);
+        let outcome = self.attach_each(&requests, &mut added);
         if outcome.is_err() {
             for request in added {
                 self.take_back(request);
