@@ -16,7 +16,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
-pub use peer::{PeerAction, PeerRequest};
+pub use peer::{MacRequest, PeerAction, PeerRequest};
 pub use server::{BindError, Limits, Listener};
 pub use service::{Role, Service};
 
@@ -40,6 +40,8 @@ pub enum Call {
     Detach(Vec<DetachRequest>),
     /// Do something to a BGP peer.
     Peer(PeerAction, PeerRequest),
+    /// Let a frozen MAC address move again.
+    ReleaseMac(MacRequest),
     /// Show something.
     View(View),
     /// Say why packets go where they go.

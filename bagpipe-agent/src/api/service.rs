@@ -79,6 +79,10 @@ impl Service {
                 let request = posted(head, body, limits, "peer").await?;
                 self.ask(Call::Peer(action, request)).await.map(|body| success(JSON, body))
             }
+            "/v1/macs/release" => {
+                let request = posted(head, body, limits, "MAC address").await?;
+                self.ask(Call::ReleaseMac(request)).await.map(|body| success(JSON, body))
+            }
             "/v1/explain" => {
                 let request = posted(head, body, limits, "question").await?;
                 self.ask(Call::Explain(request)).await.map(|body| success(JSON, body))

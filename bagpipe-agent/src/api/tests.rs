@@ -70,6 +70,7 @@ fn answer(call: Call) -> Answer {
         Call::Detach(requests) => requests.into_iter().next().and_then(|request| request.vpn_instance_id),
         Call::Peer(PeerAction::Reset, request) => Some(request.message),
         Call::Peer(..) => None,
+        Call::ReleaseMac(request) => Some(request.vpn_instance_id),
         Call::Explain(request) => Some(request.vpn_instance_id),
         Call::View(_) => return Ok(Bytes::from_static(b"[1]")),
     };

@@ -4,6 +4,7 @@ mod agent;
 mod client;
 pub mod demo;
 mod explain;
+mod mac;
 mod map;
 mod peer;
 mod port;
@@ -79,6 +80,11 @@ enum Command {
     Peer {
         #[command(subcommand)]
         command: peer::PeerCommand,
+    },
+    /// Let MAC addresses move again that moved too often
+    Mac {
+        #[command(subcommand)]
+        command: mac::MacCommand,
     },
     /// Read the pinned BPF maps, with or without a running agent
     Map {
@@ -182,6 +188,7 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
         }
         Command::Explain { vpn, ip, output } => explain::explain(&vpn, ip, &global.client(), output.format),
         Command::Peer { command } => peer::run(&command, &global.client()),
+        Command::Mac { command } => mac::run(&command, &global.client()),
         Command::Map { command } => map::run(&command, global),
         Command::Cleanup(output) => map::cleanup(global, output.format),
         Command::Completion { shell } => {

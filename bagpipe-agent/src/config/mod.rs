@@ -15,11 +15,12 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use bagpipe_bgp::types::{Asn, MacAddr, RouterId};
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use toml::de::DeTable;
 
 use crate::fib::MplsForm;
-use crate::vpn::Encapsulation;
+use crate::vpn::{DuplicateDetection, Encapsulation};
 
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use peers::{MaximumPrefixes, Peer, Reflector, Secret, Terms};
@@ -177,6 +178,18 @@ pub struct Vpn {
     pub ipvpn_encapsulation: Encapsulation,
     /// What E-VPN routes are announced with.
     pub evpn_encapsulation: Encapsulation,
+    /// When a MAC address moves too often.
+    #[serde(flatten, serialize_with = "as_keys")]
+    pub duplicates: DuplicateDetection,
+}
+
+/// As the keys of `[vpn]`.
+fn as_keys<S: Serializer>(duplicates: &DuplicateDetection, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut keys = serializer.serialize_map(Some(3))?;
+    keys.serialize_entry("duplicate_mac_moves", &duplicates.moves)?;
+    keys.serialize_entry("duplicate_mac_window", &duplicates.window.as_secs())?;
+    keys.serialize_entry("duplicate_mac_recovery", &duplicates.recovery.map_or(0, |time| time.as_secs()))?;
+    keys.end()
 }
 
 fn as_range<S: Serializer>(range: &RangeInclusive<u32>, serializer: S) -> Result<S::Ok, S::Error> {

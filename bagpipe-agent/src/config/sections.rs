@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bagpipe_bgp::types::{Asn, MacAddr, RouterId};
 use bagpipe_bgp::wire::LongLived;
@@ -13,7 +14,7 @@ use super::{
     default_state_directory, is_interface_name, peers,
 };
 use crate::fib::MplsForm;
-use crate::vpn::{Encapsulation, GATEWAY_MAC};
+use crate::vpn::{DuplicateDetection, Encapsulation, GATEWAY_MAC};
 
 pub(super) const BGP_PORT: u16 = 179;
 pub(super) const ANY_PORT: std::ops::RangeInclusive<u32> = 1..=65535;
@@ -235,8 +236,22 @@ fn vpn(mut section: Section<'_, '_>) -> Vpn {
         .get("evpn_encapsulation")
         .and_then(|item| encapsulation(&item))
         .unwrap_or(Encapsulation::Vxlan);
+    let duplicates = duplicates(&mut section);
     section.finish();
-    Vpn { vnis, labels, ipvpn_encapsulation, evpn_encapsulation }
+    Vpn { vnis, labels, ipvpn_encapsulation, evpn_encapsulation, duplicates }
+}
+
+/// Without a time for recovery only an operator ends it.
+fn duplicates(section: &mut Section<'_, '_>) -> DuplicateDetection {
+    let usual = DuplicateDetection::default();
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    let mut number = |key, range| section.get(key).and_then(|item| item.integer(range));
+    DuplicateDetection {
+        moves: number("duplicate_mac_moves", 0..=1_000).unwrap_or(usual.moves),
+        window: number("duplicate_mac_window", 1..=86_400).map_or(usual.window, seconds),
+        recovery: number("duplicate_mac_recovery", 0..=86_400)
+            .map_or(usual.recovery, |time| (time > 0).then(|| seconds(time))),
+    }
 }
 
 fn ports(mut section: Section<'_, '_>) -> Ports {

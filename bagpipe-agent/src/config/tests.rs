@@ -1,4 +1,5 @@
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use bagpipe_bgp::speaker::{Export, Import, NextHopPolicy, SpeakerConfig};
 use bagpipe_bgp::types::Family;
@@ -33,6 +34,8 @@ maximum_routes = 4096
 [vpn]
 vnis = "100-200"
 labels = "16-1048575"
+duplicate_mac_moves = 9
+duplicate_mac_recovery = 600
 [ports]
 trunks = { patch2tun = "veth0", 6 = "veth6" }
 [api]
@@ -72,6 +75,9 @@ fn every_key_is_read() {
     assert_eq!(config.vpn.vnis, 100..=200);
     let trunks = [("6", "veth6"), ("patch2tun", "veth0")].map(|(ovs, own)| (ovs.to_owned(), own.to_owned()));
     assert_eq!(config.ports.trunks, trunks.into());
+    let recovery = Some(Duration::from_secs(600));
+    let usual = DuplicateDetection::default();
+    assert_eq!(config.vpn.duplicates, DuplicateDetection { moves: 9, recovery, ..usual });
     assert_eq!(config.api.socket, Path::new("/run/b.sock"));
     assert_eq!(config.state.directory, Path::new("/var/lib/b"));
     assert_eq!(config.state.stale_time, 900);
@@ -298,6 +304,11 @@ fn values_that_cannot_be_are_named_with_cause_and_remedy() {
             "vpn.ipvpn_encapsulation: 'ip' is not an encapsulation",
         ),
         ("", "[dataplane]\ndriver = \"none\"\n[vpn]\nvnis = \"9-1\"", "vpn.vnis: '9-1' is not a range"),
+        (
+            "",
+            "[dataplane]\ndriver = \"none\"\n[vpn]\nduplicate_mac_window = 0",
+            "vpn.duplicate_mac_window: 0 is out of range",
+        ),
         ("", "[dataplane]\ndriver = \"none\"\n[vpn]\nlabels = \"3-99\"", "vpn.labels: '3-99' is not a range"),
         ("", "[dataplane]\ndriver = \"none\"\n[api]\nlisten = \"0.0.0.0:8082\"", "open to the network"),
         (

@@ -15,13 +15,14 @@ use std::time::Instant;
 
 use bagpipe_bgp::rib::PeerId;
 use bagpipe_bgp::speaker::{Action, ConnId, PeerConfig, Refused, Speaker, SpeakerConfig, SpeakerEvent};
+use bagpipe_bgp::types::MacAddr;
 use bytes::Bytes;
 
 pub use self::view::RouteView;
 use crate::fib::Change;
 use crate::vpn::{
-    AttachError, AttachRequest, Attached, Detach, DetachError, DetachRequest, Detached, Overlay,
-    RestoreError, Snapshot, Stale, Vpns, VpnsConfig,
+    AttachError, AttachRequest, Attached, Detach, DetachError, DetachRequest, Detached, Duplicate,
+    DuplicateDetection, Overlay, RestoreError, Snapshot, Stale, Vpns, VpnsConfig,
 };
 
 /// What an engine is made with.
@@ -35,6 +36,8 @@ pub struct EngineConfig {
     pub vnis: RangeInclusive<u32>,
     /// Tunnels, labels and the router.
     pub overlay: Overlay,
+    /// When a MAC address moves too often.
+    pub duplicates: DuplicateDetection,
 }
 
 /// What others than the dataplane want to know.
@@ -53,6 +56,8 @@ pub enum EngineEvent {
         /// Its name.
         vpn: String,
     },
+    /// A MAC address was frozen because it moves too often, or is no longer (RFC 7432 §15.1).
+    Duplicate(Duplicate),
     /// The snapshot differs from the last one: store it.
     AttachmentsChanged,
 }
@@ -83,6 +88,7 @@ impl Engine {
             local_endpoint: config.local_endpoint,
             vnis: config.vnis,
             overlay: config.overlay,
+            duplicates: config.duplicates,
         };
         if !config.speaker.local_addresses.contains(&config.local_endpoint) {
             config.speaker.local_addresses.push(config.local_endpoint);
@@ -210,6 +216,13 @@ impl Engine {
         self.settle(now);
     }
 
+    /// Lets a frozen MAC address move again; `None` if there is no such instance, else whether it was frozen.
+    pub fn release_mac(&mut self, vpn: &str, mac: MacAddr, now: Instant) -> Option<bool> {
+        let released = self.vpns.release_mac(vpn, mac);
+        self.settle(now);
+        released
+    }
+
     /// A TCP connection came in.
     ///
     /// # Errors
@@ -258,7 +271,7 @@ impl Engine {
     /// When to call [`Self::timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.speaker.poll_timeout()
+        self.speaker.poll_timeout().into_iter().chain(self.vpns.timeout()).min()
     }
 
     /// The next thing to do with connections.
@@ -302,6 +315,7 @@ impl Engine {
             }
             self.store |= effects.renumbered;
             self.changes.extend(effects.changes);
+            self.events.extend(effects.duplicates.into_iter().map(EngineEvent::Duplicate));
             // First in, then out: a target that one instance takes over from another stays imported.
             effects.import.into_iter().for_each(|target| self.speaker.import(target));
             effects.unimport.into_iter().for_each(|target| self.speaker.unimport(target));

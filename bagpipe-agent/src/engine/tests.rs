@@ -15,6 +15,7 @@ fn engine(number: usize, now: Instant) -> Engine {
         local_endpoint: address.into(),
         vnis: 100..=199,
         overlay: Overlay::new(address.into()),
+        duplicates: DuplicateDetection::default(),
     };
     let mut engine = Engine::new(config, None, now).unwrap();
     let peer = PeerConfig {
@@ -95,7 +96,7 @@ fn what_one_attaches_the_other_forwards_to_and_shows() {
             "name": "blue", "type": "evpn", "number": 1, "vni": 100, "rd": "192.0.2.1:1",
             "import_rt": ["64512:1"], "export_rt": ["64512:1"], "gateway_ip": null, "label": null,
             "plugged_into": null, "ports": 1, "local_macs": 1, "routes": 0,
-            "remote_routes": 2, "remote_endpoints": ["192.0.2.2"], "description": null,
+            "remote_routes": 2, "remote_endpoints": ["192.0.2.2"], "frozen_macs": [], "description": null,
         }])
     );
     assert_eq!(
@@ -168,6 +169,7 @@ fn only_what_nobody_attaches_again_is_swept() {
         local_endpoint: ADDRESSES[0].into(),
         vnis: 100..=199,
         overlay: Overlay::new(ADDRESSES[0].into()),
+        duplicates: DuplicateDetection::default(),
     };
     let mut after = Engine::new(config, Some(&before.snapshot()), now).unwrap();
     assert_eq!(after.stale(), 3);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bagpipe_bgp::rib::PeerId;
 use bagpipe_bgp::speaker::{PeerStatus, RouteSource, RouteStatus};
+use bagpipe_bgp::types::MacAddr;
 use bagpipe_bgp::wire::{Attributes, Nlri};
 use serde::Serialize;
 
@@ -72,6 +73,11 @@ impl Engine {
     /// Where MAC addresses are, by instance and MAC address.
     pub fn fdb(&self) -> impl Iterator<Item = FdbView> + '_ {
         self.vpns.fdb()
+    }
+
+    /// The MAC addresses that have moved too often, with the names of their instances.
+    pub fn frozen_macs(&self) -> impl Iterator<Item = (&str, MacAddr)> {
+        self.vpns.frozen_macs()
     }
 
     /// The MAC addresses of IP addresses, by instance and IP address.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::Agent;
-use crate::api::{Answer, Call, PeerAction, PeerRequest, Refused, Request};
+use crate::api::{Answer, Call, MacRequest, PeerAction, PeerRequest, Refused, Request};
 use crate::vpn::request::{AttachRequest, Detach, DetachRequest, LocalPort};
 
 impl Agent {
@@ -18,6 +18,7 @@ impl Agent {
             Call::View(view) => return drop(request.reply.send(self.view(view))),
             Call::Explain(explain) => return drop(request.reply.send(self.explain(&explain))),
             Call::Peer(action, peer) => return drop(request.reply.send(self.peer(action, &peer))),
+            Call::ReleaseMac(mac) => return drop(request.reply.send(self.release_mac(&mac))),
             Call::Attach(attach) => {
                 let outcome = self.attach(&attach);
                 log("attach", attach.iter().map(Endpoint::from), &outcome);
@@ -131,6 +132,19 @@ impl Agent {
         }
         drop(self.settle());
         Ok(NULL)
+    }
+
+    fn release_mac(&mut self, request: &MacRequest) -> Answer {
+        let MacRequest { vpn_instance_id: vpn, mac_address: mac } = request;
+        let released = self.engine.release_mac(vpn, *mac, Instant::now());
+        drop(self.settle());
+        match released {
+            Some(true) => Ok(NULL),
+            Some(false) => {
+                Err(Refused(format!("{mac} is not frozen; `bagpipe status` names those that are")))
+            }
+            None => Err(Refused(format!("VPN instance '{vpn}' could not be found"))),
+        }
     }
 
     /// Undoes an attach that cannot forward: who was told that it failed will not detach it.

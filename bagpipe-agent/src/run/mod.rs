@@ -30,7 +30,7 @@ use crate::dataplane::{Dataplane, DataplaneError};
 use crate::engine::{Engine, EngineEvent};
 use crate::peer::{Event, Sockets};
 use crate::store::{Store, StoreError};
-use crate::vpn::Detach;
+use crate::vpn::{Detach, Duplicate};
 
 /// Octets handed to a connection at once: enough to fill a segmentation offload.
 const BATCH: usize = 64 * 1024;
@@ -241,6 +241,13 @@ impl Agent {
             EngineEvent::Speaker(event) => self.report_bgp(event),
             EngineEvent::VpnCreated { vpn } => tracing::info!("instance {vpn} created"),
             EngineEvent::VpnRemoved { vpn } => tracing::info!("instance {vpn} removed"),
+            EngineEvent::Duplicate(Duplicate { vpn, mac, frozen: true }) => tracing::warn!(
+                "MAC address {mac} of instance {vpn} moves too often and is frozen: two hosts have it; \
+                 `bagpipe mac release {mac} --vpn {vpn}` lets it move again"
+            ),
+            EngineEvent::Duplicate(Duplicate { vpn, mac, frozen: false }) => {
+                tracing::info!("MAC address {mac} of instance {vpn} may move again");
+            }
             EngineEvent::AttachmentsChanged => self.saving.needed = true,
         }
     }

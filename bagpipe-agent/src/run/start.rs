@@ -48,6 +48,7 @@ pub(super) async fn start(config: Config) -> Result<Agent, RunError> {
         local_endpoint: identity.endpoint,
         vnis: config.vpn.vnis.clone(),
         overlay: overlay(&config, identity),
+        duplicates: config.vpn.duplicates,
     };
     let mut engine = restore(engine_config, snapshot.as_ref(), &store)?;
     add_peers(&mut engine, &config);

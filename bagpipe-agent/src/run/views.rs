@@ -149,6 +149,12 @@ impl Agent {
             })
             .collect();
         reasons.extend(self.problems());
+        reasons.extend(self.engine.frozen_macs().map(|(vpn, mac)| {
+            format!(
+                "MAC address {mac} of VPN instance '{vpn}' moves too often and is frozen: two hosts have it; \
+                 bagpipe mac release {mac} --vpn {vpn}"
+            )
+        }));
         reasons.extend(self.saving.error.as_ref().map(ToString::to_string));
         reasons
     }

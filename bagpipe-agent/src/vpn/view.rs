@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, RouteDistinguisher, RouteTarget, Vni};
+use bagpipe_bgp::types::{EthernetSegmentId, IpPrefix, Label, MacAddr, RouteDistinguisher, RouteTarget, Vni};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -50,6 +50,8 @@ pub struct VpnView {
     pub remote_routes: usize,
     /// Tunnel endpoints that packets are accepted from, in order.
     pub remote_endpoints: Vec<IpAddr>,
+    /// MAC addresses that have moved too often, and are frozen (RFC 7432 §15.1).
+    pub frozen_macs: Vec<MacAddr>,
     /// Its description.
     pub description: Option<Value>,
 }
@@ -109,6 +111,9 @@ pub struct FdbView {
     /// The target.
     #[serde(flatten)]
     pub target: TargetView,
+    /// It has moved too often, and is frozen (RFC 7432 §15.1).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
 }
 
 /// A target.
@@ -137,6 +142,13 @@ pub enum TargetView {
         label: Label,
         /// What carries it.
         form: MplsForm,
+    },
+    /// An Ethernet segment: the flow chooses one of its remote endpoints.
+    Segment {
+        /// The segment.
+        esi: EthernetSegmentId,
+        /// Their addresses.
+        endpoints: Vec<IpAddr>,
     },
     /// The router.
     Router {
@@ -178,6 +190,7 @@ impl Vpns {
             routes: instance.installed.routes.len(),
             remote_routes: instance.router.as_ref().map_or(instance.remote.len(), |router| router.routes()),
             remote_endpoints: sorted(instance.installed.endpoints.iter().copied()),
+            frozen_macs: instance.duplicates.all_frozen().collect(),
             description: instance.description.clone(),
         })
     }
@@ -206,11 +219,30 @@ impl Vpns {
                     },
                     Target::Vxlan { endpoint, vni } => TargetView::Vxlan { endpoint, vni },
                     Target::Mpls { endpoint, label, form } => TargetView::Mpls { endpoint, label, form },
+                    Target::Segment(segment) => TargetView::Segment {
+                        esi: segment.esi,
+                        endpoints: instance
+                            .installed
+                            .segments
+                            .get(&segment.esi)?
+                            .iter()
+                            .filter_map(Target::endpoint)
+                            .collect(),
+                    },
                     Target::Router(router) => TargetView::Router { router: self.name_of(router) },
                 };
-                Some(FdbView { vpn: instance.name.clone(), mac, target })
+                let frozen = instance.duplicates.frozen(&mac).is_some();
+                Some(FdbView { vpn: instance.name.clone(), mac, target, frozen })
             })
         })
+    }
+
+    /// The MAC addresses that have moved too often, with the names of their instances.
+    pub fn frozen_macs(&self) -> impl Iterator<Item = (&str, MacAddr)> {
+        let frozen = |instance: &Instance| instance.duplicates.all_frozen().collect::<Vec<_>>();
+        self.instances
+            .values()
+            .flat_map(move |instance| frozen(instance).into_iter().map(|mac| (instance.name.as_str(), mac)))
     }
 
     /// The MAC addresses of IP addresses, by instance and IP address.
