@@ -158,10 +158,18 @@ pub struct Router {
 /// A port: an interface of this node that is attached to a VPN instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port {
-    /// Name of the interface.
+    /// Name of the interface; NAME:VLAN is a VLAN on it, which is a trunk then.
     pub interface: String,
     /// The instance.
     pub vpn: VpnId,
+}
+
+/// The interface that a port is on, and the VLAN that it is there: zero if it is the interface itself. No interface has
+/// a colon in its name.
+#[must_use]
+pub fn on_trunk(port: &str) -> (&str, u16) {
+    let vlan = port.split_once(':').and_then(|(name, vlan)| Some((name, vlan.parse().ok()?)));
+    vlan.unwrap_or((port, 0))
 }
 
 /// Where a MAC address is.

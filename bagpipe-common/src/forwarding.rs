@@ -17,7 +17,13 @@ pub struct Port {
 pub mod port_flags {
     /// The interface is a veth whose peer is in another network namespace: deliver straight to the peer.
     pub const REDIRECT_PEER: u16 = 1;
+    /// Where the identifier of the VLAN begins that the port is, in the upper twelve bits. Zero: the interface itself.
+    pub const VLAN_SHIFT: u32 = 4;
 }
+
+/// Value of `PORT_OF_INTERFACE` in place of a port number: the interface is a trunk, and each VLAN on it, and what has
+/// no tag, has its port in `PORT_OF_VLAN`.
+pub const TRUNK: u32 = u32::MAX;
 
 /// Value of `VPNS` (array, indexed by instance number).
 #[repr(C)]

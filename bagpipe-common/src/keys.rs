@@ -60,6 +60,16 @@ pub struct TunnelKey {
     pub vni: u32,
 }
 
+/// Key of `PORT_OF_VLAN`: a VLAN on a trunk.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VlanKey {
+    /// Index of the interface.
+    pub ifindex: u32,
+    /// Identifier of the VLAN, twelve bits (IEEE 802.1Q §9.6); zero for frames without one.
+    pub vlan: u32,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,5 +80,6 @@ mod tests {
         assert_eq!(size_of::<NeighborKey>(), 16 + 2 + 2);
         assert_eq!(size_of::<FloodKey>(), 2 + 2 + 4);
         assert_eq!(size_of::<TunnelKey>(), 16 + 4);
+        assert_eq!(size_of::<VlanKey>(), 4 + 4);
     }
 }

@@ -23,8 +23,8 @@ mod routing;
 mod underlay;
 
 pub use counters::{Counters, Drop, DropReason};
-pub use forwarding::{Neighbor, Port, Target, TargetKind, Vpn, neighbor_flags, port_flags};
-pub use keys::{FdbKey, FloodKey, FloodScope, NeighborKey, TunnelKey};
+pub use forwarding::{Neighbor, Port, TRUNK, Target, TargetKind, Vpn, neighbor_flags, port_flags};
+pub use keys::{FdbKey, FloodKey, FloodScope, NeighborKey, TunnelKey, VlanKey};
 pub use routing::{
     Adjacency, EndpointKey, GROUP_BUCKETS, Label, LabelKind, ROUTE_KEY_BITS, RouteKey, RoutePrefix, Router,
     router_flags,
@@ -33,7 +33,7 @@ pub use underlay::{Encap, Settings, Tunnel, encap_flags, settings_flags};
 
 /// The version of everything in this crate. It names the directory that maps are pinned in, so an agent never
 /// adopts maps of another layout.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// An address as the maps hold it: sixteen bytes, IPv4 in its IPv4-mapped form.
 pub type Address = [u8; 16];
@@ -79,5 +79,6 @@ plain_data!(
     Target,
     Tunnel,
     TunnelKey,
+    VlanKey,
     Vpn
 );

@@ -10,7 +10,7 @@ use crate::encap::{self, Wrapping};
 use crate::maps::{self, FLOODS, VPNS};
 use crate::skb::{Action, Skb};
 use crate::source::Sender;
-use crate::{counters, stage, switch, too_big};
+use crate::{counters, stage, switch, too_big, trunk};
 
 /// Floods a frame from a port: to the other ports of its instance, and to the remote endpoints.
 #[unsafe(no_mangle)]
@@ -66,7 +66,7 @@ extern "C" fn copy_to_port(index: u32, state: *mut ToPorts) -> i64 {
         return 0;
     }
     match switch::port(state.vpn, target.id) {
-        Ok(port) if state.skb.clone_to(port.ifindex) => {
+        Ok(port) if trunk::clone_to(state.skb, port) => {
             counters::delivered(target.id, state.vpn, state.length);
             state.sent = 1;
         }

@@ -55,6 +55,8 @@ mod switch;
 #[cfg(target_arch = "bpf")]
 mod too_big;
 #[cfg(target_arch = "bpf")]
+mod trunk;
+#[cfg(target_arch = "bpf")]
 mod tunnel;
 #[cfg(target_arch = "bpf")]
 mod underlay;

@@ -6,7 +6,7 @@ use aya_ebpf::macros::btf_map;
 use bagpipe_common::{
     Address, Adjacency, Counters, Drop, DropReason, Encap, EndpointKey, FdbKey, FloodKey, GROUP_BUCKETS,
     Label, Neighbor, NeighborKey, Port, ROUTE_KEY_BITS, RoutePrefix, Router, Settings, Target, Tunnel,
-    TunnelKey, Vpn, limits,
+    TunnelKey, VlanKey, Vpn, limits,
 };
 use bagpipe_packet::header;
 
@@ -17,6 +17,8 @@ const ON_DEMAND: usize = 1;
 
 #[btf_map]
 pub(crate) static PORT_OF_INTERFACE: HashMap<u32, u32, { limits::PORTS as usize }> = HashMap::new();
+#[btf_map]
+pub(crate) static PORT_OF_VLAN: HashMap<VlanKey, u32, { limits::PORTS as usize }, ON_DEMAND> = HashMap::new();
 #[btf_map]
 pub(crate) static PORTS: Array<Port, { limits::PORTS as usize }> = Array::new();
 #[btf_map]

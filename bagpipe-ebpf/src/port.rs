@@ -1,19 +1,22 @@
 //! From a port.
 
 use aya_ebpf::bindings::__sk_buff;
-use bagpipe_common::{Address, DropReason, Target, TargetKind, mapped};
+use bagpipe_common::{Address, DropReason, TRUNK, Target, TargetKind, mapped};
 use bagpipe_packet::header::{ETHERNET, Ethernet, Ipv4, Ipv6, Mac, ethertype, protocol};
 
 use crate::maps::{self, PORT_OF_INTERFACE, PORTS};
 use crate::skb::{Action, Skb};
 use crate::source::{self, Sender};
-use crate::{arp, counters, encap, flood, nd, routed, stage, switch, too_big};
+use crate::{arp, counters, encap, flood, nd, routed, stage, switch, too_big, trunk};
 
 /// See [`crate::programs::port_ingress`].
 #[inline(always)]
 pub(crate) fn ingress(skb: Skb) -> Result<Action, DropReason> {
     // SAFETY: a value of four bytes, copied at once.
-    let port = *unsafe { PORT_OF_INTERFACE.get(skb.interface()) }.ok_or(DropReason::Unattached)?;
+    let mut port = *unsafe { PORT_OF_INTERFACE.get(skb.interface()) }.ok_or(DropReason::Unattached)?;
+    if port == TRUNK {
+        port = trunk::untag(skb)?;
+    }
     let vpn = PORTS.get(port).ok_or(DropReason::Unattached)?.vpn;
     if vpn == 0 {
         return Err(DropReason::Unattached);

@@ -1,10 +1,11 @@
 //! Who may send what: a port speaks only for the addresses that are attached to it.
 
+use aya_ebpf::bindings::TC_ACT_SHOT;
 use bagpipe_common::{Address, DropReason, TargetKind, neighbor_flags};
 use bagpipe_packet::header::{ETHERNET, Mac, is_group, is_tag, is_unspecified};
 
 use crate::skb::{Action, Skb, redirect};
-use crate::{counters, maps, switch};
+use crate::{counters, maps, switch, trunk};
 
 /// The sender of a frame: a port and one of its MAC addresses.
 #[repr(C)]
@@ -76,7 +77,11 @@ impl Sender {
     #[inline(always)]
     pub(crate) fn give_back(&self, skb: Skb) -> Action {
         counters::delivered(self.port, self.vpn, skb.length());
-        redirect(skb.interface())
+        let port = maps::PORTS.get(self.port).copied().unwrap_or_default();
+        match trunk::tag(skb, port) {
+            Ok(()) => redirect(skb.interface()),
+            Err(_) => TC_ACT_SHOT as Action,
+        }
     }
 
     /// Whether a MAC address is behind the sender's own port.

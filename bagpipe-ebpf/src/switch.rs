@@ -5,7 +5,7 @@ use bagpipe_packet::header::{Mac, is_group, is_link_local_multicast};
 
 use crate::maps::{self, GROUPS, PORTS};
 use crate::skb::{Action, Skb, redirect, redirect_peer};
-use crate::{counters, flood, routed};
+use crate::{counters, flood, routed, trunk};
 
 /// A [`Target`] of no kind: every member of the instance.
 pub(crate) const EVERYWHERE: Target = Target { kind: 0, vni: [0; 3], id: 0 };
@@ -106,5 +106,6 @@ pub(crate) fn deliver(skb: Skb, vpn: u16, number: u32, typed: bool) -> Result<Ac
     if port.flags & port_flags::REDIRECT_PEER != 0 && typed {
         return Ok(redirect_peer(port.ifindex));
     }
+    trunk::tag(skb, port)?;
     Ok(redirect(port.ifindex))
 }

@@ -12,7 +12,7 @@ use bagpipe_agent::dataplane::programs::OBJECT;
 use bagpipe_common::{
     Address, Adjacency, Counters, Drop, DropReason, Encap, EndpointKey, FdbKey, FloodKey, FloodScope,
     GROUP_BUCKETS, Label, LabelKind, Neighbor, NeighborKey, Port, ROUTE_KEY_BITS, RoutePrefix, Router,
-    Settings, Target, TargetKind, Tunnel, TunnelKey, Vpn, encap_flags, mapped,
+    Settings, TRUNK, Target, TargetKind, Tunnel, TunnelKey, VlanKey, Vpn, encap_flags, mapped,
 };
 
 use crate::packet::Mac;
@@ -72,7 +72,7 @@ impl Copy {
 
     fn of(object: &[u8], routes: u32) -> Self {
         let mut loader = EbpfLoader::new();
-        for map in ["FDB", "NEIGHBORS", "FLOODS", "TUNNELS", "HOSTS", "LABELS", "ENDPOINTS"] {
+        for map in ["FDB", "NEIGHBORS", "FLOODS", "TUNNELS", "HOSTS", "LABELS", "ENDPOINTS", "PORT_OF_VLAN"] {
             loader.map_max_entries(map, ENTRIES);
         }
         loader.map_max_entries("ROUTES", routes);
@@ -202,6 +202,12 @@ impl Copy {
     /// Which port an interface is.
     pub fn interface(&mut self, ifindex: u32, port: u32) {
         self.insert("PORT_OF_INTERFACE", ifindex, port);
+    }
+
+    /// Which port a VLAN on an interface is, which is a trunk.
+    pub fn vlan(&mut self, ifindex: u32, vlan: u32, port: u32) {
+        self.interface(ifindex, TRUNK);
+        self.insert("PORT_OF_VLAN", VlanKey { ifindex, vlan }, port);
     }
 
     /// An instance.

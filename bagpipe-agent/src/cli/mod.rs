@@ -63,7 +63,7 @@ enum Command {
         command: configuration::ConfigCommand,
     },
     /// Attach a port to a VPN instance, which the first attach creates
-    Attach(port::AttachArgs),
+    Attach(Box<port::AttachArgs>),
     /// Detach a port from a VPN instance, which the last detach removes
     Detach(port::DetachArgs),
     /// Name networks, each with a route target of its own
@@ -215,7 +215,7 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Agent(args) => agent::run(&args, &global.instance),
         Command::Demo(args) => demo::run(args).map_err(Failure::failed),
         Command::Config { command } => configuration::run(&command, &global.instance),
-        Command::Attach(args) => port::attach(args, &global.client()),
+        Command::Attach(args) => port::attach(*args, &global.client()),
         Command::Detach(args) => port::detach(args, &global.client()),
         Command::Network { command } => network::run(&command, &global.client()),
         Command::Impex(args) => impex::run(&args, &global.client()),

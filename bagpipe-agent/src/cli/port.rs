@@ -38,6 +38,12 @@ pub(super) struct AttachArgs {
     /// IP-VPN: place of the route among equal ones
     #[arg(long, value_name = "N")]
     lb_order: Option<u32>,
+    /// IP-VPN: announce routes with this route target again, as a hop of a service chain; may be repeated
+    #[arg(long, value_name = "RT", value_delimiter = ',', requires = "readv_to_rt")]
+    readv_from_rt: Vec<String>,
+    /// IP-VPN: route target to announce them with
+    #[arg(long, value_name = "RT", value_delimiter = ',', requires = "readv_from_rt")]
+    readv_to_rt: Vec<String>,
     /// IP-VPN: answer ARP and ND for addresses that nobody has, too
     #[arg(long)]
     proxy_arp: bool,
@@ -91,6 +97,8 @@ enum VpnType {
 
 impl AttachArgs {
     pub(super) fn request(&self) -> Value {
+        let readvertise = (!self.readv_from_rt.is_empty())
+            .then(|| json!({ "from_rt": self.readv_from_rt, "to_rt": self.readv_to_rt }));
         let both = |own: &[String]| [self.rt.as_slice(), own].concat();
         let mut request = self.port.request();
         if let Some(request) = request.as_object_mut() {
@@ -104,6 +112,7 @@ impl AttachArgs {
                 ("local_pref", self.local_pref.map(Value::from)),
                 ("direction", self.direction.clone().map(Value::from)),
                 ("lb_consistent_hash_order", self.lb_order.map(Value::from)),
+                ("readvertise", readvertise),
                 ("proxy_arp", self.proxy_arp.then(|| Value::from(true))),
                 ("description", self.description.clone().map(Value::from)),
             ] {

@@ -14,6 +14,7 @@ mod tcp_ao;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -54,6 +55,8 @@ pub struct Config {
     /// `[route_targets]`
     #[serde(serialize_with = "route_targets")]
     pub route_targets: RouteTargets,
+    /// `[ports]`
+    pub ports: Ports,
     /// `[api]`
     pub api: Api,
     /// `[state]`
@@ -221,6 +224,13 @@ fn route_targets<S: Serializer>(targets: &RouteTargets, serializer: S) -> Result
     fields.serialize_field("as_number", &targets.as_number)?;
     fields.serialize_field("ranges", &ranges)?;
     fields.end()
+}
+
+/// `[ports]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Ports {
+    /// The interfaces that stand for ports of Open vSwitch, by the names and numbers that these have in requests.
+    pub trunks: BTreeMap<String, String>,
 }
 
 /// `[api]`

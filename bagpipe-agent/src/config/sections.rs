@@ -10,7 +10,7 @@ use bagpipe_common::limits;
 
 use super::table::{Item, Section};
 use super::{
-    Api, Bgp, Config, Dataplane, Driver, LocalAddress, Prefix, State, Ttl, Vpn, bmp, default_socket,
+    Api, Bgp, Config, Dataplane, Driver, LocalAddress, Ports, Prefix, State, Ttl, Vpn, bmp, default_socket,
     default_state_directory, is_interface_name, peers,
 };
 use crate::fib::MplsForm;
@@ -29,11 +29,21 @@ pub(super) fn read(mut root: Section<'_, '_>, instance: &str) -> Option<Config> 
     let bgp = bgp(root.section("bgp"));
     let dataplane = dataplane(root.section("dataplane"));
     let vpn = vpn(root.section("vpn"));
+    let ports = ports(root.section("ports"));
     let api = api(root.section("api"), instance);
     let state = state(root.section("state"), instance);
     let route_targets = route_targets(root.section("route_targets"), bgp.as_ref().map(|bgp| bgp.as_number));
     root.finish();
-    Some(Config { instance: instance.to_owned(), bgp: bgp?, dataplane, vpn, route_targets, api, state })
+    Some(Config {
+        instance: instance.to_owned(),
+        bgp: bgp?,
+        dataplane,
+        vpn,
+        ports,
+        route_targets,
+        api,
+        state,
+    })
 }
 
 fn bgp(mut section: Section<'_, '_>) -> Option<Bgp> {
@@ -265,6 +275,13 @@ fn route_targets(mut section: Section<'_, '_>, own: Option<Asn>) -> RouteTargets
     let ranges = listed.iter().filter_map(|item| item.range_between(':', 1..=last)).collect();
     section.finish();
     RouteTargets { as_number, ranges }
+}
+
+fn ports(mut section: Section<'_, '_>) -> Ports {
+    let named = section.get("trunks").map(|item| item.named()).unwrap_or_default();
+    let trunks = named.into_iter().filter_map(|(name, item)| Some((name, interface(&item)?))).collect();
+    section.finish();
+    Ports { trunks }
 }
 
 fn api(mut section: Section<'_, '_>, instance: &str) -> Api {

@@ -201,6 +201,19 @@ impl<'r, 'a> Item<'r, 'a> {
         }
     }
 
+    /// The members of a table whose keys are names of the user's.
+    pub(super) fn named(&self) -> Vec<(String, Self)> {
+        let DeValue::Table(table) = self.value.get_ref() else {
+            self.wrong_type::<()>("a table");
+            return Vec::new();
+        };
+        let member = |(name, value): (&Spanned<_>, &'r Spanned<DeValue<'a>>)| {
+            let name: &std::borrow::Cow<'_, str> = name.get_ref();
+            (name.to_string(), Item { reader: self.reader, path: join(&self.path, name), value })
+        };
+        table.iter().map(member).collect()
+    }
+
     /// Whether it is an array without members; a value of another type is not reported here.
     pub(super) fn is_empty_list(&self) -> bool {
         matches!(self.value.get_ref(), DeValue::Array(array) if array.is_empty())

@@ -39,6 +39,8 @@ duplicate_mac_recovery = 600
 [route_targets]
 as_number = 64513
 ranges = ["100:119", "500:519"]
+[ports]
+trunks = { patch2tun = "veth0", 6 = "veth6" }
 [api]
 listen = "[::1]:8082"
 socket = "/run/b.sock"
@@ -78,6 +80,8 @@ fn every_key_is_read() {
         (config.route_targets.as_number, &*config.route_targets.ranges),
         (64_513, &[100..=119, 500..=519][..])
     );
+    let trunks = [("6", "veth6"), ("patch2tun", "veth0")].map(|(ovs, own)| (ovs.to_owned(), own.to_owned()));
+    assert_eq!(config.ports.trunks, trunks.into());
     let recovery = Some(Duration::from_secs(600));
     let usual = DuplicateDetection::default();
     assert_eq!(config.vpn.duplicates, DuplicateDetection { moves: 9, recovery, ..usual });

@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bagpipe_bgp::types::{EthernetSegmentId, Label, MacAddr, Vni};
 use bagpipe_common::{
-    self as abi, Encap, FloodScope, GROUP_BUCKETS, LabelKind, TargetKind, neighbor_flags, router_flags,
+    self as abi, Encap, FloodScope, GROUP_BUCKETS, LabelKind, TargetKind, neighbor_flags, port_flags,
+    router_flags,
 };
 
 use super::address::{host_of, ip_of, prefix_of};
@@ -264,7 +265,11 @@ impl<'a> Found<'a> {
                     }
                 }
                 (Key::Port(number), Value::Port(port)) if known.contains(&port.vpn) => {
-                    if let Some(interface) = interface_name(port.ifindex) {
+                    if let Some(name) = interface_name(port.ifindex) {
+                        let interface = match port.flags >> port_flags::VLAN_SHIFT {
+                            0 => name,
+                            vlan => format!("{name}:{vlan}"),
+                        };
                         fib.ports.insert(*number, Port { interface, vpn: port.vpn });
                     }
                 }

@@ -27,7 +27,7 @@ use super::verify::Divergence;
 use super::{
     Config, DataplaneError, InterfaceError, InterfaceInfo, headroom_bridge_of, pins_of, vxlan_device_of,
 };
-use crate::fib::{Change, Fib, Place, PortId, VpnId};
+use crate::fib::{Change, Fib, Place, PortId, VpnId, on_trunk};
 
 /// What the programs have counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -130,7 +130,7 @@ impl Ebpf {
     /// See [`super::Dataplane::has_interface`].
     #[must_use]
     pub fn has_interface(&self, name: &str) -> bool {
-        self.tables.links().of_name(name).is_some()
+        self.tables.links().of_name(on_trunk(name).0).is_some()
     }
 
     /// See [`super::Dataplane::interface`].
@@ -140,6 +140,7 @@ impl Ebpf {
     pub fn interface(&mut self, name: &str) -> Result<InterfaceInfo, InterfaceError> {
         // An interface is often attached at once after it was made.
         self.take_events();
+        let (name, _) = on_trunk(name);
         let link =
             self.tables.links().of_name(name).ok_or_else(|| InterfaceError::NotFound(name.to_owned()))?;
         if link.loopback {

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 
 use bagpipe_bgp::types::{IpPrefix, MacAddr};
 use bagpipe_common::{
-    self as abi, EndpointKey, FdbKey, FloodKey, GROUP_BUCKETS, NeighborKey, RouteKey, TunnelKey, limits,
+    self as abi, EndpointKey, FdbKey, FloodKey, GROUP_BUCKETS, NeighborKey, RouteKey, TunnelKey, VlanKey,
+    limits,
 };
 
 use super::address::{address_of, ip_of, prefix_of, route_key};
@@ -50,13 +51,15 @@ pub enum Map {
     Tunnels,
     /// Accepted remote endpoints of MPLS.
     Endpoints,
+    /// VLANs of ports.
+    PortOfVlan,
     /// Interfaces of ports.
     PortOfInterface,
 }
 
 impl Map {
     /// All maps, in writing order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Encaps,
         Self::Nexthops,
         Self::Ports,
@@ -73,6 +76,7 @@ impl Map {
         Self::Vnis,
         Self::Tunnels,
         Self::Endpoints,
+        Self::PortOfVlan,
         Self::PortOfInterface,
     ];
 
@@ -96,6 +100,7 @@ impl Map {
             Self::Vnis => "VNIS",
             Self::Tunnels => "TUNNELS",
             Self::Endpoints => "ENDPOINTS",
+            Self::PortOfVlan => "PORT_OF_VLAN",
             Self::PortOfInterface => "PORT_OF_INTERFACE",
         }
     }
@@ -131,6 +136,7 @@ impl Map {
             Self::Floods => size_of::<FloodKey>(),
             Self::Tunnels => size_of::<TunnelKey>(),
             Self::Endpoints => size_of::<EndpointKey>(),
+            Self::PortOfVlan => size_of::<VlanKey>(),
             Self::Encaps
             | Self::Nexthops
             | Self::Ports
@@ -157,7 +163,9 @@ impl Map {
             Self::Routers => size_of::<abi::Router>(),
             Self::Vpns => size_of::<abi::Vpn>(),
             Self::Tunnels => size_of::<abi::Tunnel>(),
-            Self::Nexthops | Self::Vnis | Self::Endpoints | Self::PortOfInterface => size_of::<u32>(),
+            Self::Nexthops | Self::Vnis | Self::Endpoints | Self::PortOfVlan | Self::PortOfInterface => {
+                size_of::<u32>()
+            }
         }
     }
 
@@ -167,7 +175,7 @@ impl Map {
         match self {
             Self::Encaps => limits::ENCAPS,
             Self::Nexthops => limits::NEXTHOPS,
-            Self::Ports | Self::PortOfInterface => limits::PORTS,
+            Self::Ports | Self::PortOfVlan | Self::PortOfInterface => limits::PORTS,
             Self::Adjacencies => limits::ADJACENCIES,
             Self::Groups => limits::GROUPS * GROUP_BUCKETS,
             Self::Hosts => limits::HOSTS,
@@ -224,6 +232,8 @@ pub(crate) enum Key {
     Tunnel(TunnelKey),
     /// A remote endpoint and instance.
     Endpoint(EndpointKey),
+    /// A VLAN on a trunk.
+    Vlan(VlanKey),
     /// An interface index.
     PortOfInterface(u32),
 }
@@ -271,6 +281,7 @@ impl Key {
             Self::Vni(_) => Map::Vnis,
             Self::Tunnel(_) => Map::Tunnels,
             Self::Endpoint(_) => Map::Endpoints,
+            Self::Vlan(_) => Map::PortOfVlan,
             Self::PortOfInterface(_) => Map::PortOfInterface,
         }
     }
@@ -294,6 +305,7 @@ impl Key {
             Self::Flood(key) => sys::bytes_of(key).to_vec(),
             Self::Tunnel(key) => sys::bytes_of(key).to_vec(),
             Self::Endpoint(key) => sys::bytes_of(key).to_vec(),
+            Self::Vlan(key) => sys::bytes_of(key).to_vec(),
         }
     }
 
@@ -318,6 +330,7 @@ impl Key {
             Map::Vnis => Self::Vni(number()?),
             Map::Tunnels => Self::Tunnel(sys::read(bytes)?),
             Map::Endpoints => Self::Endpoint(sys::read(bytes)?),
+            Map::PortOfVlan => Self::Vlan(sys::read(bytes)?),
             Map::PortOfInterface => Self::PortOfInterface(number()?),
         })
     }
@@ -333,6 +346,7 @@ impl fmt::Display for Key {
                 write!(f, "group {} bucket {}", index / GROUP_BUCKETS, index % GROUP_BUCKETS)
             }
             Self::Label(label) => write!(f, "label {label}"),
+            Self::Vlan(key) => write!(f, "ifindex {} vlan {}", key.ifindex, key.vlan),
             Self::PortOfInterface(ifindex) => write!(f, "ifindex {ifindex}"),
             Self::Vpn(vpn) | Self::Router(vpn) => write!(f, "{vpn}"),
             Self::Vni(vni) => write!(f, "vni {vni}"),

@@ -83,6 +83,7 @@ fn vpn_of(key: &Key) -> Option<u16> {
         | Key::Label(_)
         | Key::Vni(_)
         | Key::Tunnel(_)
+        | Key::Vlan(_)
         | Key::PortOfInterface(_) => None,
     }
 }

@@ -325,6 +325,7 @@ impl Pins {
         HashMap::<_, abi::EndpointKey, u32>::create(64, 0).unwrap().pin(pin("ENDPOINTS")).unwrap();
         HashMap::<_, u32, u32>::create(64, 0).unwrap().pin(pin("VNIS")).unwrap();
         HashMap::<_, abi::TunnelKey, abi::Tunnel>::create(64, 0).unwrap().pin(pin("TUNNELS")).unwrap();
+        HashMap::<_, abi::VlanKey, u32>::create(64, 0).unwrap().pin(pin("PORT_OF_VLAN")).unwrap();
         HashMap::<_, u32, u32>::create(64, 0).unwrap().pin(pin("PORT_OF_INTERFACE")).unwrap();
         PerCpuArray::<_, abi::Counters>::create(64, 0).unwrap().pin(pin("PORT_STATS")).unwrap();
         PerCpuArray::<_, abi::Counters>::create(64, 0).unwrap().pin(pin("VPN_STATS")).unwrap();

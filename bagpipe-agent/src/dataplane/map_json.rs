@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bagpipe_bgp::types::MacAddr;
 use bagpipe_common::{
-    self as abi, GROUP_BUCKETS, LabelKind, TargetKind, encap_flags, neighbor_flags, port_flags, router_flags,
+    self as abi, GROUP_BUCKETS, LabelKind, TRUNK, TargetKind, encap_flags, neighbor_flags, port_flags,
+    router_flags,
 };
 use serde_json::{Value as Json, json};
 
@@ -36,6 +37,7 @@ pub(super) fn key_json(key: &Key) -> Json {
         Key::Vpn(vpn) => json!({ "vpn": vpn }),
         Key::Vni(vni) => json!({ "vni": vni }),
         Key::Tunnel(key) => json!({ "remote": ip_of(&key.remote), "vni": key.vni }),
+        Key::Vlan(key) => json!({ "ifindex": key.ifindex, "vlan": key.vlan }),
         Key::PortOfInterface(ifindex) => json!({ "ifindex": ifindex }),
     }
 }
@@ -45,7 +47,8 @@ pub(super) fn value_json(key: &Key, value: &Value) -> Json {
     match value {
         Value::Number(number) => match key.map() {
             Map::Nexthops => json!({ "slot": number }),
-            Map::PortOfInterface => json!({ "port": number }),
+            Map::PortOfInterface if *number == TRUNK => json!({ "trunk": true }),
+            Map::PortOfInterface | Map::PortOfVlan => json!({ "port": number }),
             Map::Vnis => json!({ "vpn": number }),
             _ => json!(number),
         },
@@ -53,6 +56,7 @@ pub(super) fn value_json(key: &Key, value: &Value) -> Json {
             "ifindex": port.ifindex,
             "vpn": port.vpn,
             "redirect_peer": port.flags & port_flags::REDIRECT_PEER != 0,
+            "vlan": port.flags >> port_flags::VLAN_SHIFT,
         }),
         Value::Neighbor(neighbor) => json!({
             "mac": MacAddr(neighbor.mac),

@@ -20,7 +20,7 @@ use aya::programs::{LinkOrder, Program, ProgramError, SchedClassifier, TcAttachT
 use aya::{Ebpf, EbpfLoader};
 use bagpipe_common::{
     Adjacency, Counters, Drop, Encap, EndpointKey, FdbKey, FloodKey, Label, Neighbor, NeighborKey, Port,
-    RouteKey, Router, Settings, Target, Tunnel, TunnelKey, Vpn,
+    RouteKey, Router, Settings, Target, Tunnel, TunnelKey, VlanKey, Vpn,
 };
 
 pub use error::{AttachError, LoadError};
@@ -34,6 +34,7 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 /// The maps that are pinned: name, type, size of a key and of a value. The others are the programs' own.
 pub const MAPS: &[(&str, MapType, usize, usize)] = &[
     ("PORT_OF_INTERFACE", MapType::Hash, size_of::<u32>(), size_of::<u32>()),
+    ("PORT_OF_VLAN", MapType::Hash, size_of::<VlanKey>(), size_of::<u32>()),
     ("PORTS", MapType::Array, size_of::<u32>(), size_of::<Port>()),
     ("VPNS", MapType::Array, size_of::<u32>(), size_of::<Vpn>()),
     ("FDB", MapType::Hash, size_of::<FdbKey>(), size_of::<Target>()),

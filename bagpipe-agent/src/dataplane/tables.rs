@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, Vni};
 use bagpipe_common::{
-    self as abi, FdbKey, FloodKey, FloodScope, NeighborKey, TargetKind, TunnelKey, limits, neighbor_flags,
-    port_flags,
+    self as abi, FdbKey, FloodKey, FloodScope, NeighborKey, TargetKind, TunnelKey, VlanKey, limits,
+    neighbor_flags, port_flags,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -23,7 +23,7 @@ use super::nexthops::Nexthops;
 use super::numbered::Numbered;
 use super::underlay::Underlay;
 use super::value::Value;
-use crate::fib::{Adjacency, Change, Fib, MplsForm, PortId, Segment, Target, VpnId};
+use crate::fib::{Adjacency, Change, Fib, MplsForm, PortId, Segment, Target, VpnId, on_trunk};
 
 /// An object of the desired state, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -303,12 +303,8 @@ impl Tables {
                 let accepted = self.fib.endpoints.contains(&(key.vpn, ip_of(&key.remote)));
                 accepted.then_some(Value::Number(1))
             }
-            Key::PortOfInterface(ifindex) => self
-                .links
-                .get(*ifindex)
-                .and_then(|link| self.port_of_interface.get(&link.name))
-                .copied()
-                .map(Value::Number),
+            Key::Vlan(key) => self.port_of_vlan(*key).map(Value::Number),
+            Key::PortOfInterface(ifindex) => self.port_of_interface(*ifindex).map(Value::Number),
         })
     }
 
@@ -326,7 +322,7 @@ impl Tables {
         let tunnels = self.fib.endpoints.iter().filter_map(|(vpn, endpoint)| {
             self.fib.vpns.get(vpn).map(|vni| Key::of_tunnel(*endpoint, vni.get()))
         });
-        let interfaces = self.fib.ports.values().filter_map(|port| self.links.of_name(&port.interface));
+        let interfaces = self.fib.ports.values().flat_map(|port| self.port_keys(&port.interface));
         let endpoints = self.fib.endpoints.iter().map(|(vpn, endpoint)| Key::of_endpoint(*vpn, *endpoint));
         self.nexthops
             .keys()
@@ -339,18 +335,59 @@ impl Tables {
             .chain(vnis)
             .chain(tunnels)
             .chain(endpoints)
-            .chain(interfaces.map(|link| Key::PortOfInterface(link.index)))
+            .chain(interfaces)
     }
 
     fn port(&self, number: PortId) -> Option<abi::Port> {
         let port = self.fib.ports.get(&number)?;
-        let link = self.links.of_name(&port.interface);
-        let redirect = link.is_some_and(Link::redirects_to_peer);
+        let (interface, vlan) = on_trunk(&port.interface);
+        let link = self.links.of_name(interface);
+        let redirect = vlan == 0 && link.is_some_and(Link::redirects_to_peer);
         Some(abi::Port {
             ifindex: link.map_or(0, |link| link.index),
             vpn: port.vpn,
-            flags: if redirect { port_flags::REDIRECT_PEER } else { 0 },
+            flags: if redirect { port_flags::REDIRECT_PEER } else { vlan << port_flags::VLAN_SHIFT },
         })
+    }
+
+    /// The ports on an interface: itself, and its VLANs, in order.
+    fn ports_on(&self, interface: &str) -> impl Iterator<Item = (u16, PortId)> {
+        let first = interface.to_owned();
+        // Names that go on otherwise may come in between.
+        let alike = self
+            .port_of_interface
+            .range(first.clone()..)
+            .take_while(move |(name, _)| name.starts_with(&first));
+        alike.filter_map(move |(name, port)| {
+            let (trunk, vlan) = on_trunk(name);
+            (trunk == interface).then_some((vlan, *port))
+        })
+    }
+
+    fn port_of_interface(&self, ifindex: u32) -> Option<u32> {
+        let link = self.links.get(ifindex)?;
+        let mut port = None;
+        for (vlan, number) in self.ports_on(&link.name) {
+            port = Some(number);
+            if vlan != 0 {
+                return Some(abi::TRUNK);
+            }
+        }
+        port
+    }
+
+    fn port_of_vlan(&self, key: VlanKey) -> Option<u32> {
+        let link = self.links.get(key.ifindex)?;
+        let mut ports =
+            self.ports_on(&link.name).filter(|_| self.port_of_interface(key.ifindex) == Some(abi::TRUNK));
+        ports.find(|(vlan, _)| u32::from(*vlan) == key.vlan).map(|(_, port)| port)
+    }
+
+    /// The keys by which frames from a port are known to be its own; of a trunk, that of what is not tagged, too.
+    fn port_keys(&self, port: &str) -> Vec<Key> {
+        let (interface, vlan) = on_trunk(port);
+        let Some(link) = self.links.of_name(interface) else { return Vec::new() };
+        keys_of(link.index, vlan).into()
     }
 
     fn neighbor(&self, key: &NeighborKey) -> Option<abi::Neighbor> {
@@ -454,7 +491,7 @@ impl Tables {
         }
         let old = self.fib.ports.get(&port).map(|old| old.interface.clone());
         for name in [old.as_ref(), value.map(|value| &value.interface)].into_iter().flatten() {
-            self.dirty.extend(self.links.of_name(name).map(|link| Key::PortOfInterface(link.index)));
+            self.dirty.extend(self.port_keys(name));
         }
         if let Some(old) = old
             && self.port_of_interface.get(&old) == Some(&port)
@@ -491,9 +528,22 @@ impl Tables {
         self.dirty.insert(Key::PortOfInterface(index));
         let mut underlay = false;
         for name in names.into_iter().flatten() {
-            self.dirty.extend(self.port_of_interface.get(&name).map(|port| Key::Port(*port)));
+            let ports: Vec<(u16, PortId)> = self.ports_on(&name).collect();
+            for (vlan, port) in ports {
+                self.dirty.insert(Key::Port(port));
+                self.dirty.extend(keys_of(index, vlan));
+            }
             underlay |= self.underlay.has_interface(&name);
         }
         self.underlay.link_changed(index, underlay);
     }
+}
+
+/// The keys of a port on an interface.
+const fn keys_of(ifindex: u32, vlan: u16) -> [Key; 3] {
+    [
+        Key::PortOfInterface(ifindex),
+        Key::Vlan(VlanKey { ifindex, vlan: 0 }),
+        Key::Vlan(VlanKey { ifindex, vlan: vlan as u32 }),
+    ]
 }

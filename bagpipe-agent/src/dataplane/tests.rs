@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bagpipe_bgp::types::{EthernetSegmentId, IpPrefix, Label, MacAddr, Vni};
-use bagpipe_common::{self as abi, Encap, FloodKey, GROUP_BUCKETS, TargetKind};
+use bagpipe_common::{self as abi, Encap, FloodKey, GROUP_BUCKETS, TargetKind, VlanKey};
 use proptest::prelude::*;
 
 use super::address::ip_of;
@@ -62,7 +62,11 @@ impl Simulated {
                 (Key::Label(_), Value::Label(label)) if label.id != 0 => {
                     assert!(self.maps.contains_key(&Key::Adjacency(label.id)), "{key} has no adjacency");
                 }
-                (Key::PortOfInterface(_), Value::Number(port)) => {
+                (Key::PortOfInterface(ifindex), Value::Number(abi::TRUNK)) => {
+                    let vlan = |key: &Key| matches!(key, Key::Vlan(vlan) if vlan.ifindex == *ifindex);
+                    assert!(self.maps.keys().any(vlan), "{key} has no VLAN");
+                }
+                (Key::PortOfInterface(_) | Key::Vlan(_), Value::Number(port)) => {
                     assert!(self.maps.contains_key(&Key::Port(*port)), "{key} has no port");
                 }
                 _ => {}
@@ -484,14 +488,22 @@ fn routing_change() -> impl Strategy<Value = Change> {
     ]
 }
 
+/// Ports 1 to 3 have an interface each; on that of port 3 there are two VLANs, and another has a name like it.
+fn place(port: u32) -> String {
+    match port {
+        4 | 5 => format!("tap3:{port}"),
+        _ => format!("tap{port}"),
+    }
+}
+
 fn change() -> impl Strategy<Value = Change> {
     let vpn = || 1..4_u16;
     let mac = || (0..4_u8).prop_map(|last| MacAddr([2, 0, 0, 0, 1, last]));
     prop_oneof![
         (vpn(), prop::option::of(0..2_u32))
             .prop_map(|(vpn, which)| Change::Vpn(vpn, which.map(|which| vni(u32::from(vpn) * 10 + which)))),
-        (1..4_u32, prop::option::of(vpn())).prop_map(|(port, vpn)| {
-            Change::Port(port, vpn.map(|vpn| Port { interface: format!("tap{port}"), vpn }))
+        (1..6_u32, prop::option::of(vpn())).prop_map(|(port, vpn)| {
+            Change::Port(port, vpn.map(|vpn| Port { interface: place(port), vpn }))
         }),
         (vpn(), mac(), prop::option::of((target(), any::<bool>()))).prop_map(|(vpn, mac, value)| {
             Change::Mac(vpn, mac, value.map(|(target, any_ip)| Mac { target, any_ip }))
@@ -742,6 +754,35 @@ fn an_interface_that_vanishes_and_comes_back_is_attached_again() {
         node.check();
         assert!(node.kernel.attached.is_empty());
     }
+}
+
+#[test]
+fn vlans_on_a_trunk_are_ports_of_their_own() {
+    let mut node = Node::new();
+    node.link(30, "tap3", 1400);
+    node.link(31, "tap30", 1400);
+    node.apply(&Change::Vpn(7, Some(vni(100))));
+    let at = |name: &str| Some(Port { interface: name.into(), vpn: 7 });
+    node.apply(&Change::Port(3, at("tap3")));
+    node.apply(&Change::Port(6, at("tap30")));
+    node.check();
+    let entry = |node: &Node, key: Key| match node.kernel.maps.get(&key) {
+        Some(Value::Number(number)) => Some(*number),
+        _ => None,
+    };
+    let vlan = |vlan| Key::Vlan(VlanKey { ifindex: 30, vlan });
+    assert_eq!((entry(&node, Key::PortOfInterface(30)), entry(&node, vlan(0))), (Some(3), None));
+    node.apply(&Change::Port(5, at("tap3:5")));
+    node.check();
+    assert_eq!(entry(&node, Key::PortOfInterface(30)), Some(abi::TRUNK));
+    assert_eq!(entry(&node, Key::PortOfInterface(31)), Some(6));
+    assert_eq!([0, 5, 6].map(|number| entry(&node, vlan(number))), [Some(3), Some(5), None]);
+    node.apply(&Change::Port(3, None));
+    node.check();
+    assert_eq!([0, 5].map(|number| entry(&node, vlan(number))), [None, Some(5)]);
+    take(&mut node, Step::NoLink { index: 30 });
+    node.check();
+    assert_eq!((entry(&node, Key::PortOfInterface(30)), entry(&node, vlan(5))), (None, None));
 }
 
 #[test]

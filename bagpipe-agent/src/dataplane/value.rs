@@ -71,7 +71,7 @@ impl Value {
             Map::Routers => Self::Router(Box::new(sys::read(bytes)?)),
             Map::Vpns => Self::Vpn(sys::read(bytes)?),
             Map::Tunnels => Self::Tunnel(sys::read(bytes)?),
-            Map::Nexthops | Map::Vnis | Map::Endpoints | Map::PortOfInterface => {
+            Map::Nexthops | Map::Vnis | Map::Endpoints | Map::PortOfVlan | Map::PortOfInterface => {
                 Self::Number(sys::read(bytes)?)
             }
         })
@@ -146,7 +146,7 @@ fn write_label(f: &mut fmt::Formatter<'_>, label: &abi::Label) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
-    use bagpipe_common::{FdbKey, FloodKey, NeighborKey, TunnelKey};
+    use bagpipe_common::{FdbKey, FloodKey, NeighborKey, TunnelKey, VlanKey};
 
     use super::*;
     use crate::dataplane::address::{address_of, ip_of};
@@ -179,6 +179,7 @@ mod tests {
                 Value::Tunnel(abi::Tunnel { vpn: 1, zero: 0 }),
             ),
             (Key::of_endpoint(1, ip_of(&address)), Value::Number(1)),
+            (Key::Vlan(VlanKey { ifindex: 4, vlan: 5 }), Value::Number(9)),
             (Key::PortOfInterface(4), Value::Number(9)),
         ];
         for ((key, value), map) in entries.iter().zip(Map::ALL) {

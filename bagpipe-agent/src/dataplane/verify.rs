@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bagpipe_common::{FloodKey, FloodScope, GROUP_BUCKETS, LabelKind, Target, TargetKind};
+use bagpipe_common::{FloodKey, FloodScope, GROUP_BUCKETS, LabelKind, TRUNK, Target, TargetKind, VlanKey};
 use serde::Serialize;
 
 use super::entry::{Key, Map};
@@ -112,7 +112,8 @@ impl Consistency<'_> {
                 let same = of_vni == Some(&&Value::Number(u32::from(entry.vpn)));
                 (!same).then(|| format!("vni {} to be of instance {}", tunnel.vni, entry.vpn))
             }
-            (Key::PortOfInterface(ifindex), Value::Number(port)) => {
+            (Key::PortOfInterface(_), Value::Number(TRUNK)) => None,
+            (Key::PortOfInterface(ifindex) | Key::Vlan(VlanKey { ifindex, .. }), Value::Number(port)) => {
                 let entry = self.found.get(&Key::Port(*port));
                 let same = matches!(entry, Some(Value::Port(entry)) if entry.ifindex == *ifindex);
                 (!same).then(|| format!("port {port} to have this interface"))

@@ -72,9 +72,13 @@ impl Agent {
     /// Attaches all or nothing, once the requests and the interface are found to be right. What has been answered
     /// forwards. Tells whether anything changed.
     fn attach(&mut self, requests: &[AttachRequest]) -> Result<bool, Refused> {
+        let trunks = &self.config.ports.trunks;
         let requests: Vec<AttachRequest> = requests
             .iter()
-            .map(|request| self.engine.in_network(request).map_err(refused))
+            .map(|request| {
+                let local_port = request.local_port.clone().map(|port| port.on(trunks));
+                self.engine.in_network(&AttachRequest { local_port, ..request.clone() }).map_err(refused)
+            })
             .collect::<Result<_, _>>()?;
         for request in &requests {
             self.engine.check(request).map_err(refused)?;

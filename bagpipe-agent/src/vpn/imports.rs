@@ -65,6 +65,13 @@ impl Imports {
         routes
     }
 
+    /// The routes that have any of these targets.
+    pub(crate) fn with_any(&self, targets: &BTreeSet<RouteTarget>) -> Vec<(RouteKey, Arc<RemoteRoute>)> {
+        let keys = targets.iter().filter_map(|target| self.by_target.get(target)).flatten();
+        let keys: BTreeSet<RouteKey> = keys.copied().collect();
+        keys.into_iter().filter_map(|key| Some((key, Arc::clone(self.routes.get(&key)?)))).collect()
+    }
+
     /// An instance imports a target no longer: the routes that it loses. Call this when all its new targets are
     /// in, so that it keeps what they bring.
     pub(crate) fn unimport(&mut self, target: RouteTarget, vpn: VpnId) -> Vec<RouteKey> {

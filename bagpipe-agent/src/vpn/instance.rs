@@ -28,6 +28,8 @@ pub(crate) struct Instance {
     pub(crate) name: String,
     pub(crate) originator: Originator,
     pub(crate) import: BTreeSet<RouteTarget>,
+    /// Route targets of all routes that it is told of: those it imports, and those of what it announces again.
+    pub(crate) subscribed: BTreeSet<RouteTarget>,
     pub(crate) export: BTreeSet<RouteTarget>,
     pub(crate) gateway: Option<IpAddr>,
     pub(crate) description: Option<Value>,
@@ -88,6 +90,7 @@ impl Instance {
             name,
             originator,
             import: BTreeSet::new(),
+            subscribed: BTreeSet::new(),
             export: BTreeSet::new(),
             gateway: None,
             description: None,
@@ -193,7 +196,7 @@ impl Instance {
     /// Imports a route, or what it says now, or loses it.
     pub(crate) fn learn(&mut self, key: RouteKey, route: Option<Arc<RemoteRoute>>) {
         if let Some(router) = &mut self.router {
-            return router.learn(key, route);
+            return router.learn(key, route, &self.import);
         }
         if let RouteKey::OnSegment(_, esi) = key {
             let on = route.and_then(|route| route.segment);

@@ -44,7 +44,9 @@ pub use duplicates::{Duplicate, DuplicateDetection};
 pub use effects::Effects;
 pub use error::{AttachError, DetachError, ErrorKind, FieldError, RestoreError};
 pub use overlay::{Encapsulation, GATEWAY_MAC, Overlay};
-pub use request::{Attach, AttachPort, AttachRequest, Detach, DetachRequest, Direction, Endpoint, Routed};
+pub use request::{
+    Attach, AttachPort, AttachRequest, Detach, DetachRequest, Direction, Endpoint, Relay, Routed,
+};
 pub use route::{Frames, Ignored, OnSegment, RemoteRoute, RouteKey, Through, classify};
 pub use router::Reason;
 pub use stale::Stale;

@@ -6,14 +6,17 @@ use bagpipe_bgp::types::{IpPrefix, Label, MacAddr};
 use super::address::InterfaceAddress;
 use super::effects::Effects;
 use super::instance::Instance;
+use super::request::Relay;
 use super::router::{Attached, Attachment, Site};
-use crate::fib::{Hop, PortId, Target};
+use crate::fib::{Hop, PortId, Target, VpnId};
 
 /// What went with a detached prefix.
 #[derive(Debug, Default)]
 pub(crate) struct Gone {
     pub(crate) port: Option<(PortId, String)>,
     pub(crate) label: Option<Label>,
+    /// Number for what was announced again.
+    pub(crate) relay_rd: Option<VpnId>,
 }
 
 impl Instance {
@@ -53,6 +56,7 @@ impl Instance {
             let own = address.host_address();
             if rest.is_empty() {
                 gone.label = router.set_label(mac, None);
+                gone.relay_rd = router.relay_rds.remove(&mac);
                 gone.port = self.local.remove_mac(mac).map(|(port, entry)| (port, entry.interface));
             } else if let Some(ip) = own.filter(|_| !rest.contains(&own)) {
                 self.local.remove_ip(mac, ip);
@@ -70,6 +74,17 @@ impl Instance {
         self.touch_mac(mac, address.host_address().into_iter());
     }
 
+    /// Announces other routes of others again; whether that changed anything.
+    pub(crate) fn set_relay(&mut self, relay: &Relay) -> bool {
+        let Some(router) = &mut self.router else { return false };
+        let changed = router.set_relay(Some(relay));
+        if changed {
+            // Who forwards for others sends from their addresses.
+            self.touched.macs.extend(self.local.macs.keys());
+        }
+        changed
+    }
+
     /// The gateways may be others, and so what the router is to hosts.
     pub(super) fn touch_faces(&mut self) {
         let Some(router) = &self.router else { return };
@@ -80,10 +95,10 @@ impl Instance {
         self.touched.ips.extend(router.gateways().chain(before));
     }
 
-    /// Brings up to date what an IP-VPN originates. It depends on nothing that is imported.
+    /// Brings up to date what an IP-VPN originates.
     pub(crate) fn announce_prefixes(&mut self, effects: &mut Effects) {
         let Some(router) = &mut self.router else { return };
-        let (local, prefixes) = (&self.local, router.touched.prefixes.clone());
+        let (local, prefixes) = (&self.local, std::mem::take(&mut router.touched.originated));
         let port = |mac: MacAddr| local.macs.get(&mac).map(|entry| entry.port);
         router.announce(prefixes, &self.originator, &self.export, &port, effects);
     }

@@ -9,7 +9,7 @@ use super::overlay::Encapsulation;
 use super::plug::Plug;
 use super::request::{Attach, AttachPort, Detach, Routed};
 use super::router::{Attached as AttachedPrefix, Attachment, Site};
-use super::vpns::{Detached, Plan, Vpns, free};
+use super::vpns::{Detached, Plan, Vpns};
 use crate::fib::VpnId;
 
 /// What an attach to an IP-VPN takes, found before anything changes.
@@ -17,6 +17,8 @@ pub(super) struct RoutedPlan {
     attachment: Attachment,
     /// A number for the route distinguisher, if it can't be that of the instance.
     rd: Option<VpnId>,
+    /// Numbers for what is announced again, as many as there are MAC addresses without one.
+    relay_rds: Vec<VpnId>,
 }
 
 /// What an attach to an IP-VPN has changed.
@@ -41,7 +43,7 @@ impl Vpns {
             AttachPort::Evpn(name) => Site::Evpn(self.pluggable(name, &attach.vpn)?, attach.mac),
         };
         let attachment = (site, routed.address);
-        let mut rd = None;
+        let mut needs_rd = false;
         if let Some((instance, router)) =
             instance.and_then(|instance| Some((instance, instance.router.as_ref()?)))
         {
@@ -52,10 +54,7 @@ impl Vpns {
                     let (vpn, mac) = (instance.name.clone(), mac_of(other));
                     return Err(AttachError::PrefixOnOtherMac { prefix, vpn, mac, asked: attach.mac });
                 }
-                rd = match router.attached.get(&attachment) {
-                    Some(known) => known.rd,
-                    None => Some(self.free_rd()?),
-                };
+                needs_rd = !router.attached.contains_key(&attachment);
             }
             let owner = routed.address.host_address().and_then(|ip| Some((ip, instance.local.owner(&ip)?)));
             if let Some((ip, mac)) = owner.filter(|(_, mac)| *mac != attach.mac)
@@ -65,7 +64,10 @@ impl Vpns {
                 return Err(AttachError::IpOnOtherMac { ip, vpn, mac, asked: attach.mac });
             }
         }
-        Ok(RoutedPlan { attachment, rd })
+        let relaying = relaying(instance, attach, routed);
+        let mut numbers = self.free_rds(instance.is_none(), usize::from(needs_rd) + relaying)?.into_iter();
+        let rd = if needs_rd { numbers.next() } else { None };
+        Ok(RoutedPlan { attachment, rd, relay_rds: numbers.collect() })
     }
 
     /// The E-VPN of this name, if it can be plugged into an IP-VPN.
@@ -80,10 +82,18 @@ impl Vpns {
         }
     }
 
-    fn free_rd(&self) -> Result<VpnId, AttachError> {
-        let number = free(&self.numbers, "number for a route distinguisher", "detach what is not used")?;
+    /// So many numbers for route distinguishers; the first that is free is taken by the instance, if that is new.
+    fn free_rds(&self, is_new: bool, count: usize) -> Result<Vec<VpnId>, AttachError> {
+        let own = usize::from(is_new);
+        let numbers = if count == 0 { Some(Vec::new()) } else { self.numbers.peek_several(own + count) };
+        let numbers = numbers.ok_or(AttachError::Exhausted {
+            what: "number for a route distinguisher",
+            first: *self.numbers.range().start(),
+            last: *self.numbers.range().end(),
+            remedy: "detach what is not used",
+        })?;
         // The range of these numbers is that of `VpnId`.
-        Ok(VpnId::try_from(number).unwrap_or_default())
+        Ok(numbers.into_iter().skip(own).filter_map(|number| VpnId::try_from(number).ok()).collect())
     }
 
     /// Whether an instance has a label of its own.
@@ -139,8 +149,31 @@ impl Vpns {
         }
         let before = instance.attach_prefix(port, taken.attachment, attached, label);
         changed |= before != Some(attached);
+        if let Some(relay) = &routed.relay {
+            changed |= self.set_relay(plan.vpn, relay);
+        }
+        self.number_relayed(plan.vpn, &taken.relay_rds);
         self.replug(plan.vpn);
         Outcome { changed, added: before.is_none() }
+    }
+
+    /// Gives each MAC address of an IP-VPN that announces routes of others again a number for these, and takes it back
+    /// where it does so no longer.
+    fn number_relayed(&mut self, vpn: VpnId, numbers: &[VpnId]) {
+        let router = self.instances.get_mut(&vpn).and_then(|instance| instance.router.as_mut());
+        let Some(router) = router else { return };
+        if router.relay().is_none() {
+            for number in std::mem::take(&mut router.relay_rds).into_values() {
+                self.numbers.release(number.into());
+            }
+            return;
+        }
+        let macs: Vec<MacAddr> = router.without_relay_rd().collect();
+        for (mac, number) in macs.into_iter().zip(numbers) {
+            self.numbers.take((*number).into());
+            router.relay_rds.insert(mac, *number);
+            router.touched.announcements = true;
+        }
     }
 
     pub(super) fn check_detach_routed(&self, vpn: VpnId, detach: &Detach) -> Result<bool, DetachError> {
@@ -187,8 +220,8 @@ impl Vpns {
         let Some(instance) = self.instances.get_mut(&vpn) else { return };
         let rd = instance.router.as_ref().and_then(|router| router.attached.get(&attachment)?.rd);
         let gone = instance.detach_prefix(attachment);
-        if let Some(rd) = rd {
-            self.numbers.release(rd.into());
+        for number in rd.into_iter().chain(gone.relay_rd) {
+            self.numbers.release(number.into());
         }
         if let Some(label) = gone.label {
             self.labels.release(label.get());
@@ -231,6 +264,18 @@ impl Vpns {
             }
         }
     }
+}
+
+/// How many MAC addresses will need a number for what is announced again.
+fn relaying(instance: Option<&Instance>, attach: &Attach, routed: &Routed) -> usize {
+    let router = instance.and_then(|instance| instance.router.as_deref());
+    let relay = routed.relay.as_ref().or_else(|| router?.relay());
+    if relay.is_none_or(super::request::Relay::is_empty) {
+        return 0;
+    }
+    let is_known = router.is_some_and(|router| router.labels.contains_key(&attach.mac));
+    let is_new = attach.port.interface().is_some() && !is_known;
+    router.map_or(0, |router| router.without_relay_rd().count()) + usize::from(is_new)
 }
 
 const fn mac_of(site: Site) -> MacAddr {

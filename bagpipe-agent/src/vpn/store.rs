@@ -12,7 +12,7 @@ use super::address::InterfaceAddress;
 use super::error::RestoreError;
 use super::instance::Instance;
 use super::networks::Networks;
-use super::request::Endpoint;
+use super::request::{Endpoint, Relay};
 use super::router::{Attached, Router, Site};
 use super::vpns::{Vpns, VpnsConfig};
 use crate::fib::{PortId, VpnId};
@@ -79,6 +79,9 @@ pub struct StoredRouter {
     pub proxy: bool,
     /// The E-VPN instances that are plugged in.
     pub plugs: Vec<StoredPlug>,
+    /// Routes of others that it announces again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<Relay>,
 }
 
 /// An attachment of an E-VPN to an IP-VPN.
@@ -129,6 +132,9 @@ pub struct StoredMac {
     /// Its label in an IP-VPN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
+    /// Number in the route distinguishers of what is announced again with that label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay_rd: Option<VpnId>,
     /// Its prefixes in an IP-VPN.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prefixes: Vec<StoredPrefix>,
@@ -204,6 +210,10 @@ impl Vpns {
         let label = label.filter(|_| self.needs_label(is_routed));
         self.create(stored.number, &stored.name, stored.vni, label, is_routed);
         self.set_import(stored.number, &stored.import);
+        let relay = stored.router.as_ref().and_then(|router| router.relay.as_ref());
+        if let Some(relay) = relay {
+            self.set_relay(stored.number, relay);
+        }
         self.touched.insert(stored.number);
         let Some(instance) = self.instances.get_mut(&stored.number) else { return Ok(()) };
         instance.export.clone_from(&stored.export);
@@ -223,7 +233,7 @@ impl Vpns {
                 return Err(fault("interface", &port.interface, "has no MAC addresses"));
             }
             for stored_mac in &port.macs {
-                let StoredMac { mac, ips, sequence, description, label, prefixes } = stored_mac;
+                let StoredMac { mac, ips, sequence, description, label, relay_rd, prefixes } = stored_mac;
                 if instance.local_mac(mac).is_some() {
                     return Err(fault("MAC address", mac, "is there twice"));
                 }
@@ -234,6 +244,13 @@ impl Vpns {
                     let label = label.filter(|label| self.labels.take(label.get()));
                     if label.is_none() || prefixes.is_empty() {
                         return Err(fault("MAC address", mac, "has no prefix, or no label of its own"));
+                    }
+                    if relay.is_some() && relay_rd.is_none() {
+                        return Err(fault("MAC address", mac, "has no number for what is announced again"));
+                    }
+                    self.numbers.take_each(*relay_rd);
+                    if let Some(router) = &mut instance.router {
+                        router.relay_rds.extend(relay_rd.map(|number| (*mac, number)));
                     }
                     for prefix in prefixes {
                         self.numbers.take_each(prefix.rd);
@@ -298,7 +315,7 @@ fn store_router(router: &Router) -> StoredRouter {
         let Site::Evpn(evpn, mac) = *site else { return None };
         Some(StoredPlug { evpn, mac, prefix: StoredPrefix::new(*address, attached) })
     });
-    StoredRouter { proxy: router.proxy, plugs: plugs.collect() }
+    StoredRouter { proxy: router.proxy, plugs: plugs.collect(), relay: router.relay().cloned() }
 }
 
 fn store(instance: &Instance) -> StoredVpn {
@@ -309,6 +326,7 @@ fn store(instance: &Instance) -> StoredVpn {
             ips: if instance.router.is_some() { BTreeSet::new() } else { entry.ips.clone() },
             sequence: entry.sequence,
             label: instance.router.as_ref().and_then(|router| router.labels.get(mac).copied()),
+            relay_rd: instance.router.as_ref().and_then(|router| router.relay_rds.get(mac).copied()),
             prefixes: instance
                 .router
                 .iter()

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::address::InterfaceAddress;
 use super::instance::Instance;
-use super::request::Endpoint;
+use super::request::{Endpoint, Relay};
 use super::router::Site;
 use super::vpns::Vpns;
 use crate::fib::{MplsForm, PortId, Target, VpnId};
@@ -31,6 +31,9 @@ pub struct VpnView {
     pub import_rt: Vec<RouteTarget>,
     /// Route targets that it exports.
     pub export_rt: Vec<RouteTarget>,
+    /// Routes of others that it announces again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readvertise: Option<Relay>,
     /// Its gateway.
     pub gateway_ip: Option<IpAddr>,
     /// The label of its frames or packets, if it has one.
@@ -193,6 +196,7 @@ impl Vpns {
             rd: instance.originator.rd,
             import_rt: instance.import.iter().copied().collect(),
             export_rt: instance.export.iter().copied().collect(),
+            readvertise: instance.router.as_ref().and_then(|router| router.relay()).cloned(),
             gateway_ip: instance.gateway.or_else(|| instance.router.as_ref()?.gateways().next()),
             label: instance.router.as_ref().map(|router| router.label).or(instance.originator.bridge),
             plugged_into: instance.plug.as_ref().map(|plug| self.name_of(plug.ipvpn)),

@@ -20,7 +20,7 @@ use super::instance::{EVPN, IPVPN, Instance};
 use super::numbers::Numbers;
 use super::originate::Originator;
 use super::overlay::Overlay;
-use super::request::{Attach, Detach};
+use super::request::{Attach, Detach, Relay};
 use super::route::{RemoteRoute, RouteKey, classify};
 use super::router::Router;
 use super::routing::RoutedPlan;
@@ -277,20 +277,47 @@ impl Vpns {
     /// Imports other targets from now on. Routes that both old and new targets bring stay as they are.
     pub(super) fn set_import(&mut self, vpn: VpnId, targets: &BTreeSet<RouteTarget>) -> bool {
         let Some(instance) = self.instances.get_mut(&vpn) else { return false };
-        let before = std::mem::replace(&mut instance.import, targets.clone());
+        let changed = assign(&mut instance.import, targets);
+        if changed {
+            self.subscribe(vpn);
+        }
+        changed
+    }
+
+    /// Announces other routes of others again from now on.
+    pub(super) fn set_relay(&mut self, vpn: VpnId, relay: &Relay) -> bool {
+        let changed = self.instances.get_mut(&vpn).is_some_and(|instance| instance.set_relay(relay));
+        if changed {
+            self.subscribe(vpn);
+        }
+        changed
+    }
+
+    /// Tells an instance of the routes that concern it now.
+    fn subscribe(&mut self, vpn: VpnId) {
+        let Some(instance) = self.instances.get_mut(&vpn) else { return };
+        let mut targets = instance.import.clone();
+        let relay = instance.router.as_ref().and_then(|router| router.relay()).cloned();
+        targets.extend(relay.iter().flat_map(|relay| relay.from.iter().chain(&relay.to)));
+        let before = std::mem::replace(&mut instance.subscribed, targets.clone());
         for target in targets.difference(&before) {
             self.effects.import.push(*target);
             for (key, route) in self.imports.import(*target, vpn) {
                 instance.learn(key, Some(route));
             }
         }
-        for target in before.difference(targets) {
+        for target in before.difference(&targets) {
             self.effects.unimport.push(*target);
             for key in self.imports.unimport(*target, vpn) {
                 instance.learn(key, None);
             }
         }
-        before != *targets
+        if relay.is_some() {
+            // What is imported, and what is announced again only, may be other routes than before.
+            for (key, route) in self.imports.with_any(&targets) {
+                instance.learn(key, Some(route));
+            }
+        }
     }
 
     /// Detaches, or leaves all as it is.
@@ -352,6 +379,7 @@ impl Vpns {
     }
 
     fn remove(&mut self, vpn: VpnId) {
+        self.set_relay(vpn, &Relay::default());
         self.set_import(vpn, &BTreeSet::new());
         self.touched.remove(&vpn);
         if let Some(mut instance) = self.instances.remove(&vpn) {
@@ -391,7 +419,7 @@ impl Vpns {
     /// What is to be done about all events since the last time.
     ///
     /// E-VPN instances come first: they tell those that they are plugged into of their hosts. Then IP-VPN instances
-    /// originate, which depends on nothing imported, so that those of one node hear of each other. Routes come last.
+    /// originate, so that those of one node hear of each other. Routes come last.
     pub fn settle(&mut self, now: Instant) -> Effects {
         self.recover(now);
         for vpn in self.touched.clone() {
@@ -408,16 +436,7 @@ impl Vpns {
                 self.touched.insert(ipvpn);
             }
         }
-        for vpn in &self.touched {
-            if let Some(instance) = self.instances.get_mut(vpn) {
-                instance.announce_prefixes(&mut self.effects);
-            }
-        }
-        for (key, route) in std::mem::take(&mut self.effects.local) {
-            if route.is_some() || self.imports.is_local(&key) {
-                self.take_route(key, route);
-            }
-        }
+        self.originate();
         for vpn in std::mem::take(&mut self.touched) {
             if let Some(instance) = self.instances.get_mut(&vpn) {
                 instance.settle(&mut self.effects, now);
@@ -427,6 +446,27 @@ impl Vpns {
         self.plan_recoveries(&effects.duplicates, now);
         effects.changes.sort_by_key(crate::fib::Change::rank);
         effects
+    }
+
+    /// IP-VPN instances originate until they have nothing more to tell each other. Only what is announced again depends
+    /// on what is imported, and a route is announced again at most once for each route target: its record grows.
+    fn originate(&mut self) {
+        loop {
+            for vpn in &self.touched {
+                if let Some(instance) = self.instances.get_mut(vpn) {
+                    instance.announce_prefixes(&mut self.effects);
+                }
+            }
+            let local = std::mem::take(&mut self.effects.local);
+            if local.is_empty() {
+                return;
+            }
+            for (key, route) in local {
+                if route.is_some() || self.imports.is_local(&key) {
+                    self.take_route(key, route);
+                }
+            }
+        }
     }
 
     /// When to settle again although nothing happens.

@@ -36,6 +36,11 @@ impl TunnelType {
     ];
 }
 
+/// Subtype of route targets (RFC 4360 §4).
+const ROUTE_TARGET: u8 = 0x02;
+/// Subtype of records of them.
+const RT_RECORD: u8 = 0x13;
+
 /// MAC Mobility (RFC 7432 §7.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct MacMobility {
@@ -77,6 +82,9 @@ impl fmt::Display for ExtendedCommunity {
         }
         if let Some(mac) = self.as_router_mac() {
             return write!(f, "router-mac:{mac}");
+        }
+        if let Some(target) = self.as_rt_record() {
+            return write!(f, "rt-record:{target}");
         }
         if self.is_default_gateway() {
             return f.write_str("default-gateway");
@@ -156,6 +164,32 @@ impl ExtendedCommunity {
     pub const fn consistent_hash_sort_order(order: u32) -> Self {
         let [a, b, c, d] = order.to_be_bytes();
         Self([0x03, 0x14, a, b, c, d, 0, 0])
+    }
+
+    /// Whether this is a Consistent Hash Sort Order community.
+    #[must_use]
+    pub const fn is_consistent_hash_sort_order(&self) -> bool {
+        matches!(self.0, [0x03, 0x14, ..])
+    }
+
+    /// The RT Record community (draft-ietf-bess-service-chaining §7.2): a route target that the route had before it was
+    /// announced again. It is laid out as the route target, with another subtype.
+    #[must_use]
+    pub fn rt_record(target: RouteTarget) -> Self {
+        let [kind, _, rest @ ..] = target.octets();
+        let [a, b, c, d, e, f] = rest;
+        Self([kind, RT_RECORD, a, b, c, d, e, f])
+    }
+
+    /// The route target, if this is an RT Record community.
+    #[must_use]
+    pub fn as_rt_record(&self) -> Option<RouteTarget> {
+        match self.0 {
+            [kind, RT_RECORD, a, b, c, d, e, f] => {
+                RouteTarget::from_octets([kind, ROUTE_TARGET, a, b, c, d, e, f])
+            }
+            _ => None,
+        }
     }
 
     /// The Router's MAC community (RFC 9135 §8.1).
@@ -253,6 +287,8 @@ mod tests {
             (ExtendedCommunity([6, 1, 1, 0, 0, 0, 1, 0xf4]), "esi-label:500:single-active"),
             (ExtendedCommunity([6, 1, 0, 0, 0, 0, 1, 0xf4]), "esi-label:500:all-active"),
             (ExtendedCommunity::es_import(mac), "es-import:02:00:00:00:00:01"),
+            (ExtendedCommunity::rt_record("64512:9".parse().unwrap()), "rt-record:64512:9"),
+            (ExtendedCommunity::rt_record("10.0.0.1:9".parse().unwrap()), "rt-record:10.0.0.1:9"),
             (ExtendedCommunity([0x40, 1, 2, 3, 4, 5, 6, 7]), "0x4001020304050607"),
         ] {
             assert_eq!(community.to_string(), text);

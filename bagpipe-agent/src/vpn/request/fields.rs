@@ -16,6 +16,8 @@ const MAX_ROUTE_TARGETS: usize = 128;
 const MAX_NAME: usize = 255;
 /// Octets of an interface name, at most (IFNAMSIZ without the final zero).
 const MAX_INTERFACE: usize = 15;
+/// The last identifier of a VLAN (IEEE 802.1Q §9.6).
+const MAX_VLAN: u16 = 4094;
 
 pub(super) fn is_ipvpn(vpn_type: Option<&str>) -> Result<bool, FieldError> {
     match vpn_type {
@@ -71,12 +73,6 @@ pub(super) fn port(port: Option<&LocalPort>, is_routed: bool) -> Result<AttachPo
         field: "local_port",
         expected: "an interface name, or an object with 'linuxif' or 'evpn'",
     };
-    if let Some(LocalPort::Object { vlan, ovs, .. }) = port {
-        let vlans = vlan.iter().chain(ovs.iter().filter_map(|ovs| ovs.vlan.as_ref()));
-        if vlans.into_iter().any(|vlan| vlan.text() != "0") {
-            return Err(NO_VLANS);
-        }
-    }
     match port {
         Some(LocalPort::Object { linuxif: Some(interface), evpn: Some(_), .. }) => {
             Err(invalid("local_port", interface, "it is an interface or an E-VPN, not both; leave one out"))
@@ -87,21 +83,37 @@ pub(super) fn port(port: Option<&LocalPort>, is_routed: bool) -> Result<AttachPo
         Some(LocalPort::Object { linuxif: None, evpn: Some(evpn), .. }) => {
             Err(invalid("local_port", &evpn.id, "an E-VPN is plugged into an IP-VPN only; give an interface"))
         }
-        Some(LocalPort::Name(name) | LocalPort::Object { linuxif: Some(name), .. }) => {
-            interface(name).map(AttachPort::Interface)
+        Some(LocalPort::Name(name)) => interface(name, &[]).map(AttachPort::Interface),
+        Some(LocalPort::Object { linuxif: Some(name), vlan, ovs, .. }) => {
+            let vlans = vlan.iter().chain(ovs.iter().filter_map(|ovs| ovs.vlan.as_ref()));
+            interface(name, &vlans.map(Number::text).collect::<Vec<_>>()).map(AttachPort::Interface)
+        }
+        Some(LocalPort::Object { linuxif: None, evpn: None, ovs: Some(ovs), .. })
+            if ovs.port_number.is_some() || ovs.port_name.is_some() =>
+        {
+            let number = ovs.port_number.as_ref().map(Number::text);
+            let name = ovs.port_name.clone().or(number).unwrap_or_default();
+            let reason = "name the interface that stands for it in [ports] trunks, or give 'linuxif'";
+            Err(invalid("local_port.ovs", &name, reason))
         }
         Some(LocalPort::Object { linuxif: None, evpn: None, .. }) | None => Err(MISSING),
     }
 }
 
-const NO_VLANS: FieldError = FieldError::Unsupported {
-    field: "local_port.vlan (a VLAN of an interface, also as linuxif 'NAME:VLAN')",
-    remedy: "give an interface of its own for the VLAN",
-};
-
-fn interface(name: &str) -> Result<String, FieldError> {
-    if name.split_once(':').is_some_and(|(_, vlan)| vlan.parse::<u16>().is_ok()) {
-        return Err(NO_VLANS);
+/// The interface, with its VLAN if it is one: however often that is given, it is the same. Zero is none.
+fn interface(given: &str, vlans: &[String]) -> Result<String, FieldError> {
+    let (name, own) = given.split_once(':').map_or((given, None), |(name, vlan)| (name, Some(vlan)));
+    let mut vlan = 0;
+    for text in own.into_iter().chain(vlans.iter().map(String::as_str)) {
+        match text.parse() {
+            Ok(0) => {}
+            Ok(number @ 1..=MAX_VLAN) if vlan == 0 || vlan == number => vlan = number,
+            _ => {
+                let reason =
+                    format!("its VLAN is one number from 1 to {MAX_VLAN}, or 0 for none; not {text}");
+                return Err(invalid("local_port", given, reason));
+            }
+        }
     }
     let valid = !name.is_empty()
         && name.len() <= MAX_INTERFACE
@@ -112,7 +124,7 @@ fn interface(name: &str) -> Result<String, FieldError> {
             format!("an interface name has 1 to {MAX_INTERFACE} octets, without '/', ':' and blanks");
         return Err(invalid("local_port", name, reason));
     }
-    Ok(name.to_owned())
+    Ok(if vlan == 0 { name.to_owned() } else { format!("{name}:{vlan}") })
 }
 
 /// An address, perhaps with a prefix length, which says nothing on a bridged network.

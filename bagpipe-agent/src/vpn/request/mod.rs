@@ -7,12 +7,14 @@ mod fields;
 mod route_control;
 mod valid;
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::route_control::{AttractTraffic, Classifier, Fallback, Readvertise};
-pub use self::valid::{Attach, AttachPort, Detach, Direction, Endpoint, Routed};
+pub use self::valid::{Attach, AttachPort, Detach, Direction, Endpoint, Relay, Routed};
 
 /// A request to attach a MAC address, and perhaps an IP address of it, of a local port to a VPN instance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -159,12 +161,18 @@ pub enum LocalPort {
     },
 }
 
-/// A port of Open vSwitch; members other than the VLAN are ignored.
+/// A port of Open vSwitch; other members are ignored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OvsPort {
     /// The VLAN that is attached, if it is not the whole port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vlan: Option<Number>,
+    /// The name of the port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_name: Option<String>,
+    /// Its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_number: Option<Number>,
 }
 
 /// An E-VPN instance that is plugged into an IP-VPN.
@@ -175,6 +183,29 @@ pub struct EvpnPort {
 }
 
 impl LocalPort {
+    /// The port with the interface in place of the name or number that Open vSwitch has for it, if one of `trunks` stands
+    /// for that.
+    #[must_use]
+    pub fn on(mut self, trunks: &BTreeMap<String, String>) -> Self {
+        let named = |given: &str| {
+            let (name, vlan) = given.split_once(':').map_or((given, None), |(name, vlan)| (name, Some(vlan)));
+            let interface = trunks.get(name)?;
+            Some(vlan.map_or_else(|| interface.clone(), |vlan| format!("{interface}:{vlan}")))
+        };
+        match &mut self {
+            Self::Name(name) => *name = named(name).unwrap_or_else(|| std::mem::take(name)),
+            Self::Object { linuxif, ovs, .. } => {
+                let number = ovs.as_ref().and_then(|ovs| ovs.port_number.as_ref()).map(Number::text);
+                let name = ovs.as_ref().and_then(|ovs| ovs.port_name.as_deref());
+                let mut names = name.into_iter().chain(number.as_deref()).chain(linuxif.as_deref());
+                if let Some(interface) = names.find_map(named) {
+                    *linuxif = Some(interface);
+                }
+            }
+        }
+        self
+    }
+
     /// The name of the interface, or of what is attached in its place, as it was given.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
@@ -267,6 +298,31 @@ mod tests {
     }
 
     #[test]
+    fn a_port_may_be_a_vlan() {
+        let trunks = [("patch2tun", "veth0"), ("6", "veth6")]
+            .map(|(ovs, own)| (ovs.to_owned(), own.to_owned()))
+            .into();
+        for (port, expected) in [
+            (r#""tap0:31""#, "tap0:31"),
+            (r#""tap0:0""#, "tap0"),
+            (r#""patch2tun:31""#, "veth0:31"),
+            (r#"{"linuxif": "patch2tun:31", "vlan": 31}"#, "veth0:31"),
+            (r#"{"linuxif": "patch2tun", "vlan": "31"}"#, "veth0:31"),
+            (r#"{"linuxif": "tap0", "ovs": {"vlan": 31, "port_number": 7}}"#, "tap0:31"),
+            (r#"{"linuxif": "tap0", "ovs": {"vlan": 31, "port_number": 6}}"#, "veth6:31"),
+            (r#"{"ovs": {"port_number": "6"}}"#, "veth6"),
+            (r#"{"ovs": {"port_name": "patch2tun", "vlan": 5}}"#, "veth0:5"),
+        ] {
+            let port: LocalPort = serde_json::from_str(port).unwrap();
+            let request = AttachRequest {
+                local_port: Some(port.on(&trunks)),
+                ..serde_json::from_str::<AttachRequest>(GOOD).unwrap()
+            };
+            assert_eq!(request.validate().unwrap().port.interface(), Some(expected));
+        }
+    }
+
+    #[test]
     fn every_wrong_field_is_named_with_its_value() {
         for (replace, by, field) in [
             (r#""evpn""#, r#""vpls""#, "vpn_type"),
@@ -296,8 +352,10 @@ mod tests {
             (r#""vni": 0"#, r#""advertise_subnet": true"#, "advertise_subnet"),
             ("192.0.2.1/24", "192.0.2.1/255.0.255.0", "ip_address"),
             ("02:00:00:00:00:01", "0200000000é1", "mac_address"),
-            ("\"tap0\"", "\"patch2tun:31\"", "VLAN"),
-            ("\"plugged\": true", "\"vlan\": 31", "local_port.vlan"),
+            ("\"tap0\"", "\"tap0:4095\"", "VLAN"),
+            ("\"tap0\"", "\"tap0:x\"", "VLAN"),
+            ("\"plugged\": true", "\"vlan\": 4095", "VLAN"),
+            ("\"tap0\", \"ovs\": {", "\"tap0:7\", \"ovs\": {\"vlan\": 31, ", "VLAN"),
             (r#""vni": 0"#, r#""fallback": {"src_mac": "x"}"#, "mac_address"),
         ] {
             let text = request(replace, by).unwrap_err().to_string();
@@ -312,8 +370,7 @@ mod tests {
         let attract = |more: &str| format!(r#""attract_traffic": {{{ATTRACT}{more}}}"#);
         let readvertise = r#""readvertise": {"from_rt": "64512:1", "to_rt": ["64512:3"]}"#;
         for (fields, expected) in [
-            (readvertise.to_owned(), "readvertise is not supported yet"),
-            (format!("{readvertise}, {}", attract("")), "readvertise is not supported yet"),
+            (format!("{readvertise}, {}", attract("")), "attract_traffic is not supported yet"),
             (
                 attract(r#", "to": "64512:9", "static_destination_prefixes": ["10.0.0.0/8"]"#),
                 "attract_traffic is not supported yet",

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::error::FieldError;
 use super::fields::{invalid, mac_address, route_targets};
-use super::{AttachRequest, Number, TextList};
+use super::{AttachRequest, Number, Relay, TextList};
 
 /// Announce routes again that come with some route targets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -69,31 +69,33 @@ pub struct Fallback {
     pub ovs_port_number: Option<Number>,
 }
 
-/// Refuses what is wrong, and then what cannot be done.
-pub(super) fn check(request: &AttachRequest) -> Result<(), FieldError> {
+/// What is announced again. Refuses what is wrong, and then what cannot be done.
+pub(super) fn relay(request: &AttachRequest, is_routed: bool) -> Result<Option<Relay>, FieldError> {
     let readvertise = request.readvertise.as_ref().filter(|asked| **asked != Readvertise::default());
     let attract = request.attract_traffic.as_ref().filter(|asked| **asked != AttractTraffic::default());
     let fallback = request.fallback.as_ref().filter(|asked| **asked != Fallback::default());
-    let to = readvertise.map(Readvertise::check).transpose()?;
+    let relay = readvertise.map(Readvertise::check).transpose()?;
     if let Some(attract) = attract {
-        attract.check(to.as_ref())?;
+        attract.check(relay.as_ref().map(|relay| &relay.to))?;
     }
     fallback.map(Fallback::check).transpose()?;
     let asked = [
-        ("readvertise", readvertise.is_some()),
+        ("readvertise for an E-VPN", readvertise.is_some() && !is_routed),
         ("attract_traffic", attract.is_some()),
         ("fallback", fallback.is_some()),
     ];
     match asked.into_iter().find(|(_, asked)| *asked) {
         Some((field, _)) => Err(FieldError::Unsupported { field, remedy: "leave it out" }),
-        None => Ok(()),
+        None => Ok(relay),
     }
 }
 
 impl Readvertise {
-    fn check(&self) -> Result<BTreeSet<RouteTarget>, FieldError> {
-        route_targets("readvertise.from_rt", self.from_rt.as_ref())?;
-        route_targets("readvertise.to_rt", self.to_rt.as_ref())
+    fn check(&self) -> Result<Relay, FieldError> {
+        Ok(Relay {
+            from: route_targets("readvertise.from_rt", self.from_rt.as_ref())?,
+            to: route_targets("readvertise.to_rt", self.to_rt.as_ref())?,
+        })
     }
 }
 

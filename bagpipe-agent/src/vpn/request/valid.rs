@@ -84,6 +84,25 @@ pub struct Routed {
     pub endpoint: Endpoint,
     /// Answer ARP and ND for addresses that nobody has, if that is to be set.
     pub proxy: Option<bool>,
+    /// What the whole instance announces again, if that is to be set; nothing, if there are no route targets.
+    pub relay: Option<Relay>,
+}
+
+/// Routes of others that an IP-VPN announces again, so that their traffic comes through its ports.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relay {
+    /// Route targets of the routes.
+    pub from: BTreeSet<RouteTarget>,
+    /// Route targets that they are announced with.
+    pub to: BTreeSet<RouteTarget>,
+}
+
+impl Relay {
+    /// Whether nothing is announced again.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.from.is_empty() || self.to.is_empty()
+    }
 }
 
 /// What becomes of a prefix behind a port of an IP-VPN.
@@ -116,6 +135,15 @@ pub enum Direction {
     FromPort,
 }
 
+impl Endpoint {
+    /// Whether a port with it sends for others, too: for a subnet behind it, or, where nothing is announced of it, for
+    /// those that a service chain leads through it.
+    #[must_use]
+    pub fn forwards(&self) -> bool {
+        self.advertise_subnet || self.direction == Direction::FromPort
+    }
+}
+
 impl AttachRequest {
     /// What the request says, if all of it is valid.
     ///
@@ -127,7 +155,7 @@ impl AttachRequest {
         if !is_routed {
             check_evpn_only(self)?;
         }
-        route_control::check(self)?;
+        let relay = route_control::relay(self, is_routed)?;
         let attach = Attach {
             vpn: vpn_name(self.vpn_instance_id.as_deref())?,
             mac: mac_address(self.mac_address.as_deref())?,
@@ -141,11 +169,11 @@ impl AttachRequest {
             description: self.description.clone(),
             vpn_description: self.instance_description.clone(),
         };
-        let routed = if is_routed { Some(self.routed(attach.gateway)?) } else { None };
+        let routed = if is_routed { Some(self.routed(attach.gateway, relay)?) } else { None };
         Ok(Attach { routed, ..attach })
     }
 
-    fn routed(&self, gateway: Option<IpAddr>) -> Result<Routed, FieldError> {
+    fn routed(&self, gateway: Option<IpAddr>, relay: Option<Relay>) -> Result<Routed, FieldError> {
         let text = self.ip_address.as_deref().ok_or(FieldError::Missing {
             field: "ip_address",
             expected: "the address of the host, or with advertise_subnet a subnet",
@@ -172,6 +200,7 @@ impl AttachRequest {
                 order: order.filter(|order| *order != 0),
             },
             proxy: self.proxy_arp,
+            relay,
         })
     }
 }

@@ -17,7 +17,10 @@ use super::{Attached, Attachment, Router, Site};
 use crate::fib::{PortId, Target, VpnId};
 
 /// LOCAL_PREF of what an attach says nothing about.
-const LOCAL_PREF: u32 = 100;
+pub(super) const LOCAL_PREF: u32 = 100;
+
+/// A route to originate, and where it leads on this node.
+pub(super) type Wanted = (Nlri, Attributes, Option<Through>);
 
 /// What is announced of a prefix.
 struct Offer {
@@ -44,6 +47,7 @@ impl Router {
         if std::mem::take(&mut self.touched.announcements) {
             prefixes.extend(self.by_prefix.keys().chain(self.advertised.keys()));
             prefixes.extend(self.hosts.keys().map(|ip| IpPrefix::host(*ip)));
+            prefixes.extend(self.relayed_prefixes());
         }
         for prefix in prefixes {
             let mut wanted = BTreeMap::new();
@@ -53,16 +57,12 @@ impl Router {
                     self.routes_of(prefix, &offer, originator, export, &mut wanted);
                 }
             }
+            self.relay_routes(prefix, originator, port, &mut wanted);
             self.replace(prefix, wanted, effects);
         }
     }
 
-    fn replace(
-        &mut self,
-        prefix: IpPrefix,
-        wanted: BTreeMap<RouteKey, (Nlri, Attributes, Option<Through>)>,
-        effects: &mut Effects,
-    ) {
+    fn replace(&mut self, prefix: IpPrefix, wanted: BTreeMap<RouteKey, Wanted>, effects: &mut Effects) {
         let before = self.advertised.remove(&prefix).unwrap_or_default();
         for (key, (nlri, _)) in &before {
             if !wanted.contains_key(key) {
@@ -142,7 +142,7 @@ impl Router {
         offer: &Offer,
         originator: &Originator,
         export: &BTreeSet<RouteTarget>,
-        wanted: &mut BTreeMap<RouteKey, (Nlri, Attributes, Option<Through>)>,
+        wanted: &mut BTreeMap<RouteKey, Wanted>,
     ) {
         let rd = RouteDistinguisher::from_ipv4(originator.router_id, offer.rd);
         let attributes = |encapsulation: Encapsulation| Attributes {

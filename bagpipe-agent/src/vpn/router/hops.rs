@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::super::request::Direction;
 use super::super::route::{RemoteRoute, RouteKey, Through};
+use super::relay::is_chained;
 use super::{Router, Site};
 use crate::fib::{Adjacency, Hop, PortId, Target, VpnId};
 
@@ -95,7 +96,9 @@ impl Router {
     pub(crate) fn best(&self, prefix: IpPrefix) -> Vec<(&RouteKey, &RemoteRoute)> {
         let mut paths: Vec<(&RouteKey, &RemoteRoute)> = self.imported.of(prefix).collect();
         let is_local = |path: &(&RouteKey, &RemoteRoute)| path.1.is_local();
-        if paths.iter().any(is_local) {
+        // The hops of a service chain share their load, wherever they are.
+        let is_chained = paths.iter().any(|(_, route)| is_chained(route));
+        if paths.iter().any(is_local) && !is_chained {
             paths.retain(is_local);
         }
         let mut best = equally_good(paths, |(_, route)| &*route.attributes);

@@ -73,6 +73,15 @@ impl Imported {
         self.paths.keys().copied()
     }
 
+    pub(super) fn prefixes(&self) -> impl Iterator<Item = IpPrefix> {
+        self.paths.keys().map(|(prefix, _)| *prefix)
+    }
+
+    /// All routes.
+    pub(super) fn routes(&self) -> impl Iterator<Item = &Arc<RemoteRoute>> {
+        self.paths.values()
+    }
+
     pub(super) fn has_endpoint(&self, endpoint: &IpAddr) -> bool {
         self.endpoints.contains_key(endpoint)
     }

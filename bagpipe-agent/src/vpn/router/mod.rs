@@ -3,20 +3,23 @@
 //! * `imported`: the routes of other nodes, and of other IP-VPNs of this node.
 //! * `hops`: where a prefix is, from all of that.
 //! * `announce`: the routes that follow from what is attached.
+//! * `relay`: the routes of others that are announced again.
 
 mod announce;
 mod hops;
 mod imported;
+mod relay;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bagpipe_bgp::types::{IpPrefix, Label, MacAddr};
+use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, RouteTarget};
 use bagpipe_bgp::wire::{Attributes, Nlri};
 
 pub use self::hops::Reason;
 use self::imported::Imported;
+use self::relay::Relayed;
 use super::address::InterfaceAddress;
 use super::overlay::Overlay;
 use super::request::{Direction, Endpoint};
@@ -42,6 +45,9 @@ pub(crate) struct Router {
     plugs: BTreeMap<VpnId, usize>,
     hosts: BTreeMap<IpAddr, BTreeMap<VpnId, Host>>,
     imported: Imported,
+    relayed: Option<Box<Relayed>>,
+    /// Numbers in the route distinguishers of what is announced again, one for each MAC address of a port.
+    pub(crate) relay_rds: BTreeMap<MacAddr, VpnId>,
     pub(crate) touched: Touched,
     advertised: BTreeMap<IpPrefix, BTreeMap<RouteKey, (Nlri, Attributes)>>,
 }
@@ -77,7 +83,10 @@ pub(crate) struct Host {
 /// What events have touched since the last time.
 #[derive(Debug, Default)]
 pub(crate) struct Touched {
+    /// Where they are may differ.
     pub(crate) prefixes: BTreeSet<IpPrefix>,
+    /// What is originated for them may differ.
+    pub(crate) originated: BTreeSet<IpPrefix>,
     /// Labels, with the MAC address that each is or was of; none for that of the instance.
     pub(crate) labels: BTreeSet<(Label, Option<MacAddr>)>,
     pub(crate) endpoints: BTreeSet<IpAddr>,
@@ -100,6 +109,8 @@ impl Router {
             plugs: BTreeMap::new(),
             hosts: BTreeMap::new(),
             imported: Imported::default(),
+            relayed: None,
+            relay_rds: BTreeMap::new(),
             touched,
             advertised: BTreeMap::new(),
         }
@@ -161,6 +172,8 @@ impl Router {
             self.touched.labels.insert((*label, Some(mac)));
         }
         prefixes(&address).into_iter().for_each(|prefix| self.touch(prefix));
+        // What is announced again leads to the MAC addresses of all ports.
+        self.touched.announcements |= self.relayed.is_some();
     }
 
     fn count_gateway(&mut self, gateway: Option<IpAddr>, more: bool) {
@@ -173,8 +186,13 @@ impl Router {
         self.touch(IpPrefix::host(gateway));
     }
 
-    /// A prefix is to be derived again, and what is resolved by it.
+    /// A prefix is to be derived again, with what is originated for it and what is resolved by it.
     fn touch(&mut self, prefix: IpPrefix) {
+        self.touched.originated.insert(prefix);
+        self.touch_route(prefix);
+    }
+
+    fn touch_route(&mut self, prefix: IpPrefix) {
         self.touched.prefixes.insert(prefix);
         if prefix.is_host() {
             self.touched.prefixes.extend(self.imported.behind(prefix.address()));
@@ -204,15 +222,27 @@ impl Router {
         self.touch(IpPrefix::host(ip));
     }
 
-    /// Imports a route, or what it says now, or loses it.
-    pub(crate) fn learn(&mut self, key: RouteKey, route: Option<Arc<RemoteRoute>>) {
+    /// Imports a route, or what it says now, or loses it. `import`: the route targets that packets are routed by; other
+    /// routes come because they are announced again.
+    pub(crate) fn learn(
+        &mut self,
+        key: RouteKey,
+        route: Option<Arc<RemoteRoute>>,
+        import: &BTreeSet<RouteTarget>,
+    ) {
         let Some(prefix) = key.prefix() else { return };
-        let route = route.filter(|route| route.packets.is_some_and(|through| !self.is_own(&through)));
+        let mut route = route.filter(|route| route.packets.is_some_and(|through| !self.is_own(&through)));
+        if let Some(relayed) = &mut self.relayed {
+            if let Some(endpoints) = relayed.learn(prefix, key, route.as_ref()) {
+                self.touched.endpoints.extend(endpoints);
+                self.touched.originated.insert(prefix);
+            }
+            route = route.filter(|route| relay::has_any(route, import));
+        }
         let before = self.imported.set(prefix, key, route.clone());
         if before != route {
-            let both = before.iter().chain(&route);
-            self.touched.endpoints.extend(both.filter_map(|route| route.packets?.endpoint()));
-            self.touch(prefix);
+            self.touched.endpoints.extend(endpoints(before.iter().chain(&route)));
+            self.touch_route(prefix);
         }
     }
 
@@ -226,6 +256,7 @@ impl Router {
 
     /// Everything goes.
     pub(crate) fn clear(&mut self) {
+        self.set_relay(None);
         for (prefix, key) in self.imported.keys().collect::<Vec<_>>() {
             if let Some(route) = self.imported.set(prefix, key, None) {
                 self.touched.endpoints.extend(route.packets.and_then(|through| through.endpoint()));
@@ -267,10 +298,11 @@ impl Router {
         self.of_site(Site::Port(mac)).any(|(_, attached)| attached.endpoint.direction != Direction::FromPort)
     }
 
-    /// Whether a MAC address may send from addresses other than its own: those of a subnet behind it, or one that
-    /// others have, too.
+    /// Whether a MAC address may send from addresses other than its own: those of a subnet behind it, one that others
+    /// have, too, or those of whom it forwards for in a service chain.
     pub(crate) fn any_ip(&self, mac: MacAddr) -> bool {
-        self.of_site(Site::Port(mac)).any(|(_, attached)| attached.endpoint.advertise_subnet)
+        self.relayed.is_some()
+            || self.of_site(Site::Port(mac)).any(|(_, attached)| attached.endpoint.forwards())
     }
 
     /// Whether an address of a MAC address may be sent from.
@@ -299,7 +331,8 @@ impl Router {
     }
 
     pub(crate) fn has_endpoint(&self, endpoint: &IpAddr) -> bool {
-        self.imported.has_endpoint(endpoint)
+        let relayed = self.relayed.as_ref().is_some_and(|relayed| relayed.has_endpoint(endpoint));
+        relayed || self.imported.has_endpoint(endpoint)
     }
 
     pub(crate) fn routes(&self) -> usize {
@@ -329,6 +362,11 @@ impl Router {
         self.labels.get(&mac).filter(|own| **own == label && self.receives(mac))?;
         Some(LabelUse::Adjacency(self.id, self.adjacency(self.id, mac, port(mac)?)))
     }
+}
+
+/// The endpoints of routes.
+fn endpoints<'a>(routes: impl Iterator<Item = &'a Arc<RemoteRoute>>) -> impl Iterator<Item = IpAddr> {
+    routes.filter_map(|route| route.packets?.endpoint())
 }
 
 /// Below every other.

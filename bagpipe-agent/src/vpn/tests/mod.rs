@@ -6,6 +6,7 @@ mod importing;
 mod moving;
 mod mpls;
 mod overlay_index;
+mod relaying;
 mod restoring;
 mod routing;
 mod segments;

@@ -6,7 +6,7 @@ use crate::fib::{Adjacency, Hop, LabelUse, MplsForm, Route, Router};
 use crate::vpn::request::{LocalPort, TextList};
 
 /// A request to attach to IP-VPN `blue`, as it comes.
-fn request(interface: &str, address: u8, ip_address: &str) -> AttachRequest {
+pub(super) fn request(interface: &str, address: u8, ip_address: &str) -> AttachRequest {
     AttachRequest {
         vpn_type: Some("ipvpn".into()),
         vpn_instance_id: Some("blue".into()),
@@ -32,7 +32,7 @@ fn plugged(evpn: &str, gateway: &str) -> AttachRequest {
     }
 }
 
-fn routed(request: &AttachRequest) -> Attach {
+pub(super) fn routed(request: &AttachRequest) -> Attach {
     request.validate().unwrap()
 }
 
@@ -52,7 +52,7 @@ fn adjacency(vpn: VpnId, address: u8, port: u32) -> Adjacency {
     Adjacency { vpn, destination: mac(address), source: gateway(), target: Target::Port(port) }
 }
 
-fn labelled(endpoint: &str, label: u32, form: MplsForm) -> Hop {
+pub(super) fn labelled(endpoint: &str, label: u32, form: MplsForm) -> Hop {
     Hop::Labelled(Target::Mpls { endpoint: ip(endpoint), label: Label::new(label).unwrap(), form })
 }
 
@@ -90,7 +90,7 @@ impl Node {
     }
 }
 
-fn vpn_route(endpoint: &str, text: &str, label: u32) -> Nlri {
+pub(super) fn vpn_route(endpoint: &str, text: &str, label: u32) -> Nlri {
     let rd = RouteDistinguisher::from_ipv4(endpoint.parse().unwrap(), 1);
     let labels = LabelStack::new(&[Label::new(label).unwrap()]).unwrap();
     Nlri::Vpn(VpnRoute { labels, rd, prefix: prefix(text) })
