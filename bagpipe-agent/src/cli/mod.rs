@@ -50,7 +50,7 @@ enum Command {
     /// Show it all in network namespaces of its own, step by step
     Demo(demo::DemoArgs),
     /// Attach a port to a VPN instance, which the first attach creates
-    Attach(port::AttachArgs),
+    Attach(Box<port::AttachArgs>),
     /// Detach a port from a VPN instance, which the last detach removes
     Detach(port::DetachArgs),
     /// Say how the agent is; exit code 4 if it is degraded
