@@ -69,7 +69,8 @@ struct PortArgs {
     /// Type of the VPN instance
     #[arg(long = "type", value_enum, default_value_t = VpnType::Evpn, value_name = "TYPE")]
     vpn_type: VpnType,
-    /// Interface of this node; 'netns' or 'netns:INTERFACE' to have a network namespace made, with a veth to it
+    /// Interface of this node; NAME:VLAN for a VLAN on it; 'netns' or 'netns:INTERFACE' to have a network namespace
+    /// made, with a veth to it
     #[arg(long, value_name = "INTERFACE", required_unless_present = "evpn")]
     port: Option<String>,
     /// E-VPN instance in place of an interface: its hosts are routed by the IP-VPN

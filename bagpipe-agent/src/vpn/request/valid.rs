@@ -58,7 +58,7 @@ pub struct Detach {
 /// What is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttachPort {
-    /// An interface of this node.
+    /// An interface of this node, or NAME:VLAN: a VLAN on one.
     Interface(String),
     /// All hosts of an E-VPN instance.
     Evpn(String),

@@ -211,3 +211,14 @@ fn equal_hops_share_the_load_wherever_they_are() {
     node.announce_with(HIGHER, "10.2.0.0/16", &[LEFT], &[RIGHT]);
     assert_eq!(node.hops_in(1, "10.2.0.0/16").len(), 2);
 }
+
+/// The last port of a one-way chain: nothing is announced of it, and what it sends comes from others.
+#[test]
+fn what_is_only_sent_from_may_come_from_others() {
+    let mut node = Node::new();
+    let out = AttachRequest { direction: Some("from-port".into()), ..request("tap0", 1, "10.9.0.1") };
+    node.attach(&routed(&out));
+    assert!(node.fib.macs[&(1, mac(1))].any_ip);
+    node.attach(&routed(&request("tap0", 1, "10.9.0.1")));
+    assert!(!node.fib.macs[&(1, mac(1))].any_ip);
+}
