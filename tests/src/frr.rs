@@ -16,7 +16,7 @@ const DAEMONS: &str = "/usr/lib/frr";
 pub struct Frr {
     node: Node,
     directory: PathBuf,
-    processes: Vec<Process>,
+    processes: Vec<(String, Process)>,
 }
 
 impl Frr {
@@ -74,6 +74,12 @@ impl Frr {
         self.node.run(&["vtysh", "--vty_socket", directory.as_ref(), "-c", command])
     }
 
+    /// The process number of a daemon.
+    #[must_use]
+    pub fn process_id(&self, daemon: &str) -> Option<u32> {
+        self.processes.iter().find(|(name, _)| name == daemon).map(|(_, process)| process.id())
+    }
+
     /// Starts the daemons with a configuration.
     ///
     /// # Errors
@@ -117,7 +123,7 @@ impl Frr {
             &log,
         ];
         let process = self.node.spawn(name, &[&common, options].concat())?;
-        self.processes.push(process);
+        self.processes.push((name.to_owned(), process));
         // bgpd asks zebra for interfaces and VNIs as soon as it runs.
         wait_until(SOON, "socket of an FRR daemon", || {
             Path::new(&file(&format!("{name}.vty"))).exists().then_some(())

@@ -52,6 +52,12 @@ impl Reflector {
         Ok(reflector)
     }
 
+    /// Its process number, while it runs.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         if let Some(process) = self.process.take() {

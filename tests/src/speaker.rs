@@ -36,7 +36,7 @@ impl Speaker {
     /// When nobody accepts.
     #[must_use]
     pub fn connect(node: &Node, local: &str, remote: (&str, u16)) -> Self {
-        let stream = within(node, || connect(local, remote)).expect("the agent accepts");
+        let stream = stream(node, local, remote).expect("the agent accepts");
         stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a limit");
         Self { stream, input: BytesMut::new() }
     }
@@ -120,6 +120,14 @@ pub fn open(router_id: &str) -> Open {
         router_id: router_id.parse().expect("an IPv4 address"),
         capabilities: vec![Capability::Multiprotocol(Family::EVPN), Capability::FourOctetAs(ASN)],
     }
+}
+
+/// A connection from an address of a node to a port.
+///
+/// # Errors
+/// When nobody accepts.
+pub fn stream(node: &Node, local: &str, remote: (&str, u16)) -> io::Result<TcpStream> {
+    within(node, || connect(local, remote))
 }
 
 fn connect(local: &str, (remote, port): (&str, u16)) -> io::Result<TcpStream> {

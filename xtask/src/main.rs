@@ -53,7 +53,7 @@ enum Task {
         filter: Option<String>,
     },
     /// Set up, build the release executable, and run the benchmarks, as root: all, or one of udp, tcp, agent, lookup and
-    /// routes
+    /// routes; bgp, or one of its own: decoding, reflecting, clients, importing and withdrawing
     Bench {
         /// Name of a benchmark
         name: Option<String>,

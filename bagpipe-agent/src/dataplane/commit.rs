@@ -80,14 +80,19 @@ impl Tables {
     /// Writes what is desired for these keys, map by map; the keys of entries that are to be removed.
     fn write(&mut self, kernel: &mut impl Kernel, keys: &BTreeSet<Key>) -> Vec<Key> {
         let mut removals = Vec::new();
+        let sorted: Vec<&Key> = keys.iter().collect();
+        let mut rest = sorted.as_slice();
         for map in Map::ALL {
+            // Keys are in writing order, as the maps are.
+            let (of_map, behind) = rest.split_at(rest.partition_point(|key| key.map() <= map));
+            rest = behind;
             let mut batch = Vec::new();
             let flooded: BTreeSet<Key> = match map {
                 // A flood list is only as long as its members could be written.
                 Map::Vpns => keys.iter().chain(self.failed.keys()).filter_map(flood_vpn).collect(),
                 _ => BTreeSet::new(),
             };
-            let others = keys.iter().filter(|key| key.map() == map && !flooded.contains(key));
+            let others = of_map.iter().copied().filter(|key| !flooded.contains(key));
             for key in others.chain(&flooded) {
                 match self.desired(key) {
                     Ok(Some(value)) if self.mirror.get(key) != Some(&value) => batch.push((*key, value)),

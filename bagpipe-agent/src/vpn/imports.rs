@@ -1,6 +1,6 @@
 //! Which routes belong to which instances. Route targets alone decide (RFC 4364 §4.3.1), never the VNI.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use bagpipe_bgp::types::RouteTarget;
@@ -15,10 +15,11 @@ use crate::fib::VpnId;
 #[derive(Debug, Default)]
 pub(crate) struct Imports {
     importers: BTreeMap<RouteTarget, BTreeSet<VpnId>>,
-    routes: BTreeMap<RouteKey, Arc<RemoteRoute>>,
+    /// Seeded, as the sets of keys are: other nodes choose the keys, and must not choose them so that all fall together.
+    routes: HashMap<RouteKey, Arc<RemoteRoute>>,
     /// The one that came last.
     last: Option<Arc<RemoteRoute>>,
-    by_target: BTreeMap<RouteTarget, BTreeSet<RouteKey>>,
+    by_target: BTreeMap<RouteTarget, HashSet<RouteKey>>,
 }
 
 impl Imports {

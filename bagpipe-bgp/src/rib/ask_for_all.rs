@@ -5,7 +5,6 @@
 
 use super::peer::Peer;
 use super::rt_constraint::is_constrained;
-use super::table::Route;
 use super::{Export, Rib, RibPeer};
 use crate::wire::{Nlri, RouteTargetMembership};
 
@@ -46,11 +45,9 @@ impl Peer {
     }
 }
 
-impl Route {
-    /// Whether a membership is the default one: no bits at all.
-    pub(super) fn is_default_membership(&self) -> bool {
-        self.nlri() == [0]
-    }
+/// Whether an encoded membership is the default one: no bits at all.
+pub(super) fn is_default_membership(encoded: &[u8]) -> bool {
+    encoded == [0]
 }
 
 impl Rib {

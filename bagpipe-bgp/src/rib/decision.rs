@@ -4,8 +4,9 @@ use super::Rib;
 use super::attributes::AttributesId;
 use super::export::Exporter;
 use super::peer::Slot;
+use super::route::{PathKey, PathRecord, Route};
 use super::rt_constraint::TargetPrefix;
-use super::table::{FamilyId, PathKey, PathRecord, RouteId};
+use super::table::{FamilyId, RouteId};
 use super::{best_path, key};
 use crate::types::Family;
 
@@ -20,11 +21,9 @@ impl Rib {
     /// A path was announced.
     pub(super) fn put(&mut self, key: PathKey, family: FamilyId, encoded: &[u8], attributes: AttributesId) {
         let id = self.table.find_or_add(family, encoded);
-        let version = self.table.next_version();
-        let Some(route) = self.table.get_mut(id) else { return };
-        let before = route.best().map(identity);
+        let before = self.table.get(id).and_then(Route::best).map(identity);
+        let Some(put) = self.table.put(id, key, encoded, attributes) else { return };
         self.attributes.refer(attributes);
-        let put = route.put(key, encoded, attributes, version);
         if put.changed {
             self.decide(id, before, key.source);
         }
@@ -55,10 +54,10 @@ impl Rib {
 
     /// Remove a path of a route, if it is there.
     pub(super) fn remove_from(&mut self, key: PathKey, id: RouteId) {
-        let Some(route) = self.table.get_mut(id) else { return };
+        let Some(route) = self.table.get(id) else { return };
         let before = route.best().map(identity);
-        let Some(removed) = route.remove(key) else { return };
-        let (family, prefix) = (route.family, TargetPrefix::of(route.nlri()));
+        let (family, prefix) = (route.family, TargetPrefix::of(self.table.nlri(route)));
+        let Some(removed) = self.table.remove(id, key) else { return };
         self.decide(id, before, key.source);
         self.attributes.release(removed.attributes);
         self.counted(key, family, prefix, -1);
@@ -72,7 +71,7 @@ impl Rib {
         if route.paths().len() > 1 {
             let exporter = Exporter { config, table, attributes, peers };
             let candidates = route.paths().iter().filter_map(|path| exporter.candidate(path));
-            let best = best_path::best(candidates, key::is_mobile(name, route.nlri())).unwrap_or(0);
+            let best = best_path::best(candidates, key::is_mobile(name, table.nlri(route))).unwrap_or(0);
             if let Some(route) = table.get_mut(id) {
                 route.promote(best);
             }

@@ -2,12 +2,14 @@
 
 use std::net::IpAddr;
 
+use super::ask_for_all::is_default_membership;
 use super::attributes::{AttributeTable, AttributesId};
 use super::best_path::{self, Candidate, DEFAULT_LOCAL_PREF, Origination};
 use super::key;
 use super::long_lived::LLGR_STALE;
 use super::peer::{Peer, Peers, Slot};
-use super::table::{PathRecord, Route, Table};
+use super::route::{PathRecord, Route};
+use super::table::Table;
 use super::{Export, Import, NextHopPolicy, Policy, RibConfig, RibPeer};
 use crate::types::Family;
 use crate::wire::attribute::AsSegment;
@@ -35,7 +37,7 @@ impl<'a> Exporter<'a> {
             Family::ROUTE_TARGET => self.membership(slot, peer, route)?,
             _ => route.best()?,
         };
-        self.may_go(slot, peer, family, path).then_some(path)
+        self.may_go(slot, peer, family, (path.attributes, path.key.source)).then_some(path)
     }
 
     /// So many paths of a route that a peer is to hold, the best ones first (RFC 7911 §2).
@@ -48,11 +50,13 @@ impl<'a> Exporter<'a> {
     ) -> Vec<&'a PathRecord> {
         let family = self.table.family(route.family);
         let identified = route.paths().iter().filter(|path| path.id != 0);
-        let mut left: Vec<_> = identified.filter(|path| self.may_go(slot, peer, family, path)).collect();
+        let mut left: Vec<_> = identified
+            .filter(|path| self.may_go(slot, peer, family, (path.attributes, path.key.source)))
+            .collect();
         if left.len() <= limit {
             return left;
         }
-        let mobile = key::is_mobile(family, route.nlri());
+        let mobile = key::is_mobile(family, self.table.nlri(route));
         let mut chosen = Vec::with_capacity(limit);
         while chosen.len() < limit
             && let Some(best) = best_path::best(left.iter().filter_map(|path| self.candidate(path)), mobile)
@@ -63,9 +67,15 @@ impl<'a> Exporter<'a> {
         chosen
     }
 
-    /// Whether a path may go to a peer, and is wanted there.
-    fn may_go(&self, slot: Slot, peer: &Peer, family: Family, path: &PathRecord) -> bool {
-        let Some(attributes) = self.attributes.get(path.attributes) else { return false };
+    /// Whether a path may go to a peer, and is wanted there: one with these attributes from this source.
+    pub(super) fn may_go(
+        &self,
+        slot: Slot,
+        peer: &Peer,
+        family: Family,
+        (held, source): (AttributesId, Option<Slot>),
+    ) -> bool {
+        let Some(attributes) = self.attributes.get(held) else { return false };
         let kept_here = attributes.attributes.communities.iter().any(|community| match *community {
             NO_ADVERTISE => true,
             // RFC 9494 §4.3: who does not know it would not treat it as the last resort.
@@ -74,17 +84,17 @@ impl<'a> Exporter<'a> {
             _ => false,
         });
         let reflects_own = family == Family::ROUTE_TARGET && peer.facts.client;
-        let allowed = reflects_own || self.may_pass(slot, peer, path);
-        let permitted = allowed && !kept_here && permits(peer.facts.policy, family, path);
-        let next_hop = self.next_hop(&peer.facts, family, attributes.attributes.next_hop, path.key.source);
+        let allowed = reflects_own || self.may_pass(slot, peer, held, source);
+        let permitted = allowed && !kept_here && permits(peer.facts.policy, family, source);
+        let next_hop = self.next_hop(&peer.facts, family, attributes.attributes.next_hop, source);
         let usable =
             next_hop.is_none_or(|next_hop| peer.facts.context.allows_next_hop(family, next_hop.address));
         permitted && usable && peer.wants(family, &attributes.targets)
     }
 
     /// Whether a path may go to a peer (RFC 4271 §9.2, RFC 4456 §6).
-    fn may_pass(&self, slot: Slot, peer: &Peer, path: &PathRecord) -> bool {
-        let Some(source_slot) = path.key.source else { return true };
+    fn may_pass(&self, slot: Slot, peer: &Peer, held: AttributesId, source: Option<Slot>) -> bool {
+        let Some(source_slot) = source else { return true };
         let Some(source) = self.peers.get(source_slot).map(|source| &source.facts) else { return false };
         if source_slot == slot {
             return false;
@@ -92,7 +102,7 @@ impl<'a> Exporter<'a> {
         if !(source.internal && peer.facts.internal) {
             return true;
         }
-        let originator = self.attributes.get(path.attributes).and_then(|held| held.attributes.originator_id);
+        let originator = self.attributes.get(held).and_then(|held| held.attributes.originator_id);
         (source.client || peer.facts.client) && originator.unwrap_or(source.router_id) != peer.facts.router_id
     }
 
@@ -101,10 +111,11 @@ impl<'a> Exporter<'a> {
     /// that came from a non-client and so could not be sent to it. That this speaker asks for all routes is told to
     /// those who have some for the peers that take all; others hear who else asks for them.
     fn membership(&self, slot: Slot, peer: &Peer, route: &'a Route) -> Option<&'a PathRecord> {
-        let asks = !route.is_default_membership() || self.peers.takers.of(&peer.facts);
+        let asks = !is_default_membership(self.table.nlri(route)) || self.peers.takers.of(&peer.facts);
         let anywhere = peer.facts.client || !peer.facts.internal;
         let goes = |path: &&PathRecord| {
-            (asks || path.key.source.is_some()) && (anywhere || self.may_pass(slot, peer, path))
+            (asks || path.key.source.is_some())
+                && (anywhere || self.may_pass(slot, peer, path.attributes, path.key.source))
         };
         let best = route.best()?;
         if goes(&best) {
@@ -198,12 +209,12 @@ impl<'a> Exporter<'a> {
 }
 
 /// Whether the operator lets a path go to a peer.
-fn permits(policy: Policy, family: Family, path: &PathRecord) -> bool {
+fn permits(policy: Policy, family: Family, source: Option<Slot>) -> bool {
     match policy.export {
         // What is asked for is no route to anywhere: it goes to those from whom routes are taken.
         _ if family == Family::ROUTE_TARGET => policy.import == Import::All,
         Export::All => true,
-        Export::Own => path.key.source.is_none(),
+        Export::Own => source.is_none(),
         Export::None => false,
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
+use super::route::{PathKey, Route};
 use super::rt_constraint::{TargetPrefix, is_constrained};
-use super::table::{PathKey, Route, RouteId};
+use super::table::RouteId;
 use super::{Path, Rib, RouteChange, key};
 use crate::types::RouteTarget;
 use crate::wire::{Attributes, NextHop, Nlri, RouteTargetMembership};
@@ -61,7 +62,7 @@ impl Rib {
             let best = self.imported(route);
             let family = self.table.family(route.family);
             let change = (best.is_some() || route.reported)
-                .then(|| key::decode(family, route.nlri()))
+                .then(|| key::decode(family, self.table.nlri(route)))
                 .flatten()
                 .map(|nlri| RouteChange { nlri: best.as_ref().map_or(nlri, |path| path.nlri.clone()), best });
             if let Some(route) = self.table.get_mut(id) {
@@ -100,7 +101,7 @@ impl Rib {
         let best = route.best().filter(|_| self.is_imported(route))?;
         Some(Path {
             attributes: Arc::clone(&self.attributes.get(best.attributes)?.attributes),
-            nlri: key::decode(self.table.family(route.family), route.nlri_of(best))?,
+            nlri: key::decode(self.table.family(route.family), self.table.nlri_of(route, best))?,
             peer: self.peers.get(best.key.source?)?.id,
             stale: best.stale,
         })

@@ -4,6 +4,8 @@
 //! and the gateway, say what a route leads to, not which route it is: an announcement that differs in them
 //! replaces the one before (RFC 7432 §7, RFC 9136 §3.1).
 
+use std::hash::{Hash, Hasher};
+
 use bytes::Bytes;
 
 use crate::types::Family;
@@ -14,7 +16,7 @@ const MAC_IP: u8 = 2;
 const IP_PREFIX: u8 = 5;
 
 /// The key of an encoded NLRI: what of it is compared and hashed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key<'a> {
     /// The E-VPN route type; in the IP VPN families the prefix length; zero in others.
     kind: u8,
@@ -36,6 +38,15 @@ impl<'a> Key<'a> {
             }
             _ => Self { kind: 0, head: encoded, tail: &[] },
         }
+    }
+}
+
+/// Without the lengths of the parts, which the derived form would add to each: they follow from what is in them.
+impl Hash for Key<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u8(self.kind);
+        state.write(self.head);
+        state.write(self.tail);
     }
 }
 

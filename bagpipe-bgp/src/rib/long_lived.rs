@@ -25,8 +25,9 @@ impl Rib {
                 continue;
             };
             let paths = route.paths().iter().filter(|path| path.stale && path.key.source == Some(slot));
-            let paths: Vec<_> =
-                paths.map(|path| (path.key, path.attributes, route.nlri_of(path).to_vec())).collect();
+            let paths: Vec<_> = paths
+                .map(|path| (path.key, path.attributes, self.table.nlri_of(route, path).to_vec()))
+                .collect();
             for (key, held, encoded) in paths {
                 let Some(attributes) = self.attributes.get(held).map(|held| &held.attributes) else {
                     continue;

@@ -9,6 +9,7 @@
 
 mod ask_for_all;
 mod attributes;
+mod batch;
 mod best_path;
 mod decision;
 mod export;
@@ -16,8 +17,11 @@ mod held_paths;
 mod importer;
 mod key;
 mod long_lived;
+mod octets;
 mod peer;
+mod peer_sets;
 mod policy;
+mod route;
 mod rt_constraint;
 mod table;
 #[cfg(test)]
@@ -29,16 +33,17 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use rustc_hash::FxHashMap;
 
 pub use self::best_path::equally_good;
 pub use self::policy::{Export, Import, NextHopPolicy, Policy};
 
 use self::attributes::AttributeTable;
+use self::batch::Batches;
 use self::peer::{End, Peers, Slot};
+use self::route::PathKey;
 use self::rt_constraint::Target;
-use self::table::{FamilyId, PathKey, Position, RouteId, Table};
+use self::table::{FamilyId, Position, RouteId, Table};
 use crate::types::{Asn, Family, RouterId};
 use crate::wire::attribute::AsSegment;
 use crate::wire::message::Context;
@@ -143,6 +148,7 @@ pub struct Rib {
     table: Table,
     attributes: AttributeTable,
     peers: Peers,
+    batches: Batches,
     /// Targets that the instances of this speaker import, and how many of them do.
     imports: FxHashMap<Target, usize>,
     /// Routes with a change to report.
@@ -160,6 +166,7 @@ impl Rib {
             table: Table::default(),
             attributes: AttributeTable::default(),
             peers: Peers::default(),
+            batches: Batches::default(),
             imports: FxHashMap::default(),
             changes: VecDeque::new(),
             deferred: false,
@@ -190,9 +197,9 @@ impl Rib {
         let Some(slot) = self.peers.slot(id) else { return };
         self.peers.stop(slot);
         for route_id in self.table.ids() {
-            let Some(route) = self.table.get_mut(route_id) else { continue };
-            route.sent_to.remove(slot);
+            let Some(route) = self.table.get(route_id) else { continue };
             let family = route.family;
+            self.table.set_sent(route_id, slot, false);
             if retain.contains(&self.table.family(family)) {
                 if let Some(route) = self.table.get_mut(route_id) {
                     route.mark_stale(slot);
@@ -259,7 +266,6 @@ impl Rib {
         blocks: &[NlriBlock],
         mut action: impl FnMut(&mut Self, PathKey, FamilyId, &[u8]),
     ) -> Vec<UpdateError> {
-        let mut encoded = BytesMut::new();
         let mut errors = Vec::new();
         for block in blocks {
             let Some(family) = self.table.family_id(block.family) else { continue };
@@ -267,16 +273,12 @@ impl Rib {
                 continue;
             }
             let mut first = None;
-            for path in block.paths() {
-                match path {
-                    Ok((received, nlri)) => {
-                        encoded.clear();
-                        nlri.encode(&mut encoded);
-                        action(self, PathKey { source: Some(slot), received }, family, &encoded);
-                    }
-                    Err(error) => first = first.or(Some(error)),
+            block.for_each_canonical(|path| match path {
+                Ok((received, encoded)) => {
+                    action(self, PathKey { source: Some(slot), received }, family, encoded);
                 }
-            }
+                Err(error) => first = first.take().or(Some(error)),
+            });
             errors.extend(first);
         }
         errors
@@ -311,6 +313,7 @@ impl Rib {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let table = &self.table;
         peer.held_paths.forget_versions(|id| table.get(id).is_some_and(|route| route.family == family));
+        peer.place.take_if(|place| place.is_of(family));
         for reader in peer.readers.iter_mut().filter(|reader| reader.family == family) {
             reader.position = Position::default();
             if marked && reader.end != Some(End::OfRib) {
@@ -371,7 +374,7 @@ impl Rib {
             let family = self.table.family(route.family);
             route.paths().iter().enumerate().filter_map(move |(position, path)| {
                 Some(HeldPath {
-                    nlri: key::decode(family, route.nlri_of(path))?,
+                    nlri: key::decode(family, self.table.nlri_of(route, path))?,
                     attributes: Arc::clone(&self.attributes.get(path.attributes)?.attributes),
                     peer: path.key.source.and_then(|slot| self.peers.get(slot)).map(|peer| peer.id),
                     best: position == 0,

@@ -1,10 +1,13 @@
 //! What the RIB keeps per peer.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
 use super::ask_for_all::Takers;
+use super::batch::{Likeness, Place};
 use super::held_paths::HeldPaths;
 use super::rt_constraint::{Memberships, Target, is_constrained};
 use super::table::{FamilyId, Position, RouteId, Table, Translation};
@@ -14,64 +17,16 @@ use crate::types::Family;
 
 /// A small number for a peer, used again after the peer is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Slot(u32);
-
-/// A set of peers: one word for the first 64, more when there are more.
-#[derive(Debug, Default)]
-pub(super) struct PeerSet {
-    first: u64,
-    more: Option<Box<[u64]>>,
-}
-
-impl PeerSet {
-    pub(super) fn contains(&self, slot: Slot) -> bool {
-        let word = match slot.word() {
-            0 => self.first,
-            word => self.more.as_ref().and_then(|more| more.get(word - 1).copied()).unwrap_or(0),
-        };
-        word & slot.bit() != 0
-    }
-
-    /// Whether it was not there.
-    pub(super) fn insert(&mut self, slot: Slot) -> bool {
-        if slot.word() > self.more.as_ref().map_or(0, |more| more.len()) {
-            let mut grown = self.more.take().unwrap_or_default().into_vec();
-            grown.resize(slot.word(), 0);
-            self.more = Some(grown.into());
-        }
-        let Some(word) = self.word_mut(slot) else { return false };
-        let absent = *word & slot.bit() == 0;
-        *word |= slot.bit();
-        absent
-    }
-
-    /// Whether it was there.
-    pub(super) fn remove(&mut self, slot: Slot) -> bool {
-        let Some(word) = self.word_mut(slot) else { return false };
-        let present = *word & slot.bit() != 0;
-        *word &= !slot.bit();
-        present
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.first == 0 && self.more.iter().all(|more| more.iter().all(|word| *word == 0))
-    }
-
-    fn word_mut(&mut self, slot: Slot) -> Option<&mut u64> {
-        match slot.word() {
-            0 => Some(&mut self.first),
-            word => self.more.as_mut()?.get_mut(word - 1),
-        }
-    }
-}
+pub(super) struct Slot(NonZeroU32);
 
 impl Slot {
-    fn word(self) -> usize {
-        self.0 as usize / 64
+    /// The slot at an index from zero on.
+    pub(super) fn new(index: usize) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(u32::try_from(index).unwrap_or(u32::MAX)))
     }
 
-    fn bit(self) -> u64 {
-        1 << (self.0 % 64)
+    pub(super) fn index(self) -> usize {
+        self.0.get() as usize - 1
     }
 }
 
@@ -112,8 +67,11 @@ pub(super) struct Peer {
     several: Vec<(FamilyId, usize)>,
     /// Routes before the reader's position that a change of memberships concerns.
     pub(super) reconsider: BTreeSet<RouteId>,
-    /// Routes read from the log, sorted so that those with the same attributes are together.
+    /// What it shares with other peers that it reads: next after the window.
+    pub(super) place: Option<Place>,
+    /// Routes that are for this peer alone, sorted so that those with the same attributes are together.
     pub(super) window: Vec<Pending>,
+    pub(super) likeness: Arc<Likeness>,
     /// What it holds of the routes of which it is sent several paths.
     pub(super) held_paths: HeldPaths,
     counts: FxHashMap<FamilyId, Count>,
@@ -129,6 +87,7 @@ impl Peer {
     fn new(id: PeerId, facts: RibPeer) -> Self {
         Self {
             id,
+            likeness: Arc::new(Likeness::of(&facts)),
             facts,
             up: false,
             constrained: false,
@@ -137,6 +96,7 @@ impl Peer {
             readers: Vec::new(),
             several: Vec::new(),
             reconsider: BTreeSet::new(),
+            place: None,
             window: Vec::new(),
             held_paths: HeldPaths::default(),
             counts: FxHashMap::default(),
@@ -164,6 +124,7 @@ impl Peer {
                 end: Some(End::OfRib),
             })
             .collect();
+        self.likeness = Arc::new(Likeness::of(&facts));
         self.facts = facts;
         self.up = true;
     }
@@ -173,6 +134,7 @@ impl Peer {
         self.up = false;
         self.readers.clear();
         self.reconsider.clear();
+        self.place = None;
         self.window.clear();
         self.held_paths = HeldPaths::default();
         for count in self.counts.values_mut() {
@@ -254,11 +216,11 @@ impl Peers {
     }
 
     pub(super) fn get(&self, slot: Slot) -> Option<&Peer> {
-        self.slots.get(slot.0 as usize)?.as_ref()
+        self.slots.get(slot.index())?.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Peer> {
-        self.slots.get_mut(slot.0 as usize)?.as_mut()
+        self.slots.get_mut(slot.index())?.as_mut()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Peer> + Clone {
@@ -271,7 +233,7 @@ impl Peers {
             return slot;
         }
         let number = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
-        let slot = Slot(u32::try_from(number).unwrap_or(u32::MAX));
+        let slot = Slot::new(number);
         let peer = Some(Peer::new(id, facts.clone()));
         match self.slots.get_mut(number) {
             Some(place) => *place = peer,
@@ -283,7 +245,7 @@ impl Peers {
 
     pub(super) fn remove(&mut self, slot: Slot) {
         self.stop(slot);
-        if let Some(peer) = self.slots.get_mut(slot.0 as usize).and_then(Option::take) {
+        if let Some(peer) = self.slots.get_mut(slot.index()).and_then(Option::take) {
             self.by_id.remove(&peer.id);
         }
     }
@@ -302,13 +264,14 @@ impl Peers {
 
     /// A path other than the best one changed: of concern to those that are sent several.
     pub(super) fn reconsider_paths(&mut self, id: RouteId, family: FamilyId) {
-        for (peer, number) in self.slots.iter_mut().zip(0..) {
+        for (index, peer) in self.slots.iter_mut().enumerate() {
             let Some(peer) = peer.as_mut().filter(|peer| peer.up && peer.paths_of(family).is_some()) else {
                 continue;
             };
             peer.reconsider.insert(id);
-            if self.idle.remove(&Slot(number)) {
-                self.awake.insert(Slot(number));
+            let slot = Slot::new(index);
+            if self.idle.remove(&slot) {
+                self.awake.insert(slot);
             }
         }
     }
@@ -326,6 +289,13 @@ impl Peers {
         if let Some(peer) = self.get_mut(slot) {
             peer.stop();
         }
+    }
+
+    /// Whether all peers that are up have read everything.
+    pub(super) fn all_idle(&self) -> bool {
+        let mut up =
+            self.slots.iter().enumerate().filter(|(_, peer)| peer.as_ref().is_some_and(|peer| peer.up));
+        up.all(|(index, _)| self.is_idle(Slot::new(index)))
     }
 
     pub(super) fn is_idle(&self, slot: Slot) -> bool {

@@ -5,14 +5,15 @@
 //! not its history.
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use std::hash::{BuildHasher, RandomState};
 
 use super::attributes::{AttributeTable, AttributesId};
 use super::key::Key;
-use super::peer::{PeerSet, Slot};
+use super::octets::OctetStore;
+use super::peer::Slot;
+use super::peer_sets::{PeerSetId, PeerSets};
+use super::route::{Hash, PathKey, PathRecord, Put, Route};
 use crate::types::Family;
-use crate::wire::PathId;
 
 /// Names a route while it is in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,7 +21,7 @@ pub(super) struct RouteId(u32);
 
 impl RouteId {
     /// No route: what a moved route leaves behind in the log, and the end of a chain.
-    const NONE: Self = Self(u32::MAX);
+    pub(super) const NONE: Self = Self(u32::MAX);
 }
 
 /// Names a family of the table.
@@ -33,202 +34,11 @@ pub(super) struct Position(u32);
 
 impl Position {
     /// The place of a route that never had a best path.
-    const NOWHERE: Self = Self(u32::MAX);
-}
+    pub(super) const NOWHERE: Self = Self(u32::MAX);
 
-/// Tells the paths of a route apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PathKey {
-    /// The peer it came from; `None` for this speaker.
-    pub(super) source: Option<Slot>,
-    /// The identifier that the peer gave it; zero without add-path (RFC 7911 §3).
-    pub(super) received: PathId,
-}
-
-impl PathKey {
-    /// The path of this speaker.
-    pub(super) const LOCAL: Self = Self { source: None, received: 0 };
-}
-
-/// A path to a route.
-#[derive(Debug)]
-pub(super) struct PathRecord {
-    pub(super) key: PathKey,
-    pub(super) attributes: AttributesId,
-    /// Another one after each change, by which a peer that holds several paths is told no more than what changed.
-    pub(super) version: u32,
-    /// The identifier that goes with it to other peers, the same for as long as it lives; zero if there was none left.
-    pub(super) id: u16,
-    pub(super) stale: bool,
-    /// The encoded NLRI, where it differs from that of the route (in labels, for example).
-    nlri: Option<Box<[u8]>>,
-}
-
-/// A route. It lives while it has a path, or some peer or the importer has not yet heard that it has none.
-#[derive(Debug)]
-pub(super) struct Route {
-    nlri: Box<[u8]>,
-    /// The best path is the first.
-    paths: Paths,
-    next: RouteId,
-    previous: RouteId,
-    pub(super) position: Position,
-    pub(super) family: FamilyId,
-    /// The importer was told of a best path.
-    pub(super) reported: bool,
-    /// A change is queued for the importer.
-    pub(super) queued: bool,
-    /// The peers that hold this route of us: Adj-RIB-Out.
-    pub(super) sent_to: PeerSet,
-}
-
-/// Most routes have one path: no allocation for it.
-#[derive(Debug, Default)]
-enum Paths {
-    #[default]
-    None,
-    One(PathRecord),
-    Many(Vec<PathRecord>),
-}
-
-impl Paths {
-    fn as_slice(&self) -> &[PathRecord] {
-        match self {
-            Self::None => &[],
-            Self::One(path) => std::slice::from_ref(path),
-            Self::Many(paths) => paths,
-        }
-    }
-
-    fn as_mut_slice(&mut self) -> &mut [PathRecord] {
-        match self {
-            Self::None => &mut [],
-            Self::One(path) => std::slice::from_mut(path),
-            Self::Many(paths) => paths,
-        }
-    }
-
-    fn push(&mut self, path: PathRecord) {
-        *self = match std::mem::take(self) {
-            Self::None => Self::One(path),
-            Self::One(first) => Self::Many(vec![first, path]),
-            Self::Many(mut paths) => {
-                paths.push(path);
-                Self::Many(paths)
-            }
-        };
-    }
-
-    fn remove(&mut self, key: PathKey) -> Option<PathRecord> {
-        let (rest, removed) = match std::mem::take(self) {
-            Self::One(path) if path.key == key => (Self::None, Some(path)),
-            Self::Many(mut paths) => {
-                let position = paths.iter().position(|path| path.key == key);
-                let removed = position.map(|position| paths.remove(position));
-                let rest = if paths.len() == 1 {
-                    paths.pop().map_or(Self::None, Self::One)
-                } else {
-                    Self::Many(paths)
-                };
-                (rest, removed)
-            }
-            other => (other, None),
-        };
-        *self = rest;
-        removed
-    }
-}
-
-/// What [`Route::put`] did.
-pub(super) struct Put {
-    /// There was no path from this source before.
-    pub(super) new: bool,
-    /// The attributes or the octets of the NLRI are others than before.
-    pub(super) changed: bool,
-    /// Attributes that the path no longer refers to.
-    pub(super) released: Option<AttributesId>,
-}
-
-impl Route {
-    /// The paths, best first.
-    pub(super) fn paths(&self) -> &[PathRecord] {
-        self.paths.as_slice()
-    }
-
-    pub(super) fn best(&self) -> Option<&PathRecord> {
-        self.paths().first()
-    }
-
-    /// The encoded NLRI: its key fields count, the others are those of some path.
-    pub(super) fn nlri(&self) -> &[u8] {
-        &self.nlri
-    }
-
-    /// The encoded NLRI as it came with a path of this route.
-    pub(super) fn nlri_of<'a>(&'a self, path: &'a PathRecord) -> &'a [u8] {
-        path.nlri.as_ref().unwrap_or(&self.nlri)
-    }
-
-    /// Add or replace the path of a source.
-    pub(super) fn put(
-        &mut self,
-        key: PathKey,
-        encoded: &[u8],
-        attributes: AttributesId,
-        version: u32,
-    ) -> Put {
-        let alone = self.paths().iter().all(|path| path.key == key);
-        let before = self.paths().iter().find(|path| path.key == key);
-        let same_nlri = before.is_some_and(|path| self.nlri_of(path) == encoded);
-        if alone && *self.nlri != *encoded {
-            self.nlri = encoded.into();
-        }
-        let nlri = (*self.nlri != *encoded).then(|| encoded.into());
-        if let Some(path) = self.paths.as_mut_slice().iter_mut().find(|path| path.key == key) {
-            let changed = !same_nlri || path.attributes != attributes;
-            let released = Some(path.attributes);
-            let version = if changed { version } else { path.version };
-            *path = PathRecord { key, attributes, version, id: path.id, stale: false, nlri };
-            return Put { new: false, changed, released };
-        }
-        let id = self.free_id();
-        self.paths.push(PathRecord { key, attributes, version, id, stale: false, nlri });
-        Put { new: true, changed: true, released: None }
-    }
-
-    /// A path identifier that no path has.
-    fn free_id(&self) -> u16 {
-        let used = || self.paths().iter().map(|path| path.id);
-        let highest = used().max().unwrap_or(0);
-        let free = |id: &u16| used().all(|used| used != *id);
-        highest.checked_add(1).or_else(|| (1..u16::MAX).find(free)).unwrap_or(0)
-    }
-
-    /// Remove a path.
-    pub(super) fn remove(&mut self, key: PathKey) -> Option<PathRecord> {
-        self.paths.remove(key)
-    }
-
-    /// Mark all paths of a source as stale.
-    pub(super) fn mark_stale(&mut self, source: Slot) {
-        for path in self.paths.as_mut_slice().iter_mut().filter(|path| path.key.source == Some(source)) {
-            path.stale = true;
-        }
-    }
-
-    /// Mark one path as stale.
-    pub(super) fn mark_path_stale(&mut self, key: PathKey) {
-        for path in self.paths.as_mut_slice().iter_mut().filter(|path| path.key == key) {
-            path.stale = true;
-        }
-    }
-
-    /// Make the path at this position the best.
-    pub(super) fn promote(&mut self, position: usize) {
-        let paths = self.paths.as_mut_slice();
-        if position < paths.len() {
-            paths.swap(0, position);
-        }
+    /// The first place behind this one whose number is a multiple.
+    pub(super) fn next_multiple_of(self, length: u32) -> Self {
+        Self((self.0 / length).saturating_add(1).saturating_mul(length))
     }
 }
 
@@ -239,18 +49,22 @@ struct Log {
     entries: Vec<RouteId>,
     /// How many entries are [`RouteId::NONE`].
     moved: usize,
+    /// How often its gaps were closed.
+    epoch: u32,
 }
 
 /// All routes.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     routes: Vec<Option<Route>>,
+    octets: OctetStore,
+    holders: PeerSets,
     free: Vec<RouteId>,
     index: HashTable<RouteId>,
     /// Seeded: peers choose the keys, and must not choose them so that all fall together.
     hasher: RandomState,
     logs: Vec<Log>,
-    /// The last of all [`PathRecord::version`]s; zero is none.
+    /// The last version of all paths; zero is none.
     version: u32,
 }
 
@@ -258,16 +72,10 @@ impl Table {
     /// The name of a family; `None` only for more families than a speaker can have.
     pub(super) fn family_id(&mut self, family: Family) -> Option<FamilyId> {
         let number = self.logs.iter().position(|log| log.family == family).unwrap_or_else(|| {
-            self.logs.push(Log { family, entries: Vec::new(), moved: 0 });
+            self.logs.push(Log { family, entries: Vec::new(), moved: 0, epoch: 0 });
             self.logs.len() - 1
         });
         u16::try_from(number).ok().map(FamilyId)
-    }
-
-    /// A version for a path that is put.
-    pub(super) fn next_version(&mut self) -> u32 {
-        self.version = self.version.checked_add(1).unwrap_or(1);
-        self.version
     }
 
     pub(super) fn family(&self, id: FamilyId) -> Family {
@@ -293,69 +101,105 @@ impl Table {
 
     pub(super) fn find(&self, family: FamilyId, encoded: &[u8]) -> Option<RouteId> {
         let key = Key::of(self.family(family), encoded);
-        let hash = self.hasher.hash_one((family, key));
-        self.index.find(hash, |id| self.is(*id, family, key)).copied()
+        self.find_hashed(family, key, self.hash(family, key))
+    }
+
+    fn find_hashed(&self, family: FamilyId, key: Key<'_>, hash: Hash) -> Option<RouteId> {
+        self.index.find(hash.spread(), |id| self.is(*id, family, key, hash)).copied()
     }
 
     /// Find a route, or add it without paths.
     pub(super) fn find_or_add(&mut self, family: FamilyId, encoded: &[u8]) -> RouteId {
-        let name = self.family(family);
-        let key = Key::of(name, encoded);
-        let Self { routes, free, index, hasher, logs, .. } = self;
-        let hash = hasher.hash_one((family, key));
-        let held = |id: RouteId| routes.get(id.0 as usize)?.as_ref();
-        let same = |id: &RouteId| {
-            held(*id).is_some_and(|route| route.family == family && Key::of(name, &route.nlri) == key)
-        };
-        let rehash = |id: &RouteId| {
-            held(*id).map_or(0, |route| {
-                let name = logs.get(usize::from(route.family.0)).map_or(name, |log| log.family);
-                hasher.hash_one((route.family, Key::of(name, &route.nlri)))
-            })
-        };
-        let id = match index.entry(hash, same, rehash) {
-            Entry::Occupied(found) => return *found.get(),
-            Entry::Vacant(place) => {
-                let id = free.pop().unwrap_or(RouteId(u32::try_from(routes.len()).unwrap_or(u32::MAX)));
-                place.insert(id);
-                id
-            }
-        };
-        let route = Route {
-            nlri: encoded.into(),
-            paths: Paths::None,
-            next: RouteId::NONE,
-            previous: RouteId::NONE,
-            position: Position::NOWHERE,
-            family,
-            reported: false,
-            queued: false,
-            sent_to: PeerSet::default(),
-        };
-        match self.routes.get_mut(id.0 as usize) {
-            Some(place) => *place = Some(route),
-            None => self.routes.push(Some(route)),
+        let key = Key::of(self.family(family), encoded);
+        let hash = self.hash(family, key);
+        if let Some(id) = self.find_hashed(family, key, hash) {
+            return id;
         }
+        let route = Route::new(family, self.octets.insert(encoded), hash);
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.routes.push(None);
+            RouteId(u32::try_from(self.routes.len() - 1).unwrap_or(u32::MAX))
+        });
+        if let Some(place) = self.routes.get_mut(id.0 as usize) {
+            *place = Some(route);
+        }
+        let routes = &self.routes;
+        let rehash = |id: &RouteId| {
+            let route = routes.get(id.0 as usize).and_then(Option::as_ref);
+            route.map_or(0, |route| route.hash.spread())
+        };
+        self.index.insert_unique(hash.spread(), id, rehash);
         id
     }
 
-    fn is(&self, id: RouteId, family: FamilyId, key: Key<'_>) -> bool {
-        self.get(id)
-            .is_some_and(|route| route.family == family && Key::of(self.family(family), &route.nlri) == key)
+    fn hash(&self, family: FamilyId, key: Key<'_>) -> Hash {
+        Hash::of(self.hasher.hash_one((family, key)))
+    }
+
+    fn is(&self, id: RouteId, family: FamilyId, key: Key<'_>, hash: Hash) -> bool {
+        self.get(id).is_some_and(|route| {
+            route.hash == hash
+                && route.family == family
+                && Key::of(self.family(family), self.nlri(route)) == key
+        })
+    }
+
+    /// The encoded NLRI of a route: its key fields count, the others are those of some path.
+    pub(super) fn nlri(&self, route: &Route) -> &[u8] {
+        self.octets.get(route.nlri)
+    }
+
+    /// The encoded NLRI of a route as it came with one of its paths.
+    pub(super) fn nlri_of<'a>(&'a self, route: &'a Route, path: &PathRecord) -> &'a [u8] {
+        route.nlri_of(path, &self.octets)
+    }
+
+    /// Add or replace the path of a source to a route.
+    pub(super) fn put(
+        &mut self,
+        id: RouteId,
+        key: PathKey,
+        encoded: &[u8],
+        attributes: AttributesId,
+    ) -> Option<Put> {
+        self.version = self.version.checked_add(1).unwrap_or(1);
+        let route = self.routes.get_mut(id.0 as usize)?.as_mut()?;
+        Some(route.put(key, encoded, attributes, self.version, &mut self.octets))
+    }
+
+    /// Remove a path of a route, if it is there.
+    pub(super) fn remove(&mut self, id: RouteId, key: PathKey) -> Option<PathRecord> {
+        self.routes.get_mut(id.0 as usize)?.as_mut()?.remove(key, &mut self.octets)
+    }
+
+    /// Whether a peer holds a route of us.
+    pub(super) fn is_sent(&self, route: &Route, slot: Slot) -> bool {
+        self.holders.contains(route.sent_to, slot)
+    }
+
+    /// Note whether a peer holds a route of us. Whether that is news.
+    pub(super) fn set_sent(&mut self, id: RouteId, slot: Slot, sent: bool) -> bool {
+        let Some(Some(route)) = self.routes.get_mut(id.0 as usize) else { return false };
+        if sent {
+            self.holders.insert(&mut route.sent_to, slot)
+        } else {
+            self.holders.remove(&mut route.sent_to, slot)
+        }
     }
 
     /// Drop a route that nobody needs any more. Whether it was dropped.
     pub(super) fn drop_if_dead(&mut self, id: RouteId) -> bool {
         let Some(route) = self.get(id) else { return false };
-        if !route.paths().is_empty() || route.queued || route.reported || !route.sent_to.is_empty() {
+        let needed = !route.paths().is_empty() || route.queued || route.reported;
+        if needed || route.sent_to != PeerSetId::EMPTY {
             return false;
         }
-        let (family, position) = (route.family, route.position);
-        let hash = self.hasher.hash_one((family, Key::of(self.family(family), &route.nlri)));
-        if let Ok(place) = self.index.find_entry(hash, |other| *other == id) {
+        let (family, position, nlri, hash) = (route.family, route.position, route.nlri, route.hash);
+        if let Ok(place) = self.index.find_entry(hash.spread(), |other| *other == id) {
             place.remove();
         }
         self.vacate(family, position);
+        self.octets.remove(nlri);
         if let Some(place) = self.routes.get_mut(id.0 as usize) {
             *place = None;
         }
@@ -393,6 +237,23 @@ impl Table {
             .map(Position)
             .zip(entries.unwrap_or_default().iter().copied())
             .filter(|(_, id)| *id != RouteId::NONE)
+    }
+
+    /// The routes from one position up to another.
+    pub(super) fn between(
+        &self,
+        family: FamilyId,
+        from: Position,
+        to: Position,
+    ) -> impl Iterator<Item = RouteId> + '_ {
+        let range = from.0 as usize..to.0 as usize;
+        let entries = self.logs.get(usize::from(family.0)).and_then(|log| log.entries.get(range));
+        entries.unwrap_or_default().iter().copied().filter(|id| *id != RouteId::NONE)
+    }
+
+    /// How often the positions of a log have changed their meaning.
+    pub(super) fn epoch(&self, family: FamilyId) -> u32 {
+        self.logs.get(usize::from(family.0)).map_or(0, |log| log.epoch)
     }
 
     /// How many entries a log has, with its gaps.
@@ -433,6 +294,7 @@ impl Table {
         positions.push(Position(live));
         log.entries.retain(|id| *id != RouteId::NONE);
         log.moved = 0;
+        log.epoch = log.epoch.wrapping_add(1);
         for (position, id) in log.entries.iter().enumerate() {
             if let Some(Some(route)) = self.routes.get_mut(id.0 as usize) {
                 route.position = Position(u32::try_from(position).unwrap_or(u32::MAX));

@@ -1,17 +1,23 @@
 //! What is to be sent to a peer, packed into UPDATEs when its connection can take one.
 //!
-//! A peer reads the logs of its families window by window. The routes of a window are sorted by their attributes,
-//! so that one UPDATE announces many; whatever changes after it was read stands again in the log behind the
-//! reader, and is left to it. So every route is sent in its last state only, and never in the wrong order.
+//! A peer reads the logs of its families part by part: a batch that it shares with others, or a window of its own where
+//! the paths that it gets are its own matter. The routes of either are sorted by their attributes, so that one UPDATE
+//! announces many; whatever changes after it was read stands again in the log behind the reader, and is left to it. So
+//! every route is sent in its last state only, and never in the wrong order.
+
+use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::Rib;
 use super::attributes::AttributesId;
+use super::batch::{Message, Place};
 use super::export::Exporter;
 use super::held_paths::HeldPath;
 use super::peer::{End, Peer, Slot};
-use super::table::{FamilyId, PathRecord, Route, RouteId};
+use super::route::{PathRecord, Route};
+use super::table::{FamilyId, RouteId};
 use crate::types::Family;
 use crate::wire::message::{refresh, route_refresh};
 use crate::wire::update::{UpdateWriter, end_of_rib};
@@ -28,7 +34,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    fn of(route: &Route, path: Option<&PathRecord>) -> Self {
+    pub(super) fn of(route: &Route, path: Option<&PathRecord>) -> Self {
         Self { family: route.family, path: path.map(|path| (path.attributes, path.key.source)) }
     }
 }
@@ -51,6 +57,14 @@ enum Next {
     Nothing,
 }
 
+/// What a step through a batch gave.
+enum Taken {
+    Update(Bytes),
+    /// There may be something in the window, and in the rest of the batch.
+    Other,
+    Nothing,
+}
+
 impl Rib {
     /// The next UPDATE for a peer, or the ROUTE-REFRESH before or after all of a family: a whole message.
     pub fn next_update(&mut self, id: super::PeerId) -> Option<Bytes> {
@@ -59,12 +73,20 @@ impl Rib {
             if let Some(update) = self.pack(slot) {
                 return Some(update);
             }
+            match self.pack_batch(slot) {
+                Taken::Update(update) => return Some(update),
+                Taken::Other => continue,
+                Taken::Nothing => {}
+            }
             match self.read(slot) {
                 Next::Window => {}
                 Next::Marker(message) => return Some(message),
                 Next::Nothing => {
                     if self.peers.get(slot)?.up {
                         self.peers.rest(slot);
+                        if self.peers.all_idle() {
+                            self.batches.clear();
+                        }
                     }
                     return None;
                 }
@@ -74,11 +96,12 @@ impl Rib {
 
     /// Fill the window of a peer.
     fn read(&mut self, slot: Slot) -> Next {
-        let Self { config, table, attributes, peers, deferred, .. } = self;
+        let Self { config, table, attributes, peers, batches, deferred, .. } = self;
         let Some(peer) = peers.get_mut(slot) else { return Next::Nothing };
         let mut reconsider = std::mem::take(&mut peer.reconsider);
         let mut readers = std::mem::take(&mut peer.readers);
         let mut window = std::mem::take(&mut peer.window);
+        let mut place = None;
 
         let exporter = Exporter { config, table, attributes, peers };
         let mut next = Next::Nothing;
@@ -106,6 +129,14 @@ impl Rib {
                     next = Next::Marker(route_refresh(family, refresh::BEGIN));
                     break;
                 }
+                if peer.paths_of(reader.family).is_none() && family != Family::ROUTE_TARGET {
+                    if let Some(batch) = batches.read(table, reader.family, reader.position) {
+                        reader.position = batch.to;
+                        place = Some(Place { batch, next: 0 });
+                        break;
+                    }
+                    reader.position = table.end(reader.family);
+                }
                 let mut end = table.end(reader.family);
                 for (behind, id) in table.changed_since(reader.family, reader.position) {
                     exporter.collect(slot, peer, id, true, &mut window);
@@ -132,10 +163,12 @@ impl Rib {
         }
         if !window.is_empty() {
             window.sort_unstable();
+        }
+        if !window.is_empty() || place.is_some() {
             next = Next::Window;
         }
         if let Some(peer) = peers.get_mut(slot) {
-            (peer.reconsider, peer.readers, peer.window) = (reconsider, readers, window);
+            (peer.reconsider, peer.readers, peer.window, peer.place) = (reconsider, readers, window, place);
         }
         next
     }
@@ -192,27 +225,97 @@ impl Rib {
         open.map(|(_, writer)| writer.finish())
     }
 
+    /// Take the next UPDATE from the batch that a peer reads, or have what can't be shared put into its window.
+    fn pack_batch(&mut self, slot: Slot) -> Taken {
+        let Some(peer) = self.peers.get_mut(slot) else { return Taken::Nothing };
+        let Some(place) = peer.place.clone() else { return Taken::Nothing };
+        let Some((group, run)) = place.batch.run(place.next) else {
+            peer.place = None;
+            return Taken::Nothing;
+        };
+        let (message, allowed) = self.shared(slot, group, &place, run.clone());
+        let part = message.as_ref().map_or(run, |message| message.part.clone());
+        let Self { table, peers, .. } = self;
+        let Some(peer) = peers.get_mut(slot) else { return Taken::Nothing };
+        let batch = &place.batch;
+        peer.place = Some(Place { batch: Arc::clone(batch), next: part.end });
+        let is_held = |id: &RouteId| table.get(*id).is_some_and(|route| table.is_sent(route, slot));
+        let due = batch.unchanged(table, part.clone());
+        if let Some(message) = message {
+            let due: Vec<_> = due.filter(|id| group.path.is_some() || is_held(id)).collect();
+            if due.len() == message.routes {
+                self.settle_all(slot, group, &due);
+                return if due.is_empty() { Taken::Other } else { Taken::Update(message.bytes) };
+            }
+        }
+        let routes = batch.unchanged(table, part).filter(|id| allowed || is_held(id));
+        let group = if allowed { group } else { Group { path: None, ..group } };
+        peer.window.extend(routes.map(|route| Pending { group, route, id: 0, changed: true }));
+        Taken::Other
+    }
+
+    /// The message at a place that a peer shares with others, and whether the peer may get such routes.
+    fn shared(
+        &mut self,
+        slot: Slot,
+        group: Group,
+        place: &Place,
+        run: Range<usize>,
+    ) -> (Option<Message>, bool) {
+        let Self { config, table, attributes, peers, batches, .. } = self;
+        let Some(peer) = peers.get(slot) else { return (None, false) };
+        let exporter = Exporter { config, table, attributes, peers };
+        let family = table.family(group.family);
+        let allowed = group.path.is_none_or(|path| exporter.may_go(slot, peer, family, path));
+        if !allowed || !place.batch.is_current(table) {
+            return (None, allowed);
+        }
+        if let Some(message) = batches.message(place, &peer.likeness) {
+            return (Some(message.clone()), true);
+        }
+        let writer = exporter.writer(peer, group);
+        let message =
+            writer.and_then(|writer| Message::pack(&peer.likeness, &place.batch, run, table, writer));
+        if let Some(message) = &message {
+            batches.keep(&place.batch, message.clone());
+        }
+        (message, true)
+    }
+
+    /// Routes of one group went to a peer: Adj-RIB-Out.
+    fn settle_all(&mut self, slot: Slot, group: Group, routes: &[RouteId]) {
+        let sent = group.path.is_some();
+        let mut news = 0;
+        for id in routes {
+            news += isize::from(self.table.set_sent(*id, slot, sent));
+            self.table.drop_if_dead(*id);
+        }
+        if let Some(peer) = self.peers.get_mut(slot) {
+            peer.count_sent(group.family, if sent { news } else { -news });
+        }
+    }
+
     /// A route went to a peer: Adj-RIB-Out.
     fn settle(&mut self, slot: Slot, pending: &Pending) {
-        let Some(route) = self.table.get_mut(pending.route) else { return };
+        let Some(route) = self.table.get(pending.route) else { return };
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let several = peer.paths_of(route.family).is_some();
         let change = match pending.group.path {
             Some(_) if several => {
                 let path = route.paths().iter().find(|path| path.id == pending.id);
                 let version = path.map_or(0, |path| path.version);
-                route.sent_to.insert(slot);
+                self.table.set_sent(pending.route, slot, true);
                 isize::from(peer.held_paths.insert(pending.route, HeldPath { id: pending.id, version }))
             }
             None if several => {
                 let removed = peer.held_paths.remove(pending.route, pending.id);
                 if peer.held_paths.of(pending.route).is_empty() {
-                    route.sent_to.remove(slot);
+                    self.table.set_sent(pending.route, slot, false);
                 }
                 -isize::from(removed)
             }
-            Some(_) => isize::from(route.sent_to.insert(slot)),
-            None => -isize::from(route.sent_to.remove(slot)),
+            Some(_) => isize::from(self.table.set_sent(pending.route, slot, true)),
+            None => -isize::from(self.table.set_sent(pending.route, slot, false)),
         };
         peer.count_sent(pending.group.family, change);
         self.table.drop_if_dead(pending.route);
@@ -220,14 +323,14 @@ impl Rib {
 
     /// The withdrawal of a route that cannot be announced, if the peer holds it.
     fn unsent(&mut self, slot: Slot, pending: Pending) -> Option<Bytes> {
-        let route = self.table.get(pending.route).filter(|route| route.sent_to.contains(slot))?;
+        let route = self.table.get(pending.route).filter(|route| self.table.is_sent(route, slot))?;
         let peer = self.peers.get(slot)?;
         if peer.paths_of(route.family).is_some() {
             peer.held_paths.version(pending.route, pending.id)?;
         }
         let family = self.table.family(pending.group.family);
         let mut writer = UpdateWriter::withdraw(&peer.facts.context, family);
-        writer.push_bytes(pending.id.into(), route.nlri());
+        writer.push_bytes(pending.id.into(), self.table.nlri(route));
         self.settle(slot, &Pending { group: Group { path: None, ..pending.group }, ..pending });
         Some(writer.finish())
     }
@@ -239,7 +342,7 @@ impl<'a> Exporter<'a> {
         let Some(route) = self.table.get(id) else { return };
         let Some(limit) = peer.paths_of(route.family) else {
             let path = self.path(slot, peer, route);
-            let (wanted, held) = (path.is_some(), route.sent_to.contains(slot));
+            let (wanted, held) = (path.is_some(), self.table.is_sent(route, slot));
             if if changed { wanted || held } else { wanted != held } {
                 window.push(Pending { group: Group::of(route, path), route: id, id: 0, changed });
             }
@@ -267,13 +370,13 @@ impl<'a> Exporter<'a> {
             let paths = self.paths(slot, peer, route, limit);
             let path = paths.into_iter().find(|path| path.id == pending.id);
             let due = path.map(|path| path.version) != peer.held_paths.version(pending.route, pending.id);
-            let encoded = path.map_or(route.nlri(), |path| route.nlri_of(path));
+            let encoded = path.map_or_else(|| self.table.nlri(route), |path| self.table.nlri_of(route, path));
             return due.then_some((Group::of(route, path), encoded));
         }
         let path = self.path(slot, peer, route);
-        let (wanted, held) = (path.is_some(), route.sent_to.contains(slot));
+        let (wanted, held) = (path.is_some(), self.table.is_sent(route, slot));
         let due = if pending.changed { wanted || held } else { wanted != held };
-        let encoded = path.map_or(route.nlri(), |path| route.nlri_of(path));
+        let encoded = path.map_or_else(|| self.table.nlri(route), |path| self.table.nlri_of(route, path));
         due.then_some((Group::of(route, path), encoded))
     }
 

@@ -102,6 +102,8 @@ const MAC_IP: u8 = 2;
 const INCLUSIVE_MULTICAST: u8 = 3;
 const ETHERNET_SEGMENT: u8 = 4;
 const IP_PREFIX: u8 = 5;
+/// Octets of a MAC/IP route with neither an IP address nor a second label.
+const MAC_LENGTH: usize = 33;
 
 impl EvpnRoute {
     /// The route of one NLRI in `block`: its type, and the part of it that its length bounds.
@@ -109,7 +111,21 @@ impl EvpnRoute {
     /// # Errors
     ///
     /// What is wrong: RFC 7432 §7 gives each type its fields, and all lengths have to agree with them.
+    #[inline]
     pub(super) fn decode(route_type: u8, value: &[u8], block: &Bytes) -> Result<Self, &'static str> {
+        // Most routes are of one type and one length: with that known, their fields are at known places.
+        if route_type == MAC_IP
+            && let Ok(value) = <&[u8; MAC_LENGTH]>::try_from(value)
+            && let mut reader = Reader(value)
+            && let Some(route) = decode_mac_ip(&mut reader)
+            && reader.is_empty()
+        {
+            return Ok(route);
+        }
+        Self::decode_any(route_type, value, block)
+    }
+
+    fn decode_any(route_type: u8, value: &[u8], block: &Bytes) -> Result<Self, &'static str> {
         let mut reader = Reader(value);
         let route = match route_type {
             ETHERNET_AUTO_DISCOVERY => decode_auto_discovery(&mut reader),
@@ -200,11 +216,23 @@ impl EvpnRoute {
     }
 }
 
+/// How many octets the route at the start of `bytes` has, if it is a MAC/IP route without IP address and second label:
+/// all of its fields stand in it as [`EvpnRoute::encode`] writes them.
+#[inline]
+pub(super) fn canonical(bytes: &[u8]) -> Option<usize> {
+    const LENGTH: usize = 2 + MAC_LENGTH;
+    // RFC 7432 §7.2: the lengths of the two addresses are 48 bits and nothing.
+    let octets = bytes.first_chunk::<LENGTH>()?;
+    let lengths = (octets[0], usize::from(octets[1]), octets[24], octets[31]);
+    (lengths == (MAC_IP, MAC_LENGTH, 48, 0)).then_some(LENGTH)
+}
+
 fn decode_auto_discovery(reader: &mut Reader<'_>) -> Option<EvpnRoute> {
     let (rd, esi, tag) = take_start(reader)?;
     Some(EvpnRoute::EthernetAutoDiscovery { rd, esi, tag, label: take_label(reader)? })
 }
 
+#[inline]
 fn decode_mac_ip(reader: &mut Reader<'_>) -> Option<EvpnRoute> {
     let (rd, esi, tag) = take_start(reader)?;
     // RFC 7432 §7.2: the length of a MAC address is always 48 bits.
@@ -243,10 +271,12 @@ fn decode_ip_prefix(reader: &mut Reader<'_>) -> Option<EvpnRoute> {
     Some(EvpnRoute::IpPrefix { rd, esi, tag, prefix, gateway, label: take_label(reader)? })
 }
 
+#[inline]
 fn take_start(reader: &mut Reader<'_>) -> Option<(RouteDistinguisher, EthernetSegmentId, EthernetTagId)> {
     Some((RouteDistinguisher(reader.array()?), EthernetSegmentId(reader.array()?), reader.u32()?))
 }
 
+#[inline]
 fn take_label(reader: &mut Reader<'_>) -> Option<LabelField> {
     reader.array().map(LabelField)
 }

@@ -11,6 +11,8 @@ const MAX_LABELS: usize = (u8::MAX as usize - 64) / LABEL_BITS;
 /// Bits of a label field.
 pub(super) const LABEL_BITS: usize = 24;
 const LABEL_OCTETS: usize = LABEL_BITS / 8;
+/// Those of the last octet that are the label's.
+const LABEL_BITS_OF_LOW: u8 = 0xf0;
 /// The S bit: no label follows.
 const BOTTOM: u8 = 0x01;
 /// One of the bits that say nothing (RFC 8277 §2.2).
@@ -64,15 +66,31 @@ impl LabelStack {
         self.count == 0
     }
 
+    /// Whether no label follows.
+    #[inline]
+    pub(super) const fn is_bottom([.., low]: [u8; LABEL_OCTETS]) -> bool {
+        low & BOTTOM != 0
+    }
+
+    /// Whether the only label is as it is written here.
+    #[inline]
+    pub(super) const fn is_canonical([.., low]: [u8; LABEL_OCTETS]) -> bool {
+        low & !LABEL_BITS_OF_LOW == BOTTOM
+    }
+
+    /// The only label.
+    #[inline]
+    pub(super) const fn of_bottom([a, b, low]: [u8; LABEL_OCTETS]) -> Self {
+        let mut stack = Self { count: 1, ..Self::EMPTY };
+        stack.fields[0] = LabelField([a, b, low & LABEL_BITS_OF_LOW | BOTTOM]);
+        stack
+    }
+
     /// The labels in the octets that [`label_octets`] has counted.
     #[inline]
     pub(super) fn decode(octets: &[u8]) -> Self {
         match octets {
-            [a, b, c] if *octets != WITHDRAWN.0 => {
-                let mut stack = Self { count: 1, ..Self::EMPTY };
-                stack.fields[0] = LabelField([*a, *b, c & 0xf0 | BOTTOM]);
-                stack
-            }
+            [a, b, c] if *octets != WITHDRAWN.0 => Self::of_bottom([*a, *b, *c]),
             _ => Self::decode_several(octets),
         }
     }

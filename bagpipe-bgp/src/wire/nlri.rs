@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::text::{Hex, hex};
 use super::vpn::{self, Version};
-use super::{EvpnRoute, RouteTargetMembership, VpnRoute};
+use super::{EvpnRoute, RouteTargetMembership, VpnRoute, evpn};
 use crate::types::Family;
 
 /// Network layer reachability information of any family.
@@ -46,31 +46,29 @@ impl Nlri {
         }
     }
 
-    /// The first route of `rest`, which is a part of `block`, and how many octets it has.
+    /// The first route of `rest`, which is a part of `block`, of as many octets as [`Framing::split`] said.
     ///
     /// # Errors
     ///
-    /// The outer error is that of [`split`]: where the next route begins is not known. The inner one concerns this
-    /// route alone.
+    /// What is wrong with this route alone.
     #[inline]
-    pub(super) fn take(
+    pub(super) fn decode(
         family: Family,
         rest: &[u8],
+        length: usize,
         block: &Bytes,
-    ) -> Result<(Result<Self, &'static str>, usize), &'static str> {
+    ) -> Result<Self, &'static str> {
         if let Some(version) = Version::of(family) {
-            return VpnRoute::take(version, rest).map(|(route, length)| (Ok(Self::Vpn(route)), length));
+            return VpnRoute::decode(version, rest).map(Self::Vpn);
         }
-        let length = split(family, rest)?;
         let nlri = rest.get(..length).unwrap_or(rest);
-        let route = match (family, nlri) {
+        match (family, nlri) {
             (Family::EVPN, [route_type, _length, value @ ..]) => {
                 EvpnRoute::decode(*route_type, value, block).map(Self::Evpn)
             }
             (Family::ROUTE_TARGET, _) => RouteTargetMembership::decode(nlri).map(Self::RouteTarget),
             _ => Ok(Self::Other(family, block.slice_ref(nlri))),
-        };
-        Ok((route, length))
+        }
     }
 }
 
@@ -85,25 +83,20 @@ impl fmt::Display for Nlri {
     }
 }
 
-/// How many octets the first NLRI of `bytes` has.
-///
-/// # Errors
-///
-/// The NLRI overruns what encloses it, or its length cannot be: nothing after it can be found
-/// (RFC 7606 §5.3).
-pub(super) fn split(family: Family, bytes: &[u8]) -> Result<usize, &'static str> {
-    let length = match (framing(family), bytes) {
-        (Framing::Typed, [_, length, ..]) => 2 + usize::from(*length),
-        (Framing::Typed, _) => return Err("NLRI ends before its length"),
-        (Framing::Prefix { max_bits }, [bits, ..]) if *bits <= max_bits => 1 + usize::from(bits.div_ceil(8)),
-        (Framing::Prefix { .. }, _) => return Err("NLRI longer than its family allows"),
-        (Framing::Vpn(version), _) => return VpnRoute::take(version, bytes).map(|(_, length)| length),
-        (Framing::Unknown, _) => bytes.len(),
-    };
-    if length <= bytes.len() { Ok(length) } else { Err("NLRI overruns its field") }
+/// How many octets the first NLRI of `bytes` has, if it can be told at a glance that it is in the form that
+/// [`Nlri::encode`] gives it: a route of the most common kinds.
+#[inline]
+pub(super) fn canonical(family: Family, bytes: &[u8]) -> Option<usize> {
+    match family {
+        Family::EVPN => evpn::canonical(bytes),
+        Family::VPNV4 => vpn::canonical(bytes),
+        _ => None,
+    }
 }
 
-enum Framing {
+/// How the NLRI of a family follow one another.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Framing {
     /// A type octet and a length in octets.
     Typed,
     /// A length in bits, then as many octets as that needs.
@@ -114,18 +107,39 @@ enum Framing {
     Unknown,
 }
 
-const fn framing(family: Family) -> Framing {
-    match (family.afi, family.safi) {
-        (25, 70) => Framing::Typed,
-        // RFC 4684 §4: four octets of origin AS and eight of route target.
-        (1, 132) => Framing::Prefix { max_bits: 96 },
-        (1, 1 | 2) => Framing::Prefix { max_bits: 32 },
-        (2, 1 | 2) => Framing::Prefix { max_bits: 128 },
-        (1, 128) => Framing::Vpn(Version::V4),
-        (2, 128) => Framing::Vpn(Version::V6),
-        // With labels any number of bits can be right.
-        (1 | 2, 4) => Framing::Prefix { max_bits: u8::MAX },
-        _ => Framing::Unknown,
+impl Framing {
+    pub(super) const fn of(family: Family) -> Self {
+        match (family.afi, family.safi) {
+            (25, 70) => Self::Typed,
+            // RFC 4684 §4: four octets of origin AS and eight of route target.
+            (1, 132) => Self::Prefix { max_bits: 96 },
+            (1, 1 | 2) => Self::Prefix { max_bits: 32 },
+            (2, 1 | 2) => Self::Prefix { max_bits: 128 },
+            (1, 128) => Self::Vpn(Version::V4),
+            (2, 128) => Self::Vpn(Version::V6),
+            // With labels any number of bits can be right.
+            (1 | 2, 4) => Self::Prefix { max_bits: u8::MAX },
+            _ => Self::Unknown,
+        }
+    }
+
+    /// How many octets the first NLRI of `bytes` has.
+    ///
+    /// # Errors
+    ///
+    /// The NLRI overruns what encloses it, or its length cannot be: nothing after it can be found
+    /// (RFC 7606 §5.3).
+    #[inline]
+    pub(super) fn split(self, bytes: &[u8]) -> Result<usize, &'static str> {
+        let length = match (self, bytes) {
+            (Self::Typed, [_, length, ..]) => 2 + usize::from(*length),
+            (Self::Typed, _) => return Err("NLRI ends before its length"),
+            (Self::Prefix { max_bits }, [bits, ..]) if *bits <= max_bits => 1 + usize::from(bits.div_ceil(8)),
+            (Self::Prefix { .. }, _) => return Err("NLRI longer than its family allows"),
+            (Self::Vpn(version), _) => return vpn::split(version, bytes),
+            (Self::Unknown, _) => bytes.len(),
+        };
+        if length <= bytes.len() { Ok(length) } else { Err("NLRI overruns its field") }
     }
 }
 

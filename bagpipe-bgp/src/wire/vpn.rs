@@ -32,21 +32,26 @@ impl VpnRoute {
         }
     }
 
-    /// The route at the start of `bytes`, and how many octets it has.
+    /// The route at the start of `bytes`, which [`split`] has found.
     ///
     /// # Errors
     ///
-    /// The lengths do not agree, or do not fit the family. Nothing after such a route can be found
-    /// (RFC 7606 §5.3, RFC 8277 §2.3).
+    /// Those of [`split`].
     #[inline]
-    pub(super) fn take(version: Version, bytes: &[u8]) -> Result<(Self, usize), &'static str> {
-        let Parts { length, labels, rd, prefix_bits, prefix } = Parts::of(bytes)?;
+    pub(super) fn decode(version: Version, bytes: &[u8]) -> Result<Self, &'static str> {
+        if version == Version::V4
+            && let Some(Common { bits, label, rd, address }) = Common::of(bytes)
+            && let Some(prefix) = IpPrefix::v4(u32::from_be_bytes(address), bits)
+        {
+            return Ok(Self { labels: LabelStack::of_bottom(label), rd: RouteDistinguisher(rd), prefix });
+        }
+        let Parts { labels, rd, prefix_bits, prefix, .. } = Parts::of(bytes)?;
         let prefix = match version {
             Version::V4 => IpPrefix::v4(u32::from_be_bytes(padded(prefix)), prefix_bits),
             Version::V6 => IpPrefix::v6(u128::from_be_bytes(padded(prefix)), prefix_bits),
         };
-        let prefix = prefix.ok_or("prefix longer than an address")?;
-        Ok((Self { labels: LabelStack::decode(labels), rd: RouteDistinguisher(*rd), prefix }, length))
+        let prefix = prefix.ok_or(TOO_LONG)?;
+        Ok(Self { labels: LabelStack::decode(labels), rd: RouteDistinguisher(*rd), prefix })
     }
 
     /// Writes length, labels, route distinguisher and prefix. Labels for which the length has no room are left
@@ -85,6 +90,72 @@ impl Version {
             Family::VPNV6 => Some(Self::V6),
             _ => None,
         }
+    }
+}
+
+const TOO_LONG: &str = "prefix longer than an address";
+
+/// How many octets the route at the start of `bytes` has.
+///
+/// # Errors
+///
+/// The lengths do not agree, or do not fit the family. Nothing after such a route can be found
+/// (RFC 7606 §5.3, RFC 8277 §2.3).
+#[inline]
+pub(super) fn split(version: Version, bytes: &[u8]) -> Result<usize, &'static str> {
+    let longest = match version {
+        Version::V4 => 32,
+        Version::V6 => 128,
+    };
+    if let Some(common) = Common::of(bytes).filter(|common| common.bits <= longest) {
+        let length = common.length();
+        return if length <= bytes.len() { Ok(length) } else { Err("NLRI overruns its field") };
+    }
+    split_any(longest, bytes)
+}
+
+fn split_any(longest: u8, bytes: &[u8]) -> Result<usize, &'static str> {
+    let Parts { length, prefix_bits, .. } = Parts::of(bytes)?;
+    if prefix_bits <= longest { Ok(length) } else { Err(TOO_LONG) }
+}
+
+/// How many octets the route has, if it is a VPN-IPv4 route with one label whose unused bits are as
+/// [`VpnRoute::encode`] writes them.
+#[inline]
+pub(super) fn canonical(bytes: &[u8]) -> Option<usize> {
+    let common = Common::of(bytes).filter(|common| common.bits <= 32)?;
+    let behind = |bits: u8| u32::MAX.checked_shr(bits.into()).unwrap_or(0);
+    let unused = behind(common.bits) & !behind(common.bits.div_ceil(8) * 8);
+    let zero = u32::from_be_bytes(common.address) & unused == 0;
+    (zero && LabelStack::is_canonical(common.label)).then(|| common.length())
+}
+
+/// The front of an encoded route with one label, behind which there are octets enough for an IPv4 address: so are all but
+/// the last ones of a message, and their fields are at known places.
+struct Common {
+    /// Prefix length.
+    bits: u8,
+    label: [u8; 3],
+    rd: [u8; 8],
+    /// Begins with the octets of the prefix.
+    address: [u8; 4],
+}
+
+impl Common {
+    #[inline]
+    fn of(bytes: &[u8]) -> Option<Self> {
+        const FRONT: u8 = 88;
+        let [bits, a, b, c, rest @ ..] = *bytes.first_chunk::<16>()?;
+        let (rd, address) = rest.split_first_chunk::<8>()?;
+        let (bits, label) = (bits.checked_sub(FRONT)?, [a, b, c]);
+        LabelStack::is_bottom(label).then_some(())?;
+        Some(Self { bits, label, rd: *rd, address: *address.first_chunk()? })
+    }
+
+    /// Octets of the whole.
+    #[inline]
+    fn length(&self) -> usize {
+        12 + usize::from(self.bits.div_ceil(8))
     }
 }
 

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use super::{NlriBlock, Update, is_vpn, nlri_error, take_path_id};
 use crate::types::Family;
 use crate::wire::attribute::{self, Decoded, rules};
+use crate::wire::nlri::Framing;
 use crate::wire::reader::Reader;
-use crate::wire::{Action, Context, MessageError, NextHop, UpdateError, nlri};
+use crate::wire::{Action, Context, MessageError, NextHop, UpdateError};
 
 impl Update {
     /// The UPDATE in a message body.
@@ -220,10 +221,11 @@ fn block(
         return Ok(None);
     }
     let path_ids = context.add_paths.receive.contains(&family);
+    let framing = Framing::of(family);
     let mut rest: &[u8] = &bytes;
     while !rest.is_empty() {
         let split = take_path_id(path_ids, rest)
-            .and_then(|(_, route)| nlri::split(family, route).map(|length| route.get(length..)));
+            .and_then(|(_, route)| framing.split(route).map(|length| route.get(length..)));
         match split {
             Ok(behind) => rest = behind.unwrap_or_default(),
             Err(what) => {

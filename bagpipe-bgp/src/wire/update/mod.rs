@@ -3,9 +3,10 @@
 use std::iter::FusedIterator;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use serde::Serialize;
 
+use super::nlri::Framing;
 use super::text::hex;
 use super::{Action, Attributes, Nlri, UpdateError, nlri};
 use crate::types::Family;
@@ -57,13 +58,13 @@ impl NlriBlock {
 
     /// The same, each with its path identifier; zero where there are none.
     pub fn paths(&self) -> impl Iterator<Item = Result<(PathId, Nlri), UpdateError>> + '_ {
-        NlriIter { block: self, rest: &self.bytes }
+        NlriIter::new(self)
     }
 
-    /// The routes as they are encoded, one by one, with their path identifiers: for those who pass them on or use
-    /// them as keys. Ends where the next one cannot be found.
+    /// The routes as they are encoded, one by one, with their path identifiers. Ends where the next one cannot be
+    /// found.
     pub fn encoded(&self) -> impl Iterator<Item = (PathId, Bytes)> + '_ {
-        let mut rest = self.bytes.clone();
+        let (mut rest, framing) = (self.bytes.clone(), Framing::of(self.family));
         std::iter::from_fn(move || {
             if rest.is_empty() {
                 return None;
@@ -72,16 +73,51 @@ impl NlriBlock {
             if self.path_ids {
                 rest.advance(PATH_ID_LENGTH);
             }
-            let length = nlri::split(self.family, &rest).ok()?;
+            let length = framing.split(&rest).ok()?;
             Some((id, rest.split_to(length)))
         })
+    }
+}
+
+impl NlriBlock {
+    /// Gives each route in the one form that this codec writes it in, with its path identifier, for those who pass it
+    /// on or use it as a key; or what is wrong with it, as [`Self::iter`] does. Most come in that form already.
+    pub fn for_each_canonical(&self, mut action: impl FnMut(Result<(PathId, &[u8]), UpdateError>)) {
+        let mut written = BytesMut::new();
+        let mut routes = NlriIter::new(self);
+        loop {
+            if let Ok((id, rest)) = take_path_id(self.path_ids, routes.rest)
+                && let Some(length) = nlri::canonical(self.family, rest)
+                && let Some((nlri, rest)) = rest.split_at_checked(length)
+            {
+                routes.rest = rest;
+                action(Ok((id, nlri)));
+                continue;
+            }
+            match routes.next() {
+                Some(Ok((id, nlri))) => {
+                    written.clear();
+                    nlri.encode(&mut written);
+                    action(Ok((id, &written)));
+                }
+                Some(Err(error)) => action(Err(error)),
+                None => return,
+            }
+        }
     }
 }
 
 /// Works on slices: the reference count of the buffer is touched only by routes that keep a part of it.
 struct NlriIter<'a> {
     block: &'a NlriBlock,
+    framing: Framing,
     rest: &'a [u8],
+}
+
+impl<'a> NlriIter<'a> {
+    fn new(block: &'a NlriBlock) -> Self {
+        Self { block, framing: Framing::of(block.family), rest: &block.bytes }
+    }
 }
 
 impl Iterator for NlriIter<'_> {
@@ -97,18 +133,18 @@ impl Iterator for NlriIter<'_> {
             Ok(taken) => taken,
             Err(what) => return Some(Err(nlri_error(Action::ResetSession, family, &[], what))),
         };
-        match Nlri::take(family, rest, &self.block.bytes) {
-            Ok((Ok(route), length)) => {
-                self.rest = rest.get(length..).unwrap_or_default();
-                Some(Ok((id, route)))
+        let length = match self.framing.split(rest) {
+            Ok(length) => length,
+            Err(what) => return Some(Err(nlri_error(Action::ResetSession, family, rest, what))),
+        };
+        self.rest = rest.get(length..).unwrap_or_default();
+        Some(match Nlri::decode(family, rest, length, &self.block.bytes) {
+            Ok(route) => Ok((id, route)),
+            Err(what) => {
+                let nlri = rest.get(..length).unwrap_or(rest);
+                Err(nlri_error(Action::Discard, family, nlri, what))
             }
-            Ok((Err(what), length)) => {
-                let (nlri, rest) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-                self.rest = rest;
-                Some(Err(nlri_error(Action::Discard, family, nlri, what)))
-            }
-            Err(what) => Some(Err(nlri_error(Action::ResetSession, family, rest, what))),
-        }
+        })
     }
 }
 
