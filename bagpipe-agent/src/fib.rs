@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, Vni};
+use bagpipe_bgp::types::{EthernetSegmentId, IpPrefix, Label, MacAddr, Vni};
 use serde::Serialize;
 
 /// Number of a VPN instance on this node, 1 to 65535; also the number in its route distinguisher. It stays the
@@ -41,6 +41,41 @@ pub enum Target {
     },
     /// The router: frames with this destination are routed by an instance.
     Router(VpnId),
+    /// An Ethernet segment of several remote endpoints, between which the flow chooses.
+    Segment(Segment),
+}
+
+impl Target {
+    /// The remote endpoint, if it is one.
+    #[must_use]
+    pub const fn endpoint(&self) -> Option<IpAddr> {
+        match self {
+            Self::Vxlan { endpoint, .. } | Self::Mpls { endpoint, .. } => Some(*endpoint),
+            Self::Port(_) | Self::Router(_) | Self::Segment(_) => None,
+        }
+    }
+}
+
+/// An Ethernet segment as an instance sees it. Where it is, is said once, for all MAC addresses on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Segment {
+    /// The instance.
+    pub vpn: VpnId,
+    /// The segment.
+    pub esi: EthernetSegmentId,
+}
+
+/// A piece of the state that packets follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A MAC address of an instance.
+    Mac(VpnId, MacAddr),
+    /// An IP address of an instance.
+    Neighbor(VpnId, IpAddr),
+    /// A remote endpoint that an instance floods to.
+    Flood(VpnId, Target),
+    /// A prefix of an instance.
+    Route(VpnId, IpPrefix),
 }
 
 /// What carries labelled packets across the underlay.
@@ -166,6 +201,8 @@ pub enum Change {
     Endpoint(VpnId, IpAddr, bool),
     /// What the router is to the hosts of an instance.
     Router(VpnId, Option<Router>),
+    /// The remote endpoints of a segment, in their order, each once; never empty.
+    Segment(Segment, Option<Arc<[Target]>>),
     /// Where an IP prefix of an instance is.
     Route(VpnId, IpPrefix, Option<Route>),
     /// What a label of this node means.
@@ -182,20 +219,22 @@ impl Change {
             Self::Router(_, Some(_)) => 1,
             Self::Port(_, Some(_)) => 2,
             Self::Endpoint(_, _, true) => 3,
-            Self::Route(_, _, Some(_)) => 4,
-            Self::Label(_, Some(_)) => 5,
-            Self::Mac(_, _, Some(_)) => 6,
-            Self::Neighbor(_, _, Some(_)) => 7,
-            Self::Flood(_, _, true) => 8,
-            Self::Flood(_, _, false) => 9,
-            Self::Neighbor(_, _, None) => 10,
-            Self::Mac(_, _, None) => 11,
-            Self::Label(_, None) => 12,
-            Self::Route(_, _, None) => 13,
-            Self::Endpoint(_, _, false) => 14,
-            Self::Port(_, None) => 15,
-            Self::Router(_, None) => 16,
-            Self::Vpn(_, None) => 17,
+            Self::Segment(_, Some(_)) => 4,
+            Self::Route(_, _, Some(_)) => 5,
+            Self::Label(_, Some(_)) => 6,
+            Self::Mac(_, _, Some(_)) => 7,
+            Self::Neighbor(_, _, Some(_)) => 8,
+            Self::Flood(_, _, true) => 9,
+            Self::Flood(_, _, false) => 10,
+            Self::Neighbor(_, _, None) => 11,
+            Self::Mac(_, _, None) => 12,
+            Self::Label(_, None) => 13,
+            Self::Route(_, _, None) => 14,
+            Self::Segment(_, None) => 15,
+            Self::Endpoint(_, _, false) => 16,
+            Self::Port(_, None) => 17,
+            Self::Router(_, None) => 18,
+            Self::Vpn(_, None) => 19,
         }
     }
 }
@@ -215,6 +254,8 @@ pub struct Fib {
     pub floods: BTreeSet<(VpnId, Target)>,
     /// Accepted remote endpoints.
     pub endpoints: BTreeSet<(VpnId, IpAddr)>,
+    /// The remote endpoints of segments.
+    pub segments: BTreeMap<Segment, Arc<[Target]>>,
     /// Routers, by the instance whose hosts they serve.
     pub routers: BTreeMap<VpnId, Router>,
     /// IP routes.
@@ -235,6 +276,7 @@ impl Fib {
             Change::Endpoint(vpn, endpoint, wanted) => {
                 include(&mut self.endpoints, (*vpn, *endpoint), *wanted);
             }
+            Change::Segment(segment, value) => set(&mut self.segments, *segment, value.clone()),
             Change::Router(vpn, value) => set(&mut self.routers, *vpn, *value),
             Change::Route(vpn, prefix, value) => set(&mut self.routes, (*vpn, *prefix), value.clone()),
             Change::Label(label, value) => set(&mut self.labels, *label, *value),

@@ -3,6 +3,7 @@
 //! Data flows one way: [`api`] and BGP peers ([`peer`]) put events into the [`engine`]; the engine's VPN
 //! instances ([`vpn`]) compute the desired forwarding state ([`fib`]); the [`dataplane`] writes what differs
 //! into BPF maps. [`cli`] is a client of the API.
+//! [`observe`] feeds those who only watch.
 //! [`lab`] builds networks of namespaces for the demo and the tests.
 
 pub mod api;
@@ -13,6 +14,7 @@ pub mod engine;
 pub mod fib;
 pub mod lab;
 pub mod log;
+pub mod observe;
 pub mod peer;
 pub mod run;
 pub mod store;

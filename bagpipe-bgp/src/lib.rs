@@ -9,9 +9,11 @@
 //! * [`session`]: one connection (RFC 4271 §8): OPEN, capabilities, keepalives, timers.
 //! * [`rib`]: Adj-RIB-In, best path, Adj-RIB-Out, route reflection (RFC 4456), RT Constraint (RFC 4684).
 //! * [`speaker`]: peers, each with its sessions and collision handling, around one RIB.
+//! * [`bmp`]: what a monitoring station is told of all this (RFC 7854).
 
 #![forbid(unsafe_code)]
 
+pub mod bmp;
 pub mod rib;
 pub mod session;
 pub mod speaker;

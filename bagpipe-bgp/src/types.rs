@@ -10,7 +10,7 @@ mod label;
 mod prefix;
 
 pub use label::{Label, LabelField};
-pub use prefix::IpPrefix;
+pub use prefix::{IpPrefix, IpVersion};
 
 /// An autonomous system number, four octets (RFC 6793).
 pub type Asn = u32;
@@ -74,13 +74,32 @@ impl Family {
     /// VPN-IPv6 unicast (RFC 4659 §3.2).
     pub const VPNV6: Self = Self { afi: 2, safi: 128 };
 
-    const NAMES: [(Self, &'static str); 5] = [
+    /// Flow specifications of VPNs, IPv4 (RFC 8955 §8).
+    pub const FLOWSPEC_VPNV4: Self = Self { afi: 1, safi: 134 };
+    /// Flow specifications of VPNs, IPv6 (RFC 8956 §2).
+    pub const FLOWSPEC_VPNV6: Self = Self { afi: 2, safi: 134 };
+
+    const NAMES: [(Self, &'static str); 7] = [
         (Self::IPV4_UNICAST, "ipv4-unicast"),
         (Self::EVPN, "evpn"),
         (Self::ROUTE_TARGET, "rtc"),
         (Self::VPNV4, "vpnv4"),
         (Self::VPNV6, "vpnv6"),
+        (Self::FLOWSPEC_VPNV4, "flowspec-vpnv4"),
+        (Self::FLOWSPEC_VPNV6, "flowspec-vpnv6"),
     ];
+}
+
+impl Family {
+    /// The IP version of a family of flow specifications; `None` for others.
+    #[must_use]
+    pub const fn flow_specifications(self) -> Option<IpVersion> {
+        match self {
+            Self::FLOWSPEC_VPNV4 => Some(IpVersion::V4),
+            Self::FLOWSPEC_VPNV6 => Some(IpVersion::V6),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Family {
@@ -98,6 +117,8 @@ impl fmt::Debug for Family {
     }
 }
 
+const FAMILY_FORMS: &str = "evpn, rtc, vpnv4, vpnv6, flowspec-vpnv4, flowspec-vpnv6 or AFI/SAFI in numbers";
+
 impl FromStr for Family {
     type Err = ParseError;
 
@@ -107,7 +128,7 @@ impl FromStr for Family {
         }
         text.split_once('/')
             .and_then(|(afi, safi)| Some(Self { afi: afi.parse().ok()?, safi: safi.parse().ok()? }))
-            .ok_or_else(|| ParseError::new("family", text, "evpn, rtc, vpnv4, vpnv6 or AFI/SAFI in numbers"))
+            .ok_or_else(|| ParseError::new("family", text, FAMILY_FORMS))
     }
 }
 

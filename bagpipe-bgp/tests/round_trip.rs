@@ -99,6 +99,10 @@ proptest! {
             attributes.originator_id = None;
             attributes.cluster_list.clear();
         }
+        if nlri.iter().any(|nlri| matches!(nlri, Nlri::FlowSpec(_))) {
+            // RFC 8955 §4: flow specifications have none.
+            attributes.next_hop = None;
+        }
         let (bytes, taken) = announce(&context, &attributes, &nlri);
         prop_assert!(!taken.is_empty());
         prop_assert!(bytes.len() <= context.max_length);
@@ -146,6 +150,19 @@ proptest! {
             prop_assert!(serde_json::to_string(&nlri).is_ok());
         }
     }
+}
+
+#[test]
+fn a_flow_specification_has_a_json_form() {
+    let nlri = [13, 0, 0, 0xfc, 0, 0, 0, 0, 7, 4, 0x03, 80, 0xc5, 90];
+    let block =
+        NlriBlock { family: Family::FLOWSPEC_VPNV4, bytes: Bytes::copy_from_slice(&nlri), path_ids: false };
+    let expected = serde_json::json!({
+        "rd": "64512:7",
+        "family": "flowspec-vpnv4",
+        "match": { "port": ">=80&<=90" },
+    });
+    assert_eq!(serde_json::to_value(&routes(&block)[0]).unwrap(), expected);
 }
 
 #[test]

@@ -51,7 +51,8 @@ pub enum TargetKind {
     Router = 7,
     /// In `HOSTS` and `ROUTES`: `id` is a slot of `ADJACENCIES`.
     Adjacency = 8,
-    /// In `HOSTS` and `ROUTES`: one of several next hops; `id` is the number of a group.
+    /// In `HOSTS` and `ROUTES`: one of several next hops; in `FDB`: one of several remote endpoints, those of an Ethernet
+    /// segment. `id` is the number of a group.
     Group = 9,
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn ingress(skb: Skb) -> Result<Action, DropReason> {
     if action != stage::CONTINUE {
         return Ok(action);
     }
-    let target = switch::target(vpn, skb.header::<Ethernet>(0)?.destination)?;
+    let target = switch::chosen(skb, switch::target(vpn, skb.header::<Ethernet>(0)?.destination)?)?;
     forward(skb, &sender, target)
 }
 

@@ -1,9 +1,9 @@
 //! Where a frame goes.
 
-use bagpipe_common::{DropReason, Port, Target, TargetKind, port_flags};
+use bagpipe_common::{DropReason, GROUP_BUCKETS, Port, Target, TargetKind, port_flags};
 use bagpipe_packet::header::{Mac, is_group, is_link_local_multicast};
 
-use crate::maps::{self, PORTS};
+use crate::maps::{self, GROUPS, PORTS};
 use crate::skb::{Action, Skb, redirect, redirect_peer};
 use crate::{counters, flood, routed};
 
@@ -25,6 +25,24 @@ pub(crate) fn is_remote(target: Target) -> bool {
     (TargetKind::Vxlan as u8..=TargetKind::MplsUdp as u8).contains(&target.kind)
 }
 
+/// Whether a target is one of several remote endpoints.
+#[inline(always)]
+fn is_several(target: Target) -> bool {
+    target.kind == TargetKind::Group as u8
+}
+
+/// The remote endpoint that the flow of a frame goes to, of those of a segment; any other target itself.
+#[inline(always)]
+pub(crate) fn chosen(skb: Skb, target: Target) -> Result<Target, DropReason> {
+    if !is_several(target) {
+        return Ok(target);
+    }
+    let bucket = skb.flow_hash() % GROUP_BUCKETS;
+    let index = target.id.checked_mul(GROUP_BUCKETS).ok_or(DropReason::NoNextHop)? | bucket;
+    let member = GROUPS.get(index).copied().ok_or(DropReason::NoNextHop)?;
+    if is_remote(member) { Ok(member) } else { Err(DropReason::NoNextHop) }
+}
+
 /// Where frames for a MAC address go.
 #[inline(always)]
 pub(crate) fn target(vpn: u16, destination: Mac) -> Result<Target, DropReason> {
@@ -41,7 +59,7 @@ pub(crate) fn target(vpn: u16, destination: Mac) -> Result<Target, DropReason> {
 #[inline(always)]
 pub(crate) fn target_from_tunnel(vpn: u16, destination: Mac) -> Result<Target, DropReason> {
     let target = target(vpn, destination)?;
-    if is_remote(target) {
+    if is_remote(target) || is_several(target) {
         return Err(DropReason::SplitHorizon);
     }
     Ok(target)

@@ -56,7 +56,7 @@ fn collect(seeds: &mut Seeds, messages: &[Vec<u8>]) -> Result<(), Box<dyn Error>
             for block in update.announced.iter().chain(&update.withdrawn) {
                 if let Some(target) = target(block.family) {
                     seeds.insert((target, block.bytes.to_vec()));
-                    seeds.extend(block.encoded().map(|nlri| (target, nlri.to_vec())));
+                    seeds.extend(block.encoded().map(|(_, nlri)| (target, nlri.to_vec())));
                 }
             }
         }
@@ -70,6 +70,8 @@ fn target(family: Family) -> Option<&'static str> {
         Family::EVPN => Some("evpn"),
         Family::VPNV4 => Some("vpnv4"),
         Family::VPNV6 => Some("vpnv6"),
+        Family::FLOWSPEC_VPNV4 => Some("flowspec_vpnv4"),
+        Family::FLOWSPEC_VPNV6 => Some("flowspec_vpnv6"),
         Family::ROUTE_TARGET => Some("route_target"),
         _ => None,
     }

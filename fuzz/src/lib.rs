@@ -6,13 +6,24 @@ pub mod peers;
 
 use bagpipe_bgp::types::Family;
 use bagpipe_bgp::wire::{
-    Action, Attributes, Context, LabelStack, Message, Nlri, NlriBlock, Update, VpnRoute, frame,
+    Action, AddPathFamilies, Attributes, Context, LabelStack, Message, Nlri, NlriBlock, PathId, Update,
+    VpnRoute, frame,
 };
 use bytes::{Bytes, BytesMut};
 
 /// All that the speaker reads.
-pub const FAMILIES: [Family; 5] =
-    [Family::EVPN, Family::VPNV4, Family::VPNV6, Family::ROUTE_TARGET, Family::IPV4_UNICAST];
+pub const FAMILIES: [Family; 7] = [
+    Family::EVPN,
+    Family::VPNV4,
+    Family::VPNV6,
+    Family::FLOWSPEC_VPNV4,
+    Family::FLOWSPEC_VPNV6,
+    Family::ROUTE_TARGET,
+    Family::IPV4_UNICAST,
+];
+
+/// Those with several paths of a route.
+const VPN_FAMILIES: [Family; 3] = [Family::EVPN, Family::VPNV4, Family::VPNV6];
 
 /// A flag of attributes (RFC 4271 §4.3).
 const PARTIAL: u8 = 0x20;
@@ -32,8 +43,17 @@ pub fn context(input: &[u8]) -> Option<(Context, &[u8])> {
         extended_next_hop: bits & 4 != 0,
         max_length: 65_535,
         families: FAMILIES.to_vec(),
+        add_paths: add_paths(bits & 8 != 0),
     };
     Some((context, rest))
+}
+
+/// What is agreed on with a peer that tells several paths of a route and is told them, or one that does neither
+/// (RFC 7911).
+#[must_use]
+pub fn add_paths(agreed: bool) -> AddPathFamilies {
+    let families = if agreed { VPN_FAMILIES.to_vec() } else { Vec::new() };
+    AddPathFamilies { receive: families.clone(), send: families }
 }
 
 /// A message of this type around a body.
@@ -83,8 +103,8 @@ fn written_and_read(message: &Message, context: &Context) -> Vec<Message> {
 /// What several UPDATEs say together. Routes in error say nothing.
 #[derive(Debug, Default, PartialEq)]
 struct Meaning {
-    announced: Vec<(Nlri, Attributes)>,
-    withdrawn: Vec<Nlri>,
+    announced: Vec<(PathId, Nlri, Attributes)>,
+    withdrawn: Vec<(PathId, Nlri)>,
     end_of_rib: Vec<Family>,
 }
 
@@ -93,8 +113,9 @@ impl Meaning {
         let mut meaning = Self::default();
         for update in updates {
             let announced = update.announced.iter().flat_map(routes);
-            meaning.announced.extend(announced.map(|nlri| (nlri, passed_on(&update.attributes))));
-            meaning.withdrawn.extend(update.withdrawn.iter().flat_map(routes).map(without_labels));
+            meaning.announced.extend(announced.map(|(id, nlri)| (id, nlri, passed_on(&update.attributes))));
+            let withdrawn = update.withdrawn.iter().flat_map(routes);
+            meaning.withdrawn.extend(withdrawn.map(|(id, nlri)| (id, without_labels(nlri))));
             meaning.end_of_rib.extend(update.end_of_rib);
         }
         meaning
@@ -102,12 +123,12 @@ impl Meaning {
 }
 
 /// The routes of a block, each of which can be printed, in both forms.
-fn routes(block: &NlriBlock) -> Vec<Nlri> {
-    let print = |nlri: &Nlri| {
+fn routes(block: &NlriBlock) -> Vec<(PathId, Nlri)> {
+    let print = |(_, nlri): &(PathId, Nlri)| {
         serde_json::to_string(nlri).expect("a route has a JSON form");
         assert!(!nlri.to_string().is_empty());
     };
-    block.iter().filter_map(Result::ok).inspect(print).collect()
+    block.paths().filter_map(Result::ok).inspect(print).collect()
 }
 
 /// Whoever passes on an attribute that it does not know sets the Partial bit (RFC 4271 §5).
@@ -125,10 +146,15 @@ fn without_labels(nlri: Nlri) -> Nlri {
     }
 }
 
-/// NLRI of one family: each that can be read can be printed and written, and is then read as the same; only the last may
-/// be one after which none can be found.
+/// NLRI of one family, without path identifiers and with them: each that can be read can be printed and written, and is
+/// then read as the same; only the last may be one after which none can be found.
 pub fn nlri_hold(family: Family, bytes: &[u8]) {
-    let block = NlriBlock { family, bytes: Bytes::copy_from_slice(bytes) };
+    for path_ids in [false, true] {
+        block_holds(&NlriBlock { family, path_ids, bytes: Bytes::copy_from_slice(bytes) });
+    }
+}
+
+fn block_holds(block: &NlriBlock) {
     let mut rest = block.iter();
     while let Some(route) = rest.next() {
         match route {
@@ -137,7 +163,7 @@ pub fn nlri_hold(family: Family, bytes: &[u8]) {
                 assert!(!nlri.to_string().is_empty());
                 let mut encoded = BytesMut::new();
                 nlri.encode(&mut encoded);
-                let again = NlriBlock { family, bytes: encoded.freeze() };
+                let again = NlriBlock { family: block.family, path_ids: false, bytes: encoded.freeze() };
                 assert_eq!(again.iter().collect::<Vec<_>>(), [Ok(nlri)]);
                 assert_eq!(again.encoded().count(), 1);
             }

@@ -1,20 +1,25 @@
 //! A speaker with two peers that say whatever comes.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use bagpipe_bgp::session::SessionConfig;
 use bagpipe_bgp::speaker::{
-    Action, ConnId, Export, Import, PeerConfig, PeerState, Policy, RouteSource, Speaker, SpeakerConfig,
+    Action, AddPaths, ConnId, Export, Import, PeerConfig, PeerState, Policy, RouteSource, Speaker,
+    SpeakerConfig,
 };
 use bagpipe_bgp::types::{Asn, Family};
-use bagpipe_bgp::wire::{Context, Message, frame};
+use bagpipe_bgp::wire::{AddPathFamilies, Context, Message, frame};
 use bytes::BytesMut;
 
 use crate::{FAMILIES, message};
 
 const LOCAL_ASN: Asn = 64_512;
+
+/// Paths of a route that a peer is told of.
+const PATHS: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
 /// The speaker, and what its peers have of it. The second peer is a client, to which what the first one says is
 /// reflected.
@@ -23,14 +28,20 @@ pub struct Peers {
     now: Instant,
     conns: [Option<ConnId>; 2],
     asns: [Asn; 2],
+    add_paths: AddPaths,
+    /// With which families a connection is sent path identifiers, once that is agreed on.
+    identified: BTreeMap<ConnId, Vec<Family>>,
     /// What each connection has been sent and nobody has read yet.
     sent: BTreeMap<ConnId, BytesMut>,
 }
 
 impl Peers {
-    /// Both sessions are established; that of the first peer with another AS, if it is external.
+    /// Both sessions are established; that of the first peer with another AS, if it is external. With several paths of a
+    /// route, or one (RFC 7911).
     #[must_use]
-    pub fn new(external: bool) -> Self {
+    pub fn new(external: bool, several_paths: bool) -> Self {
+        let send = several_paths.then_some(PATHS);
+        let add_paths = AddPaths { receive: several_paths, send };
         let now = Instant::now();
         let asns = [if external { LOCAL_ASN + 1 } else { LOCAL_ASN }, LOCAL_ASN];
         let mut speaker = Speaker::new(SpeakerConfig::new(LOCAL_ASN, address(0)), now);
@@ -39,12 +50,14 @@ impl Peers {
                 passive: true,
                 client: asn == LOCAL_ASN,
                 families: FAMILIES.to_vec(),
+                add_paths,
                 policy: Policy { import: Import::All, export: Export::All, ..Policy::default() },
                 ..PeerConfig::new(address(peer).into(), asn)
             };
             speaker.add_peer(config, now);
         }
-        let mut peers = Self { speaker, now, conns: [None; 2], asns, sent: BTreeMap::new() };
+        let (identified, sent) = (BTreeMap::new(), BTreeMap::new());
+        let mut peers = Self { speaker, now, conns: [None; 2], asns, add_paths, identified, sent };
         for peer in 0..2 {
             peers.establish(peer);
         }
@@ -100,6 +113,7 @@ impl Peers {
             restart_time: 0,
             restarting: false,
             long_lived_time: 0,
+            add_paths: self.add_paths,
         };
         for message in [Message::Open(config.open()), Message::Keepalive] {
             self.receive(peer, &message.encode(&Context::default()));
@@ -122,6 +136,13 @@ impl Peers {
 
     /// Carries out what the speaker asks for.
     fn settle(&mut self) {
+        for peer in self.speaker.peers() {
+            let number = (0..2).find(|number| peer.address == IpAddr::from(address(number + 1)));
+            let conn = number.and_then(|number| self.conns[usize::from(number)]);
+            if let (Some(conn), Some(negotiated)) = (conn, &peer.negotiated) {
+                self.identified.insert(conn, negotiated.add_paths.send.clone());
+            }
+        }
         while self.speaker.poll_event().is_some() {}
         while let Some(change) = self.speaker.poll_route() {
             assert!(!change.nlri.to_string().is_empty());
@@ -145,10 +166,12 @@ impl Peers {
         while let Some(bytes) = self.speaker.poll_transmit(conn) {
             buffer.extend_from_slice(&bytes);
         }
+        let receive = self.identified.get(&conn).cloned().unwrap_or_default();
         let context = Context {
             max_length: 65_535,
             families: FAMILIES.to_vec(),
             extended_next_hop: true,
+            add_paths: AddPathFamilies { receive, send: Vec::new() },
             ..Context::default()
         };
         while let Some(frame) = frame(buffer, context.max_length).expect("a header that is right") {

@@ -108,13 +108,17 @@ pub fn tcp(from: &Namespace, to: &str) -> f64 {
     }
 }
 
-/// Prints a rate, and demands that it is not too low.
+/// In Gbit/s, what a stream that loses its segments, and lives on what it repeats, does not come to. How fast one is on a
+/// machine with nothing else to do is for the benchmarks to say.
+const TRICKLE: f64 = 0.05;
+
+/// Prints a rate, and demands that it is more than a trickle.
 ///
 /// # Panics
-/// When it is.
-pub fn assert_fast(rate: f64, least: f64, what: &str) {
+/// When it is not.
+pub fn assert_flows(rate: f64, what: &str) {
     println!("{what}: {rate:.2} Gbit/s");
-    assert!(rate > least, "{what}: only {rate:.3} Gbit/s");
+    assert!(rate > TRICKLE, "{what}: only {rate:.3} Gbit/s");
 }
 
 /// Prints what was dropped, for the reader of a failure.

@@ -71,6 +71,8 @@ pub struct Fabric {
     /// The switch between the nodes.
     pub underlay: Switch,
     addresses: Addresses,
+    /// What the configurations of agents say besides.
+    settings: &'static str,
     /// What it all stands in; the last to go.
     pub lab: Lab,
 }
@@ -81,7 +83,15 @@ impl Fabric {
     /// # Errors
     /// When a part does not come up.
     pub fn new(nodes: u8) -> Result<Self, LabError> {
-        Self::with_bagpipe(Addresses::V4, nodes)
+        Self::with_bagpipe(Addresses::V4, nodes, "")
+    }
+
+    /// The same with more in the configurations of agents.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn configured(nodes: u8, settings: &'static str) -> Result<Self, LabError> {
+        Self::with_bagpipe(Addresses::V4, nodes, settings)
     }
 
     /// The same over IPv6.
@@ -89,7 +99,7 @@ impl Fabric {
     /// # Errors
     /// As [`Self::new`].
     pub fn over_ipv6(nodes: u8) -> Result<Self, LabError> {
-        Self::with_bagpipe(Addresses::V6, nodes)
+        Self::with_bagpipe(Addresses::V6, nodes, "")
     }
 
     /// No nodes as yet, and GoBGP as reflector.
@@ -113,6 +123,14 @@ impl Fabric {
         Self::with_reflector(addresses, |lab, node| {
             Frr::reflector(lab, node, &addresses.node(REFLECTOR), addresses.clients()).map(Reflector::Frr)
         })
+    }
+
+    /// No nodes as yet, and a reflector of any kind for them, at the address of node 254.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn behind(start: impl FnOnce(&Lab, &Node) -> Result<Reflector, LabError>) -> Result<Self, LabError> {
+        Self::with_reflector(Addresses::V4, start)
     }
 
     /// The address of a node, by its number, in an IPv4 underlay.
@@ -145,7 +163,8 @@ impl Fabric {
             underlay: Some(UNDERLAY),
             hold_time: 9,
         };
-        self.agents.push(Agent::start(&self.lab, &bagpipe(), &node, &options)?);
+        let configuration = format!("{}{}", options.configuration(), self.settings);
+        self.agents.push(Agent::configured(&self.lab, &bagpipe(), &node, &configuration)?);
         self.add_host(number, number)
     }
 
@@ -207,7 +226,7 @@ impl Fabric {
         self.agents.iter().try_for_each(|agent| agent.cli(&["map", "verify"]).map(drop))
     }
 
-    fn with_bagpipe(addresses: Addresses, nodes: u8) -> Result<Self, LabError> {
+    fn with_bagpipe(addresses: Addresses, nodes: u8, settings: &'static str) -> Result<Self, LabError> {
         let mut fabric = Self::with_reflector(addresses, |lab, node| {
             let options = AgentOptions {
                 address: &addresses.node(REFLECTOR),
@@ -218,6 +237,7 @@ impl Fabric {
             };
             Ok(Reflector::Bagpipe(Box::new(Agent::start(lab, &bagpipe(), node, &options)?)))
         })?;
+        fabric.settings = settings;
         for number in 1..=nodes {
             fabric.add_node(number)?;
         }
@@ -234,7 +254,7 @@ impl Fabric {
         let node = lab.node("reflector")?;
         underlay.plug(&node, UNDERLAY)?.address(UNDERLAY, &addresses.interface(REFLECTOR))?;
         let reflector = start(&lab, &node)?;
-        Ok(Self { agents: Vec::new(), hosts: Vec::new(), reflector, underlay, addresses, lab })
+        Ok(Self { agents: Vec::new(), hosts: Vec::new(), reflector, underlay, addresses, settings: "", lab })
     }
 }
 

@@ -97,10 +97,25 @@ impl Frr {
         owner.map_err(|source| LabError::File { path: directory.clone(), source })?;
 
         let mut frr = Self { node: node.clone(), directory, processes: Vec::new() };
-        frr.daemon("zebra", &["-s", "90000000"])?;
-        frr.daemon("bgpd", &[])?;
-        wait_until(SOON, "FRR answers", || frr.vtysh("show bgp summary json").ok())?;
+        frr.resume()?;
         Ok(frr)
+    }
+
+    /// SIGKILL for both daemons.
+    pub fn kill(&mut self) {
+        for (_, process) in self.processes.drain(..) {
+            process.kill();
+        }
+    }
+
+    /// Starts them again.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub fn resume(&mut self) -> Result<(), LabError> {
+        self.daemon("zebra", &["-s", "90000000"])?;
+        self.daemon("bgpd", &[])?;
+        wait_until(SOON, "FRR answers", || self.vtysh("show bgp summary json").ok()).map(drop)
     }
 
     fn daemon(&mut self, name: &str, options: &[&str]) -> Result<(), LabError> {
@@ -122,6 +137,8 @@ impl Frr {
             "--log",
             &log,
         ];
+        // That of a killed one is still there; and if none is, all the better.
+        let _ = fs::remove_file(file(&format!("{name}.vty")));
         let process = self.node.spawn(name, &[&common, options].concat())?;
         self.processes.push((name.to_owned(), process));
         // bgpd asks zebra for interfaces and VNIs as soon as it runs.

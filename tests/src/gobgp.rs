@@ -70,9 +70,21 @@ impl Reflector {
     /// # Errors
     /// When it does not answer.
     pub fn resume(&mut self) -> Result<(), LabError> {
+        self.spawn(&[])
+    }
+
+    /// The same, and it tells the neighbours of its configuration that it has restarted (RFC 4724 §4.1).
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn resume_gracefully(&mut self) -> Result<(), LabError> {
+        self.spawn(&["--graceful-restart"])
+    }
+
+    fn spawn(&mut self, options: &[&str]) -> Result<(), LabError> {
         let config = self.config.to_string_lossy();
         let line = ["gobgpd", "-f", config.as_ref(), "--api-hosts", "127.0.0.1:50051", "--pprof-disable"];
-        self.process = Some(self.node.spawn("gobgpd", &line)?);
+        self.process = Some(self.node.spawn("gobgpd", &[&line, options].concat())?);
         wait_until(SOON, "gobgpd answers", || self.gobgp(&["global"]).ok()).map(drop)
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Run them with `cargo xtask test`, which builds the programs and installs the peers.
 
+pub mod bagpipe_bgp;
 pub mod cable;
 pub mod edges;
 pub mod fabric;
@@ -13,10 +14,13 @@ pub mod isolated;
 pub mod kernel;
 pub mod ovs;
 pub mod packet;
+pub mod peers;
 pub mod programs;
+pub mod rest;
 pub mod routes;
 pub mod routing;
 pub mod speaker;
+pub mod station;
 pub mod traffic;
 pub mod tshark;
 

@@ -16,9 +16,10 @@ pub struct Route {
     pub kind: Kind,
     /// Route distinguisher.
     pub rd: String,
-    /// The prefix; of a type 2 route the MAC address and the IP address.
+    /// The prefix; of a type 2 route the MAC address and the IP address, of a type 3 route the originator.
     pub prefix: String,
-    /// The labels; of E-VPN routes the numbers in the label fields, 24 bits wide.
+    /// The labels; of E-VPN routes the numbers in the label fields, 24 bits wide, of a type 3 route that in its PMSI
+    /// tunnel.
     pub labels: Vec<u64>,
     /// Next hop. An IPv4 address in IPv6's form (RFC 4659 §3.2.1.2) is shown as IPv4 address.
     pub next_hop: String,
@@ -28,15 +29,29 @@ pub struct Route {
     pub communities: BTreeSet<String>,
 }
 
-/// The kinds that carry IP prefixes.
+/// The kinds of routes that E-VPNs and IP-VPNs live by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// VPN-IPv4 and VPN-IPv6 (RFC 4364 §4.3.4, RFC 4659 §2).
     Vpn,
     /// E-VPN type 2 with an IP address (RFC 7432 §7.2).
     MacIp,
+    /// E-VPN type 3 whose PMSI is ingress replication (RFC 7432 §7.3, RFC 6514 §5).
+    Multicast,
     /// E-VPN type 5 (RFC 9136 §3.1).
     IpPrefix,
+}
+
+impl Kind {
+    /// The family that it is of, in our words, with this prefix.
+    #[must_use]
+    pub fn family(self, prefix: &str) -> &'static str {
+        match self {
+            Self::Vpn if prefix.contains(':') => "vpnv6",
+            Self::Vpn => "vpnv4",
+            Self::MacIp | Self::Multicast | Self::IpPrefix => "evpn",
+        }
+    }
 }
 
 /// The routes of these kinds that an agent has.
@@ -92,7 +107,13 @@ fn agent_route(shown: &Value) -> Option<Route> {
             let prefix = format!("{} {}", text(&nlri["mac"])?, text(&nlri["ip"])?);
             (Kind::MacIp, prefix, numbers([&nlri["label"], &nlri["ip_label"]]))
         }
+        Some("inclusive-multicast") => {
+            let tunnel = &shown["attributes"]["pmsi_tunnel"];
+            tunnel["tunnel"].get("ingress-replication")?;
+            (Kind::Multicast, text(&nlri["originator"])?, numbers([&tunnel["label"]]))
+        }
         Some(_) => return None,
+        None if nlri["match"].is_object() => return None,
         None => (Kind::Vpn, text(&nlri["prefix"])?, numbers(list(&nlri["labels"]))),
     };
     let attributes = &shown["attributes"];
@@ -119,6 +140,7 @@ fn gobgp_route(path: &Value) -> Option<Route> {
     let (kind, nlri) = match path["nlri"]["type"].as_u64() {
         None => (Kind::Vpn, &path["nlri"]),
         Some(2) => (Kind::MacIp, &path["nlri"]["value"]),
+        Some(3) => (Kind::Multicast, &path["nlri"]["value"]),
         Some(5) => (Kind::IpPrefix, &path["nlri"]["value"]),
         Some(_) => return None,
     };
@@ -138,10 +160,16 @@ fn gobgp_route(path: &Value) -> Option<Route> {
         rd: format!("{}:{}", plain(&nlri["rd"]["admin"]), plain(&nlri["rd"]["assigned"])),
         prefix: match kind {
             Kind::MacIp => format!("{} {}", text(&nlri["mac"])?, text(&nlri["ip"])?),
+            Kind::Multicast => text(&nlri["ip"])?,
             Kind::Vpn | Kind::IpPrefix => text(&nlri["prefix"])?,
         },
         labels: match kind {
             Kind::IpPrefix => numbers([&nlri["label"]]),
+            // Type 6 is ingress replication (RFC 6514 §5).
+            Kind::Multicast => {
+                let tunnel = attribute(22).filter(|tunnel| tunnel["tunnel-type"] == 6)?;
+                numbers([&tunnel["label"]])
+            }
             Kind::Vpn | Kind::MacIp => numbers(list(&nlri["labels"])),
         },
         next_hop: address(&attribute(14)?["nexthop"])?,
@@ -167,6 +195,7 @@ fn frr_evpn_route(rd: &str, route: &Value) -> Option<Route> {
     let ip = text(&route["ip"])?;
     let (kind, prefix) = match route["routeType"].as_u64()? {
         2 => (Kind::MacIp, format!("{} {ip}", text(&route["mac"])?)),
+        3 => (Kind::Multicast, ip),
         5 => (Kind::IpPrefix, format!("{ip}/{}", route["ipLen"])),
         _ => return None,
     };
@@ -175,7 +204,10 @@ fn frr_evpn_route(rd: &str, route: &Value) -> Option<Route> {
         kind,
         rd: rd.to_owned(),
         prefix,
-        labels: text(&path["vni"])?.split('/').filter_map(|number| number.parse().ok()).collect(),
+        labels: match kind {
+            Kind::Multicast => numbers([&path["pmsi"]["label"]]),
+            _ => text(&path["vni"])?.split('/').filter_map(|number| number.parse().ok()).collect(),
+        },
         next_hop: address(&path["nexthops"][0]["ip"])?,
         local_pref: path["locPrf"].as_u64(),
         communities: frr_communities(path)?,
@@ -192,6 +224,16 @@ fn frr_communities(path: &Value) -> Option<BTreeSet<String>> {
     Some(shown.split(' ').map(renamed).collect())
 }
 
+/// An extended community by its eight octets: as [`Route::communities`] has it.
+pub(crate) fn community(octets: u64) -> String {
+    let [kind, subtype, a, b, c, d, e, f] = octets.to_be_bytes();
+    match (kind, subtype) {
+        (0, 2) => format!("rt:{}:{}", u16::from_be_bytes([a, b]), u32::from_be_bytes([c, d, e, f])),
+        (3, 12) => format!("encap:{}", u16::from_be_bytes([e, f])),
+        _ => format!("{octets:016x}"),
+    }
+}
+
 fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
@@ -202,7 +244,12 @@ fn plain(value: &Value) -> String {
 }
 
 fn address(value: &Value) -> Option<String> {
-    let address: IpAddr = value.as_str()?.parse().ok()?;
+    short_address(value.as_str()?)
+}
+
+/// An IP address in its shortest form, and as IPv4 address if it is one.
+pub(crate) fn short_address(text: &str) -> Option<String> {
+    let address: IpAddr = text.parse().ok()?;
     let short = match address {
         IpAddr::V6(address) => Ipv6Addr::to_ipv4_mapped(&address).map_or(IpAddr::V6(address), IpAddr::V4),
         IpAddr::V4(_) => address,

@@ -143,7 +143,10 @@ fn connect(local: &str, (remote, port): (&str, u16)) -> io::Result<TcpStream> {
 }
 
 /// Does something in the network namespace of a node: sockets stay in the one they were made in.
-fn within<T: Send>(node: &Node, body: impl FnOnce() -> T + Send) -> T {
+///
+/// # Panics
+/// When the namespace is gone, or the body panics.
+pub fn within<T: Send>(node: &Node, body: impl FnOnce() -> T + Send) -> T {
     let path = format!("/run/netns/{}", node.namespace());
     thread::scope(|scope| {
         let thread = scope.spawn(move || {

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-/// What iperf3 sends is random: tshark would guess protocols from it, and find them malformed.
-const IPERF: [&str; 4] = ["-d", "tcp.port==5201,data", "-d", "udp.port==5201,data"];
+/// What iperf3 sends is random: tshark would guess protocols from it, and find them malformed. BMP has no port of its
+/// own.
+const PORTS: [&str; 6] =
+    ["-d", "tcp.port==5201,data", "-d", "udp.port==5201,data", "-d", "tcp.port==11019,bmp"];
 
 /// Asserts that tshark finds no malformed packet in a capture, and at least one packet for each filter.
 ///
@@ -25,7 +27,7 @@ pub fn assert_well_formed(capture: &Path, present: &[&str]) {
 #[must_use]
 pub fn packets(capture: &Path, filter: &str) -> String {
     let output =
-        Command::new("tshark").arg("-n").arg("-r").arg(capture).args(IPERF).args(["-Y", filter]).output();
+        Command::new("tshark").arg("-n").arg("-r").arg(capture).args(PORTS).args(["-Y", filter]).output();
     let output =
         output.unwrap_or_else(|error| panic!("cannot start tshark: {error}; install the package tshark"));
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -1,7 +1,8 @@
 //! Agents beside other VTEPs and behind other reflectors.
 
-use bagpipe_agent::lab::{Capture, Host, LabError, wait_until};
-use bagpipe_tests::fabric::{Fabric, Reflector, VNI, fdb};
+use bagpipe_agent::lab::{Attachment, Capture, Host, LabError, wait_until};
+use bagpipe_tests::bagpipe_bgp::{BagpipeBgp, Driver, Options};
+use bagpipe_tests::fabric::{Fabric, Reflector, VNI, attachment, fdb};
 use bagpipe_tests::frr::Frr;
 use bagpipe_tests::kernel::Vtep;
 use bagpipe_tests::{SOON, traffic, tshark};
@@ -74,4 +75,42 @@ fn with_frr(mut fabric: Fabric) -> Result<(), LabError> {
 
     tshark::assert_well_formed(&capture.stop()?, &["bgp.type == 2", &format!("vxlan.vni == {VNI}")]);
     Ok(())
+}
+
+/// Two of our nodes and one of the predecessor's, with its Linux VXLAN driver, behind GoBGP. Its device answers ARP for
+/// the addresses it has been told and floods no other question. It takes one route of each MAC address, chosen by
+/// chance, and so has to be told of no more than one IP address of each.
+#[test]
+fn bagpipe_bgp_through_gobgp() -> Result<(), LabError> {
+    let mut fabric = Fabric::with_gobgp()?;
+    let capture = Capture::start(fabric.underlay.node(), "bridge", "tcp port 179 or udp port 4789")?;
+    fabric.add_node(1)?;
+    fabric.add_node(2)?;
+    for (agent, host) in fabric.agents.iter().zip(&fabric.hosts) {
+        agent.detach(&attachment(host))?;
+        agent.attach(&Attachment { addresses: vec![host.ipv4.clone()], ..attachment(host) })?;
+    }
+    let node = fabric.bare_node(3)?;
+    let host = Host::new(&fabric.lab, 3)?;
+    host.link(&fabric.lab, &node, "to-host3")?;
+    let address = Fabric::address(3);
+    let options = Options { address: &address, peers: &[REFLECTOR], rtc: true, driver: Driver::Linux };
+    let predecessor = BagpipeBgp::start(&fabric.lab, &node, &options)?;
+    predecessor.attach_evpn("to-host3", &host.mac, &host.ipv4, VNI)?;
+    wait_until(SOON, "session of bagpipe-bgp", || (predecessor.sessions() == 1).then_some(()))?;
+
+    fabric.hosts.push(host);
+    fabric.settle()?;
+    for from in &fabric.hosts {
+        for to in fabric.hosts.iter().filter(|to| to.mac != from.mac) {
+            traffic::wait_for_ping(&from.node, &to.ipv4)?;
+        }
+    }
+    let [one, _, three] = fabric.hosts.as_slice() else { unreachable!("three hosts") };
+    for (from, to) in [(one, three), (three, one)] {
+        let bits = traffic::tcp_throughput(&from.node, &to.node, &to.ipv4)?;
+        assert!(bits > 1e8, "TCP to {}: {bits} bit/s", to.ipv4);
+    }
+    tshark::assert_well_formed(&capture.stop()?, &["bgp.type == 2", &format!("vxlan.vni == {VNI}")]);
+    fabric.verify()
 }

@@ -85,22 +85,53 @@ fn configurations() -> Result<(), LabError> {
 
 #[test]
 fn a_port_that_is_taken() {
+    let (error, port) = start_on_a_taken_port("");
+    assert!(error.contains(&format!("127.0.0.1:{port}")), "{error}");
+}
+
+/// A kernel without TCP-AO keeps an agent from starting that is to use it; with one that has it, the agent gets as far as
+/// the port.
+#[test]
+fn tcp_ao_that_the_kernel_does_not_have() {
+    let key = "tcp_ao = { key_id = 1, receive_id = 1, key = \"secret\" }";
+    let (error, port) = start_on_a_taken_port(&format!("[[bgp.peers]]\naddress = \"127.0.0.2\"\n{key}"));
+    let words = if kernel_has_tcp_ao() {
+        vec![format!("127.0.0.1:{port}")]
+    } else {
+        ["peer 127.0.0.2", "CONFIG_TCP_AO", "a password in place of tcp_ao"].map(str::to_owned).to_vec()
+    };
+    for word in words {
+        assert!(error.contains(&word), "no {word:?} in: {error}");
+    }
+    assert!(!error.contains("secret"), "{error}");
+}
+
+/// What the kernel itself says: TCP_AO_INFO (40, linux/tcp.h) is no option of one that has no TCP-AO.
+fn kernel_has_tcp_ao() -> bool {
+    let script = "import socket, errno\n\
+                  try: socket.socket().getsockopt(socket.SOL_TCP, 40, 48)\n\
+                  except OSError as error: raise SystemExit(error.errno == errno.ENOPROTOOPT)";
+    Command::new("python3").args(["-c", script]).status().expect("it starts").success()
+}
+
+/// What an agent says that can't listen, and on which port.
+fn start_on_a_taken_port(peers: &str) -> (String, u16) {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("a bound socket").port();
     let directory = std::env::temp_dir().join(format!("bagpipe-taken-{port}"));
     fs::create_dir_all(&directory).expect("a directory");
-    let error = start_on(&directory, port);
+    let error = start_on(&directory, port, peers);
     fs::remove_dir_all(&directory).expect("the directory goes");
-    assert!(error.contains(&format!("127.0.0.1:{port}")), "{error}");
+    (error, port)
 }
 
 /// What an agent says that can't listen.
-fn start_on(directory: &Path, port: u16) -> String {
+fn start_on(directory: &Path, port: u16, peers: &str) -> String {
     let config = directory.join("bagpipe.toml");
     let shown = directory.display();
     let text = format!(
         "[bgp]\nlocal_address = \"127.0.0.1\"\nas_number = 64512\nlisten = [\"127.0.0.1:{port}\"]\n\
-         [dataplane]\ndriver = \"none\"\n[api]\nlisten = \"\"\nsocket = \"{shown}/socket\"\n\
+         {peers}\n[dataplane]\ndriver = \"none\"\n[api]\nlisten = \"\"\nsocket = \"{shown}/socket\"\n\
          [state]\ndirectory = \"{shown}\"\n"
     );
     fs::write(&config, text).expect("the file is written");

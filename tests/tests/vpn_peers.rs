@@ -233,6 +233,7 @@ impl Ours {
             told(Kind::Vpn, "10.5.0.0/24", gateway, 100, &framed),
             told(Kind::Vpn, "10.5.0.2/32", gateway, 100, &framed),
             told(Kind::MacIp, &format!("{HOST} 10.5.0.2"), gateway, 100, &host),
+            told(Kind::Multicast, gateway, gateway, 100, &["encap:8", "rt:64512:5"]),
             told(Kind::IpPrefix, "10.5.0.0/24", gateway, 100, &framed),
         ]);
         if attached {
@@ -284,7 +285,11 @@ type Told = (Kind, String, String, Option<u64>, Vec<String>);
 
 fn told(routes: &BTreeSet<Route>) -> BTreeSet<Told> {
     for route in routes.iter().filter(|route| route.communities.contains("encap:8")) {
-        let labels: &[u64] = if route.kind == Kind::MacIp { &[500, 1000] } else { &[1000] };
+        let labels: &[u64] = match route.kind {
+            Kind::MacIp => &[500, 1000],
+            Kind::Multicast => &[500],
+            Kind::Vpn | Kind::IpPrefix => &[1000],
+        };
         assert_eq!(route.labels, labels, "{route:?}");
     }
     let told = |route: &Route| {

@@ -17,6 +17,9 @@ use crate::command::TaskError;
 use crate::ebpf::Telling;
 use crate::need::Purpose;
 
+/// How long each fuzz target runs when nobody says.
+const FUZZ_SECONDS: u32 = 60;
+
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The project's own tasks")]
 struct Arguments {
@@ -58,13 +61,14 @@ enum Task {
         /// Name of a benchmark
         name: Option<String>,
     },
-    /// Run each fuzz target of the BGP speaker for a while, until one finds a fault
+    /// Run each fuzz target of the BGP speaker for a while, as many at a time as there are processors
     Fuzz {
         /// Seconds for each target
-        #[arg(default_value_t = 60)]
+        #[arg(default_value_t = FUZZ_SECONDS, value_parser = clap::value_parser!(u32).range(1..))]
         seconds: u32,
     },
-    /// What the continuous integration runs: formatting, lints, documentation, dependencies, then all tests
+    /// What the continuous integration runs: formatting, lints, documentation, dependencies, then all tests, then each
+    /// fuzz target for a minute
     Ci,
 }
 
@@ -81,7 +85,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<(), TaskError> {
     command::enter_workspace()?;
     match task {
-        Task::Setup => setup::ensure(&[Purpose::Build, Purpose::Demo, Purpose::Test, Purpose::Check]),
+        Task::Setup => setup::ensure(&Purpose::ALL),
         Task::BuildEbpf => {
             setup::ensure(&[Purpose::Build])?;
             ebpf::build(Telling::Counters)
@@ -103,11 +107,16 @@ fn run(task: Task) -> Result<(), TaskError> {
             setup::ensure(&[Purpose::Build, Purpose::Demo, Purpose::Test])?;
             build::bench(name.as_deref())
         }
-        Task::Fuzz { seconds } => fuzz::run_all(seconds),
+        Task::Fuzz { seconds } => {
+            setup::ensure(&[Purpose::Fuzz])?;
+            fuzz::run_all(seconds)
+        }
         Task::Ci => {
-            setup::ensure(&[Purpose::Build, Purpose::Demo, Purpose::Test, Purpose::Check])?;
+            setup::ensure(&Purpose::ALL)?;
             ci::check()?;
-            test(None)
+            test(None)?;
+            // Last, and not beside the tests: those have limits of time.
+            fuzz::run_all(FUZZ_SECONDS)
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What is needed besides Rust and a C compiler, what for, and the package that brings it.
 
+use crate::command::{answer, find};
+
 /// What something is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -11,11 +13,22 @@ pub(crate) enum Purpose {
     Test,
     /// To check like the CI, besides what the tests need.
     Check,
+    /// To fuzz.
+    Fuzz,
 }
+
+impl Purpose {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] = [Self::Build, Self::Demo, Self::Test, Self::Check, Self::Fuzz];
+}
+
+/// How a module of Python is named among the programs.
+const PYTHON_MODULE: &str = "python3 -m ";
 
 /// A program, and the packages that bring it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Need {
+    /// Its name, or that of a module after `python3 -m`: a package of Debian may bring nothing else.
     pub(crate) program: &'static str,
     pub(crate) reason: &'static str,
     pub(crate) purpose: Purpose,
@@ -23,6 +36,16 @@ pub(crate) struct Need {
     pub(crate) debian: &'static str,
     /// Package in Fedora and its relatives.
     pub(crate) fedora: &'static str,
+}
+
+impl Need {
+    /// Whether it is on this machine.
+    pub(crate) fn is_there(&self) -> bool {
+        match self.program.strip_prefix(PYTHON_MODULE) {
+            Some(module) => answer("python3", &["-c", &format!("import {module}")]).is_some(),
+            None => find(self.program).is_some(),
+        }
+    }
 }
 
 const fn need(
@@ -57,4 +80,16 @@ pub(crate) const NEEDS: &[Need] = &[
         "openvswitch",
     ),
     need(Purpose::Test, "bgpd", "is a VTEP and a route reflector to talk to", "frr", "frr"),
+    need(Purpose::Fuzz, "c++", "builds libFuzzer", "g++", "gcc-c++"),
+    need(Purpose::Test, "bird", "is a route reflector to talk to", "bird2", "bird"),
+    need(Purpose::Test, "exabgp", "announces any route to us", "exabgp", "exabgp"),
+    need(Purpose::Test, "python3", "runs bagpipe-bgp", "python3", "python3"),
+    need(
+        Purpose::Test,
+        "python3 -m ensurepip",
+        "installs bagpipe-bgp in a directory of the tests' own",
+        "python3-venv",
+        "python3",
+    ),
+    need(Purpose::Test, "brctl", "makes the bridges of bagpipe-bgp", "bridge-utils", "bridge-utils"),
 ];

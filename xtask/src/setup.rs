@@ -6,6 +6,7 @@ use crate::ebpf;
 use crate::need::{NEEDS, Need, Purpose};
 
 const CARGO_DENY: &str = "0.20.2";
+const CARGO_FUZZ: &str = "0.13.2";
 
 /// Installs packages without starting the services in them: they are for namespaces of the tests' own. Debian's
 /// way to say so is a file, which is taken away again also after an interrupt.
@@ -24,16 +25,18 @@ DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@
 
 /// Makes sure that everything for these purposes is there.
 pub(crate) fn ensure(purposes: &[Purpose]) -> Result<(), TaskError> {
-    let missing = NEEDS
-        .iter()
-        .filter(|need| purposes.contains(&need.purpose) && find(need.program).is_none())
-        .collect::<Vec<_>>();
+    let missing =
+        NEEDS.iter().filter(|need| purposes.contains(&need.purpose) && !need.is_there()).collect::<Vec<_>>();
     install_programs(&missing)?;
     if purposes.contains(&Purpose::Build) {
         ebpf::ensure_toolchain()?;
     }
     if purposes.contains(&Purpose::Check) {
-        ensure_cargo_tools()?;
+        ensure_components()?;
+        ensure_tool("cargo-deny", CARGO_DENY, "it checks the licences and sources of dependencies")?;
+    }
+    if purposes.contains(&Purpose::Fuzz) {
+        ensure_tool("cargo-fuzz", CARGO_FUZZ, "it builds and runs the fuzz targets")?;
     }
     Ok(())
 }
@@ -86,7 +89,7 @@ fn packages(missing: &[&Need], name: fn(&Need) -> &'static str) -> Vec<&'static 
     names
 }
 
-fn ensure_cargo_tools() -> Result<(), TaskError> {
+fn ensure_components() -> Result<(), TaskError> {
     for component in ["rustfmt", "clippy"] {
         let program = format!("cargo-{}", component.trim_start_matches("rust"));
         if find(&program).is_none() {
@@ -96,11 +99,16 @@ fn ensure_cargo_tools() -> Result<(), TaskError> {
             });
         }
     }
-    if find("cargo-deny").is_none() {
-        say("cargo-deny is missing: it checks the licences and sources of dependencies");
-        run(cargo().args(["install", "cargo-deny", "--locked", "--version", CARGO_DENY]))?;
-    }
     Ok(())
+}
+
+/// Installs a tool of cargo's in a version that is known to do.
+fn ensure_tool(name: &str, version: &str, reason: &str) -> Result<(), TaskError> {
+    if find(name).is_some() {
+        return Ok(());
+    }
+    say(&format!("{name} is missing: {reason}"));
+    run(cargo().args(["install", name, "--locked", "--version", version]))
 }
 
 #[cfg(test)]

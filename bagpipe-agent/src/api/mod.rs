@@ -3,8 +3,14 @@
 //! The server knows HTTP; what a call means is decided by the one who owns the engine, through a channel of
 //! [`Request`]s.
 
+mod access;
 mod failure;
+mod looking_glass;
+mod monitor;
+mod network;
+mod page;
 mod peer;
+mod routes;
 mod server;
 mod service;
 #[cfg(test)]
@@ -16,7 +22,13 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
-pub use peer::{PeerAction, PeerRequest};
+pub use access::{Token, TokenError};
+#[cfg(test)]
+pub(crate) use monitor::feed;
+pub use monitor::{Feed, Lines, Topic};
+pub use network::{NetworkAction, NetworkRequest};
+pub use peer::{MacRequest, PeerAction, PeerRequest};
+pub use routes::{Direction, RouteQuestion, RoutesRequest};
 pub use server::{BindError, Limits, Listener};
 pub use service::{Role, Service};
 
@@ -40,10 +52,33 @@ pub enum Call {
     Detach(Vec<DetachRequest>),
     /// Do something to a BGP peer.
     Peer(PeerAction, PeerRequest),
+    /// Read the configuration file again, and take over what has changed.
+    Reload,
+    /// Let a frozen MAC address move again.
+    ReleaseMac(MacRequest),
+    /// Do something to a named network.
+    Network(NetworkAction, NetworkRequest),
     /// Show something.
     View(View),
+    /// Show some of the BGP routes.
+    Routes(RoutesRequest),
     /// Say why packets go where they go.
     Explain(ExplainRequest),
+    /// Say what became of a route.
+    ExplainRoute(RouteQuestion),
+    /// Tell of everything that happens from now on.
+    Monitor(Topic, Feed),
+    /// Show a part of the looking glass; what is refused is not there.
+    Look(LookRequest),
+}
+
+/// A part of the looking glass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookRequest {
+    /// The names on the way from the root.
+    pub path: Vec<String>,
+    /// Address of the root, for links.
+    pub root: String,
 }
 
 /// A question for the way of packets.
@@ -91,6 +126,8 @@ pub enum View {
     Nexthops,
     /// Route target memberships.
     Rtc,
+    /// Named networks.
+    Networks,
     /// The configuration with its defaults.
     Config,
     /// Where the maps differ from what they should be.
@@ -101,7 +138,7 @@ pub enum View {
 
 impl View {
     /// The views under `/v1/`.
-    pub const NAMED: [(&'static str, Self); 13] = [
+    pub const NAMED: [(&'static str, Self); 14] = [
         ("status", Self::Status),
         ("peers", Self::Peers),
         ("vpns", Self::Vpns),
@@ -113,6 +150,7 @@ impl View {
         ("labels", Self::Labels),
         ("nexthops", Self::Nexthops),
         ("rtc", Self::Rtc),
+        ("networks", Self::Networks),
         ("config", Self::Config),
         ("verify", Self::Verify),
     ];

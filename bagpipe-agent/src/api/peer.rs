@@ -1,8 +1,19 @@
-//! What can be done to a BGP peer.
+//! What operators can do: to a BGP peer, and to a MAC address.
 
 use std::net::IpAddr;
 
+use bagpipe_bgp::types::MacAddr;
 use serde::{Deserialize, Serialize};
+
+/// `POST /v1/macs/release`: a MAC address that is frozen may move again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MacRequest {
+    /// Name of the VPN instance.
+    pub vpn_instance_id: String,
+    /// The MAC address.
+    pub mac_address: MacAddr,
+}
 
 /// `POST /v1/peers/ACTION`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

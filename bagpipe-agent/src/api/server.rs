@@ -11,6 +11,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -30,9 +31,18 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 64, body: 64 * 1024, patience: Duration::from_secs(10) }
+        Self { connections: 256, body: 64 * 1024, patience: Duration::from_secs(10) }
     }
 }
+
+/// Connections that may wait to be accepted: as many as clients come at the same time.
+const BACKLOG: u32 = 1024;
+
+/// Octets of the head of a request.
+const HEAD: usize = 16 * 1024;
+
+/// How long a client may leave what was sent to it unread.
+const UNREAD: Duration = Duration::from_secs(30);
 
 /// How long not to accept when the system has no descriptors left.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -92,7 +102,11 @@ impl Listener {
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             let accepted = match &self {
                 Self::Tcp(listener) => {
-                    listener.accept().await.map(|(stream, _)| spawn(stream, &service, limits, place))
+                    listener.accept().await.map(|(stream, _)| {
+                        // What does not know the option only keeps such a client for longer.
+                        drop(SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD)));
+                        spawn(stream, &service, limits, place);
+                    })
                 }
                 Self::Unix(listener) => {
                     listener.accept().await.map(|(stream, _)| spawn(stream, &service, limits, place))
@@ -110,7 +124,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(128)
+    socket.listen(BACKLOG)
 }
 
 /// The socket gets its permissions before its name, so that at no time anyone else can connect.
@@ -148,6 +162,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(limits.patience)
         .max_headers(64)
+        .max_buf_size(HEAD)
         .serve_connection(TokioIo::new(stream), respond)
         .await
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Response, StatusCode};
@@ -12,9 +12,13 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use super::failure::Failure;
+use super::monitor::{Lines, Topic, feed};
 use super::server::Limits;
-use super::{Call, PeerAction, Request, Requests, View};
-use crate::vpn::request::{AttachPost, DetachPost};
+use super::{
+    Answer, Call, NetworkAction, PeerAction, Refused, Request, Requests, Token, View, access, looking_glass,
+    page,
+};
+use crate::vpn::request::{AttachPost, DetachPost, wrong_field};
 
 /// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,14 +36,19 @@ pub struct Service {
     pub role: Role,
     /// What `/ping` answers: a number that is another at each start, so that clients see restarts.
     pub ping: u128,
+    /// What clients have to say; `None` if whoever reaches the listener may ask.
+    pub token: Option<Token>,
     /// Where calls go.
     pub requests: Requests,
 }
 
 const JSON: &str = "application/json";
+/// JSON objects, one to a line.
+const LINES: &str = "application/x-ndjson";
 const TEXT: &str = "text/plain; version=0.0.4";
 
-type Body = Full<Bytes>;
+/// What is there at once, or what comes as it happens.
+type Body = Either<Full<Bytes>, Lines>;
 
 impl Service {
     pub(super) async fn respond(
@@ -54,7 +63,7 @@ impl Service {
         };
         Ok(outcome.unwrap_or_else(|failure| {
             tracing::debug!("{} {}: {failure:?}", head.method, head.uri.path());
-            failure.response(&head.headers)
+            failure.response(&head.headers).map(Either::Left)
         }))
     }
 
@@ -64,24 +73,63 @@ impl Service {
         body: Incoming,
         limits: Limits,
     ) -> Result<Response<Body>, Failure> {
-        match head.uri.path() {
-            "/" => reading(&head.method).map(|()| success(JSON, "{}")),
+        // bagpipe-bgp takes a slash at the end, too.
+        let path = head.uri.path().trim_end_matches('/');
+        // There is nothing in the page; what it shows it asks for, with the token.
+        if path.is_empty() && page::is_wanted(&head.headers) {
+            return reading(&head.method).map(|()| page::response().map(Either::Left));
+        }
+        access::check(self.token.as_ref(), &head.method, &head.headers)?;
+        match path {
+            "" => reading(&head.method).map(|()| success(JSON, "{}")),
             "/ping" => reading(&head.method).map(|()| success(JSON, self.ping.to_string())),
             "/attach_localport" => {
-                let post: AttachPost = posted(head, body, limits, PORT).await?;
+                let post: AttachPost = posted_port(head, body, limits).await?;
                 self.ask(Call::Attach(post.requests())).await.map(|body| success(JSON, body))
             }
             "/detach_localport" => {
-                let post: DetachPost = posted(head, body, limits, PORT).await?;
+                let post: DetachPost = posted_port(head, body, limits).await?;
                 self.ask(Call::Detach(post.requests())).await.map(|body| success(JSON, body))
             }
             path if let Some(action) = path.strip_prefix("/v1/peers/").and_then(PeerAction::named) => {
                 let request = posted(head, body, limits, "peer").await?;
                 self.ask(Call::Peer(action, request)).await.map(|body| success(JSON, body))
             }
+            "/v1/reload" if head.method != Method::POST => Err(Failure::method("POST")),
+            "/v1/reload" => self.ask(Call::Reload).await.map(|body| success(JSON, body)),
+            "/v1/routes" if head.method == Method::POST => {
+                let request = posted(head, body, limits, "filter").await?;
+                self.ask(Call::Routes(request)).await.map(|body| success(JSON, body))
+            }
+            "/v1/macs/release" => {
+                let request = posted(head, body, limits, "MAC address").await?;
+                self.ask(Call::ReleaseMac(request)).await.map(|body| success(JSON, body))
+            }
+            path if let Some(action) = path.strip_prefix("/v1/networks/").and_then(NetworkAction::named) => {
+                let request = posted(head, body, limits, "network").await?;
+                self.ask(Call::Network(action, request)).await.map(|body| success(JSON, body))
+            }
             "/v1/explain" => {
                 let request = posted(head, body, limits, "question").await?;
                 self.ask(Call::Explain(request)).await.map(|body| success(JSON, body))
+            }
+            "/v1/explain-route" => {
+                let request = posted(head, body, limits, "question").await?;
+                self.ask(Call::ExplainRoute(request)).await.map(|body| success(JSON, body))
+            }
+            path if let Some(topic) = path.strip_prefix("/v1/monitor/").and_then(Topic::named) => {
+                reading(&head.method)?;
+                let (feed, lines) = feed();
+                self.ask(Call::Monitor(topic, feed)).await.map(|_| response(LINES, Either::Right(lines)))
+            }
+            path if looking_glass::is_in(path) => {
+                reading(&head.method)?;
+                let look = Call::Look(looking_glass::request(head));
+                let found = self
+                    .call(look)
+                    .await?
+                    .map_err(|Refused(what)| Failure::new(StatusCode::NOT_FOUND, what))?;
+                Ok(success(JSON, found))
             }
             path => match path.strip_prefix("/v1/").and_then(View::named) {
                 Some(view) => {
@@ -106,15 +154,23 @@ impl Service {
     }
 
     async fn ask(&self, call: Call) -> Result<Bytes, Failure> {
+        self.call(call).await?.map_err(Failure::refused)
+    }
+
+    async fn call(&self, call: Call) -> Result<Answer, Failure> {
         let (reply, answer) = oneshot::channel();
         let stopping = || Failure::new(StatusCode::SERVICE_UNAVAILABLE, "The agent is stopping");
         self.requests.send(Request { call, reply }).await.map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())?.map_err(Failure::refused)
+        answer.await.map_err(|_| stopping())
     }
 }
 
 fn success(kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Full::new(body.into()));
+    response(kind, Either::Left(Full::new(body.into())))
+}
+
+fn response(kind: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
@@ -126,6 +182,19 @@ fn reading(method: &Method) -> Result<(), Failure> {
 /// What bagpipe-bgp calls the document of an attach or detach.
 const PORT: &str = "local port details";
 
+/// The document of an attach or a detach; what is wrong with it is told with the name of the field.
+async fn posted_port<T: DeserializeOwned>(
+    head: &hyper::http::request::Parts,
+    body: Incoming,
+    limits: Limits,
+) -> Result<T, Failure> {
+    let octets = octets(head, body, limits, PORT).await?;
+    serde_json::from_slice(&octets).map_err(|error| match wrong_field::<T>(&octets) {
+        Some(field) => Failure::refused(field),
+        None => Failure::refused(format_args!("No {PORT} received: {error}")),
+    })
+}
+
 /// The JSON document of a POST, which describes `what`.
 async fn posted<T: DeserializeOwned>(
     head: &hyper::http::request::Parts,
@@ -133,6 +202,17 @@ async fn posted<T: DeserializeOwned>(
     limits: Limits,
     what: &str,
 ) -> Result<T, Failure> {
+    serde_json::from_slice(&octets(head, body, limits, what).await?)
+        .map_err(|error| Failure::refused(format_args!("No {what} received: {error}")))
+}
+
+/// The body of a POST, which describes `what`.
+async fn octets(
+    head: &hyper::http::request::Parts,
+    body: Incoming,
+    limits: Limits,
+    what: &str,
+) -> Result<Bytes, Failure> {
     if head.method != Method::POST {
         return Err(Failure::method("POST"));
     }
@@ -163,8 +243,7 @@ async fn posted<T: DeserializeOwned>(
             "No {what} received: the body is empty, and not a JSON object"
         )));
     }
-    serde_json::from_slice(&octets)
-        .map_err(|error| Failure::refused(format_args!("No {what} received: {error}")))
+    Ok(octets)
 }
 
 enum Incomplete {

@@ -21,9 +21,17 @@ struct Server {
 
 impl Server {
     fn start(name: &str, limits: Limits) -> Self {
+        Self::configured(name, limits, None)
+    }
+
+    fn with_token(name: &str, token: Option<Token>) -> Self {
+        Self::configured(name, Limits::default(), token)
+    }
+
+    fn configured(name: &str, limits: Limits, token: Option<Token>) -> Self {
         let path = std::env::temp_dir().join(format!("bagpipe-api-{}-{name}.sock", std::process::id()));
         let (requests, mut calls) = mpsc::channel(4);
-        let service = Service { role: Role::Api, ping: PING, requests };
+        let service = Service { role: Role::Api, ping: PING, token, requests };
         let server = tokio::spawn(Listener::unix(&path).unwrap().serve(service, limits));
         let owner = tokio::spawn(async move {
             while let Some(Request { call, reply }) = calls.recv().await {
@@ -70,8 +78,15 @@ fn answer(call: Call) -> Answer {
         Call::Detach(requests) => requests.into_iter().next().and_then(|request| request.vpn_instance_id),
         Call::Peer(PeerAction::Reset, request) => Some(request.message),
         Call::Peer(..) => None,
+        Call::ReleaseMac(request) => Some(request.vpn_instance_id),
+        Call::Network(NetworkAction::Create, request) => Some(request.name),
+        Call::Network(NetworkAction::Delete, _) => None,
         Call::Explain(request) => Some(request.vpn_instance_id),
-        Call::View(_) => return Ok(Bytes::from_static(b"[1]")),
+        Call::Routes(request) => request.imported_by,
+        Call::ExplainRoute(question) => Some(question.route),
+        Call::Look(look) if look.path.is_empty() => return Ok(Bytes::from(format!("\"{}\"", look.root))),
+        Call::Look(look) => Some(look.path.join("/")),
+        Call::View(_) | Call::Reload | Call::Monitor(..) => return Ok(Bytes::from_static(b"[1]")),
     };
     match vpn.as_deref() {
         Some("blue") => Ok(Bytes::from_static(b"null")),
@@ -108,6 +123,52 @@ async fn peers_are_named_and_told() {
         assert_eq!(status(&server.post(path, "", request).await), expected, "{path} {request}");
     }
     assert_eq!(status(&server.request("GET", "/v1/peers/reset").await), "HTTP/1.1 405 Method Not Allowed");
+}
+
+#[tokio::test]
+async fn browsers_get_a_page_that_needs_nothing_else() {
+    let server = Server::start("page", Limits::default());
+    let browser = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept: text/html,*/*;q=0.8\r\n\r\n";
+    let page = server.exchange(browser).await;
+    assert_eq!(status(&page), "HTTP/1.1 200 OK");
+    assert!(page.to_lowercase().contains("content-security-policy: default-src 'none'"), "{page}");
+    for outside in ["src=", "href=", "http:", "https:", "url(", "@import"] {
+        assert!(!body(&page).contains(outside), "{outside}");
+    }
+    assert_eq!(body(&server.request("GET", "/").await), "{}");
+    assert_eq!(
+        status(&server.post("/", "Accept: text/html\r\n", "x").await),
+        "HTTP/1.1 405 Method Not Allowed"
+    );
+}
+
+#[tokio::test]
+async fn networks_are_made_and_removed() {
+    let server = Server::start("networks", Limits::default());
+    for (path, request, expected) in [
+        ("/v1/networks/create", r#"{"name": "blue", "vni": 7}"#, "HTTP/1.1 200 OK"),
+        ("/v1/networks/create", r#"{"name": "blue", "vni": 16777216}"#, "HTTP/1.1 400 Bad Request"),
+        ("/v1/networks/create", r#"{"vni": 7}"#, "HTTP/1.1 400 Bad Request"),
+        ("/v1/networks/delete", r#"{"name": "blue"}"#, "HTTP/1.1 400 Bad Request"),
+        ("/v1/networks/rename", r#"{"name": "blue"}"#, "HTTP/1.1 404 Not Found"),
+    ] {
+        assert_eq!(status(&server.post(path, "", request).await), expected, "{path} {request}");
+    }
+}
+
+#[tokio::test]
+async fn the_looking_glass_is_asked_and_what_it_does_not_have_is_not_found() {
+    let server = Server::start("glass", Limits::default());
+    assert_eq!(body(&server.request("GET", "/looking-glass").await), "\"http://x/looking-glass\"");
+    assert_eq!(body(&server.request("GET", "/looking-glass/blu%65").await), "null");
+    for (method, path, expected) in [
+        ("GET", "/looking-glass/red", "HTTP/1.1 404 Not Found"),
+        ("GET", "/looking-glasses", "HTTP/1.1 404 Not Found"),
+        ("POST", "/looking-glass", "HTTP/1.1 405 Method Not Allowed"),
+        ("HEAD", "/looking-glass", "HTTP/1.1 200 OK"),
+    ] {
+        assert_eq!(status(&server.request(method, path).await), expected, "{method} {path}");
+    }
 }
 
 #[tokio::test]
@@ -169,7 +230,9 @@ async fn paths_and_methods_that_are_not_there_say_so() {
     let server = Server::start("paths", Limits::default());
     for (method, path, expected) in [
         ("GET", "/v1/nothing", "HTTP/1.1 404 Not Found"),
-        ("GET", "/attach_localport/", "HTTP/1.1 404 Not Found"),
+        ("GET", "/attach_localport/", "HTTP/1.1 405 Method Not Allowed"),
+        ("GET", "/ping/", "HTTP/1.1 200 OK"),
+        ("GET", "/ping/more", "HTTP/1.1 404 Not Found"),
         ("GET", "/looking", "HTTP/1.1 404 Not Found"),
         ("GET", "/attach_localport", "HTTP/1.1 405 Method Not Allowed"),
         ("PUT", "/detach_localport", "HTTP/1.1 405 Method Not Allowed"),
@@ -259,7 +322,7 @@ async fn metrics_are_all_that_the_metrics_port_serves() {
     let Listener::Tcp(socket) = &listener else { panic!("not TCP") };
     let address = socket.local_addr().unwrap();
     assert!(matches!(Listener::tcp(address), Err(BindError::Tcp { .. })));
-    let service = Service { role: Role::Metrics, ping: PING, requests };
+    let service = Service { role: Role::Metrics, ping: PING, token: None, requests };
     tokio::spawn(listener.serve(service, Limits::default()));
     tokio::spawn(async move {
         while let Some(Request { call, reply }) = calls.recv().await {
@@ -273,4 +336,63 @@ async fn metrics_are_all_that_the_metrics_port_serves() {
         stream.write_all(request.as_bytes()).await.unwrap();
         assert_eq!(status(&finish(stream).await).replace("1.0", "1.1"), expected);
     }
+}
+
+/// A thousand clients, as many at the same time as there are descriptors for, and before them some that say nothing.
+#[tokio::test]
+async fn all_of_a_thousand_clients_are_answered_though_others_are_silent() {
+    let (requests, mut calls) = mpsc::channel(4);
+    let listener = Listener::tcp(([127, 0, 0, 1], 0).into()).unwrap();
+    let Listener::Tcp(socket) = &listener else { panic!("not TCP") };
+    let address = socket.local_addr().unwrap();
+    let limits = Limits { patience: Duration::from_millis(200), ..Limits::default() };
+    let service = Service { role: Role::Api, ping: PING, token: None, requests };
+    tokio::spawn(listener.serve(service, limits));
+    tokio::spawn(async move {
+        while let Some(Request { call, reply }) = calls.recv().await {
+            drop(reply.send(answer(call)));
+        }
+    });
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"POST /attach_loc").await.unwrap();
+        silent.push(stream);
+    }
+    // Each of them is one descriptor here and one there.
+    for _ in 0..4 {
+        let clients: Vec<_> = (0..250)
+            .map(|_| {
+                tokio::spawn(async move {
+                    let mut stream = TcpStream::connect(address).await.unwrap();
+                    let length = ATTACH.len();
+                    let head = format!("POST /attach_localport HTTP/1.0\r\nContent-Length: {length}\r\n\r\n");
+                    stream.write_all(format!("{head}{ATTACH}").as_bytes()).await.unwrap();
+                    status(&finish(stream).await).to_owned()
+                })
+            })
+            .collect();
+        for client in clients {
+            assert_eq!(client.await.unwrap().replace("1.0", "1.1"), "HTTP/1.1 200 OK");
+        }
+    }
+    for stream in silent {
+        assert_eq!(finish(stream).await, "");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_and_other_sites_are_refused() {
+    let path = std::env::temp_dir().join(format!("bagpipe-api-token-{}", std::process::id()));
+    std::fs::write(&path, "0123456789abcdef").unwrap();
+    let token = Token::read(&path).ok();
+    std::fs::remove_file(&path).unwrap();
+    let server = Server::with_token("token", token);
+    let refused = server.request("GET", "/ping").await;
+    assert_eq!(status(&refused), "HTTP/1.1 401 Unauthorized");
+    assert!(refused.to_lowercase().contains("www-authenticate: bearer"), "{refused}");
+    let known = "Authorization: Bearer 0123456789abcdef\r\n";
+    assert_eq!(status(&server.post("/attach_localport", known, ATTACH).await), "HTTP/1.1 200 OK");
+    let site = format!("{known}Origin: http://example.org\r\n");
+    assert_eq!(status(&server.post("/attach_localport", &site, ATTACH).await), "HTTP/1.1 403 Forbidden");
 }

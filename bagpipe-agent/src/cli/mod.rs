@@ -2,11 +2,20 @@
 
 mod agent;
 mod client;
+mod configuration;
 pub mod demo;
 mod explain;
+mod explain_route;
+mod impex;
+mod mac;
 mod map;
+mod monitor;
+mod netns;
+mod network;
 mod peer;
+mod peer_view;
 mod port;
+mod reload;
 mod rows;
 mod show;
 mod table;
@@ -48,10 +57,22 @@ enum Command {
     Agent(agent::AgentArgs),
     /// Show it all in network namespaces of its own, step by step
     Demo(demo::DemoArgs),
+    /// Read configuration files
+    Config {
+        #[command(subcommand)]
+        command: configuration::ConfigCommand,
+    },
     /// Attach a port to a VPN instance, which the first attach creates
     Attach(port::AttachArgs),
     /// Detach a port from a VPN instance, which the last detach removes
     Detach(port::DetachArgs),
+    /// Name networks, each with a route target of its own
+    Network {
+        #[command(subcommand)]
+        command: network::NetworkCommand,
+    },
+    /// Print the graph of imports and exports of the VPN instances
+    Impex(impex::ImpexArgs),
     /// Say how the agent is; exit code 4 if it is degraded
     Status(Output),
     /// Show what the agent knows
@@ -62,16 +83,28 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         vpn: Option<String>,
         #[command(flatten)]
+        routes: show::RouteArgs,
+        #[command(flatten)]
         output: Output,
     },
-    /// Say why packets of a VPN instance for an address go where they go, and where they stop
+    /// Say why packets of a VPN instance for an address go where they go, and where they stop; or what became of a route
     Explain {
-        /// Name of the VPN instance that they come from
-        #[arg(long, value_name = "NAME")]
-        vpn: String,
+        /// Name of the VPN instance that packets come from
+        #[arg(long, value_name = "NAME", requires = "ip", required_unless_present = "route")]
+        vpn: Option<String>,
         /// Where they go
-        #[arg(long, value_name = "ADDRESS")]
-        ip: std::net::IpAddr,
+        #[arg(long, value_name = "ADDRESS", requires = "vpn")]
+        ip: Option<std::net::IpAddr>,
+        /// A route as `show routes -o json` has it in `route`, or what that begins with
+        #[arg(long, conflicts_with_all = ["vpn", "ip"])]
+        route: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print what happens, as it happens, a line for each event
+    Monitor {
+        /// What to watch
+        what: monitor::What,
         #[command(flatten)]
         output: Output,
     },
@@ -79,6 +112,13 @@ enum Command {
     Peer {
         #[command(subcommand)]
         command: peer::PeerCommand,
+    },
+    /// Have the agent read its configuration file again; sessions that nothing has changed for go on
+    Reload(Output),
+    /// Let MAC addresses move again that moved too often
+    Mac {
+        #[command(subcommand)]
+        command: mac::MacCommand,
     },
     /// Read the pinned BPF maps, with or without a running agent
     Map {
@@ -174,14 +214,33 @@ fn run(global: &Global, command: Command) -> Result<(), Failure> {
     match command {
         Command::Agent(args) => agent::run(&args, &global.instance),
         Command::Demo(args) => demo::run(args).map_err(Failure::failed),
-        Command::Attach(args) => port::attach(&args, &global.client()),
-        Command::Detach(args) => port::detach(&args, &global.client()),
+        Command::Config { command } => configuration::run(&command, &global.instance),
+        Command::Attach(args) => port::attach(args, &global.client()),
+        Command::Detach(args) => port::detach(args, &global.client()),
+        Command::Network { command } => network::run(&command, &global.client()),
+        Command::Impex(args) => impex::run(&args, &global.client()),
         Command::Status(output) => show::status(&global.client(), output.format),
-        Command::Show { what, vpn, output } => {
-            show::show(what, vpn.as_deref(), &global.client(), output.format)
+        Command::Show { what: show::What::Peers, vpn: None, routes, output }
+            if let Some(peer) = routes.only_peer() =>
+        {
+            peer_view::show(peer, &global.client(), output.format)
         }
-        Command::Explain { vpn, ip, output } => explain::explain(&vpn, ip, &global.client(), output.format),
+        Command::Show { what, vpn, routes, output } => match routes.request() {
+            Some(_) if what != show::What::Routes || vpn.is_some() => {
+                Err(Failure::Invalid(show::RouteArgs::MISPLACED.to_owned()))
+            }
+            Some(request) => show::routes(&request, &global.client(), output.format),
+            None => show::show(what, vpn.as_deref(), &global.client(), output.format),
+        },
+        Command::Explain { vpn, ip, route, output } => match (vpn, ip, route) {
+            (_, _, Some(route)) => explain_route::explain(&route, &global.client(), output.format),
+            (Some(vpn), Some(ip), None) => explain::explain(&vpn, ip, &global.client(), output.format),
+            _ => Err(Failure::Invalid("give --vpn and --ip, or --route".to_owned())),
+        },
+        Command::Monitor { what, output } => monitor::run(what, &global.client(), output.format),
         Command::Peer { command } => peer::run(&command, &global.client()),
+        Command::Reload(output) => reload::run(&global.client(), output.format),
+        Command::Mac { command } => mac::run(&command, &global.client()),
         Command::Map { command } => map::run(&command, global),
         Command::Cleanup(output) => map::cleanup(global, output.format),
         Command::Completion { shell } => {

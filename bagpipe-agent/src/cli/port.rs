@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::netns::{self, Namespace};
 use super::{Failure, print};
 
 #[derive(Debug, Args)]
@@ -11,7 +12,7 @@ pub(super) struct AttachArgs {
     #[command(flatten)]
     port: PortArgs,
     /// Route target to import and to export, such as 64512:100; may be repeated
-    #[arg(long, value_name = "RT", value_delimiter = ',', required_unless_present_any = ["import_rt", "export_rt"])]
+    #[arg(long, value_name = "RT", value_delimiter = ',', required_unless_present_any = ["import_rt", "export_rt", "network"])]
     rt: Vec<String>,
     /// Route target to import only
     #[arg(long, value_name = "RT", value_delimiter = ',')]
@@ -53,24 +54,33 @@ pub(super) struct DetachArgs {
 
 #[derive(Debug, Args)]
 struct PortArgs {
-    /// Name of the VPN instance
+    /// Name of the VPN instance [default: that of the network]
+    #[arg(long, value_name = "NAME", required_unless_present = "network")]
+    vpn: Option<String>,
+    /// Network to attach to, which has its route target; `bagpipe network` makes them
     #[arg(long, value_name = "NAME")]
-    vpn: String,
+    network: Option<String>,
     /// Type of the VPN instance
     #[arg(long = "type", value_enum, default_value_t = VpnType::Evpn, value_name = "TYPE")]
     vpn_type: VpnType,
-    /// Interface of this node
+    /// Interface of this node; 'netns' or 'netns:INTERFACE' to have a network namespace made, with a veth to it
     #[arg(long, value_name = "INTERFACE", required_unless_present = "evpn")]
     port: Option<String>,
     /// E-VPN instance in place of an interface: its hosts are routed by the IP-VPN
     #[arg(long, value_name = "NAME", conflicts_with = "port")]
     evpn: Option<String>,
-    /// MAC address behind the interface
+    /// MAC address behind the interface [default, with --port netns: that of the interface there]
     #[arg(long, value_name = "MAC")]
-    mac: String,
+    mac: Option<String>,
     /// IP address of that MAC address; may be repeated [default: any]
     #[arg(long, value_name = "ADDRESS[/LENGTH]", value_delimiter = ',')]
     ip: Vec<String>,
+    /// With --port netns: name of the network namespace [default: that of the VPN instance]
+    #[arg(long, value_name = "NAME")]
+    netns: Option<String>,
+    /// With --port netns: name of the interface in the namespace
+    #[arg(long, value_name = "INTERFACE", default_value = "tovpn")]
+    if2vpn: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -87,6 +97,7 @@ impl AttachArgs {
             request.insert("import_rt".into(), both(&self.import_rt).into());
             request.insert("export_rt".into(), both(&self.export_rt).into());
             for (key, value) in [
+                ("network", self.port.network.clone().map(Value::from)),
                 ("vni", self.vni.map(Value::from)),
                 ("gateway_ip", self.gateway_ip.clone().map(Value::from)),
                 ("advertise_subnet", self.advertise_subnet.then(|| Value::from(true))),
@@ -103,12 +114,54 @@ impl AttachArgs {
         }
         request
     }
+
+    /// Makes the network namespace that `--port netns` asks for, and attaches what leads to it.
+    fn plug_namespace(&mut self) -> Result<(), Failure> {
+        let Some(namespace) = self.port.namespace()? else { return Ok(()) };
+        let Some(ip) = self.port.ip.first_mut() else {
+            return Err(Failure::Invalid(
+                "--port netns needs the address to be set there; give --ip".to_owned(),
+            ));
+        };
+        let (address, gateway) = netns::addresses(ip, self.gateway_ip.as_deref())?;
+        namespace.make(self.port.mac.as_deref(), &address, gateway.as_deref())?;
+        *ip = address;
+        if self.port.vpn_type == VpnType::Ipvpn {
+            self.gateway_ip = gateway;
+        }
+        self.port.enter(namespace)
+    }
 }
 
 impl PortArgs {
     /// What is attached, for people.
     fn name(&self) -> &str {
         self.port.as_deref().or(self.evpn.as_deref()).unwrap_or_default()
+    }
+
+    /// The instance.
+    fn vpn(&self) -> &str {
+        self.vpn.as_deref().or(self.network.as_deref()).unwrap_or_default()
+    }
+
+    /// The network namespace that is asked for in place of an interface.
+    fn namespace(&self) -> Result<Option<Namespace>, Failure> {
+        let name = self.netns.as_deref().unwrap_or(self.vpn());
+        let namespace =
+            self.port.as_deref().map(|port| Namespace::asked(port, name, &self.if2vpn)).transpose()?;
+        match namespace.flatten() {
+            None if self.mac.is_none() => Err(Failure::Invalid("--mac is missing".to_owned())),
+            namespace => Ok(namespace),
+        }
+    }
+
+    /// The port is what leads to a network namespace.
+    fn enter(&mut self, namespace: Namespace) -> Result<(), Failure> {
+        if self.mac.is_none() {
+            self.mac = Some(namespace.mac()?);
+        }
+        self.port = Some(namespace.port);
+        Ok(())
     }
 
     /// What attach and detach have in common: one request for all IP addresses, all of them or none.
@@ -119,7 +172,7 @@ impl PortArgs {
         };
         json!({
             "vpn_type": vpn_type,
-            "vpn_instance_id": self.vpn,
+            "vpn_instance_id": self.vpn(),
             "mac_address": self.mac,
             "ip_addresses": self.ip,
             "local_port": match &self.evpn {
@@ -130,12 +183,17 @@ impl PortArgs {
     }
 }
 
-pub(super) fn attach(args: &AttachArgs, client: &Client) -> Result<(), Failure> {
+pub(super) fn attach(mut args: AttachArgs, client: &Client) -> Result<(), Failure> {
+    args.plug_namespace()?;
     client.post("/attach_localport", &args.request())?;
-    print(&format!("attached {} to {}\n", args.port.name(), args.port.vpn))
+    print(&format!("attached {} to {}\n", args.port.name(), args.port.vpn()))
 }
 
-pub(super) fn detach(args: &DetachArgs, client: &Client) -> Result<(), Failure> {
+/// A network namespace stays, for what else is in it.
+pub(super) fn detach(mut args: DetachArgs, client: &Client) -> Result<(), Failure> {
+    if let Some(namespace) = args.port.namespace()? {
+        args.port.enter(namespace)?;
+    }
     client.post("/detach_localport", &args.port.request())?;
-    print(&format!("detached {} from {}\n", args.port.name(), args.port.vpn))
+    print(&format!("detached {} from {}\n", args.port.name(), args.port.vpn()))
 }

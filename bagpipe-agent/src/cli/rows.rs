@@ -11,6 +11,7 @@ pub(super) fn rows(what: What, value: Value) -> Vec<Value> {
     match what {
         What::Vpns => members.into_iter().map(vpn_row).collect(),
         What::Ports => members.iter().flat_map(port_rows).collect(),
+        What::Fdb => members.into_iter().map(fdb_row).collect(),
         _ => members,
     }
 }
@@ -59,6 +60,22 @@ fn vpn_row(mut vpn: Value) -> Value {
         row.extend(traffic.into_iter().flatten());
     }
     vpn
+}
+
+/// The remote endpoints of a segment in one column, and beside the target whether the MAC address is frozen.
+fn fdb_row(mut entry: Value) -> Value {
+    let endpoints = texts(&entry, "/endpoints");
+    let frozen = entry.get("frozen") == Some(&Value::Bool(true));
+    let target = format!("{} (frozen)", cell(entry.get("target")));
+    if let Some(row) = entry.as_object_mut() {
+        if !endpoints.is_empty() {
+            row.insert("endpoint".to_owned(), endpoints.into());
+        }
+        if frozen {
+            row.insert("target".to_owned(), target.into());
+        }
+    }
+    entry
 }
 
 /// A row for each MAC and IP address of a port; what belongs to the port is in the first of them.

@@ -1,12 +1,16 @@
 //! `bagpipe status` and `bagpipe show`.
 
-use clap::ValueEnum;
+use std::net::IpAddr;
+
+use bagpipe_bgp::types::{Family, RouteTarget};
+use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use super::client::Client;
 use super::rows::{hop_rows, members, of_vpn, rows};
 use super::table::{Column, cell, render, render_one, wrap};
 use super::{Failure, Format, print, print_json};
+use crate::api::{Direction, RoutesRequest};
 
 /// What can be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -170,6 +174,66 @@ pub(super) fn status_text(status: &Value) -> String {
         text.push_str(&format!("Degraded: {}\n", cell(Some(reason))));
     }
     text
+}
+
+/// Which BGP routes to show.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Which routes")]
+pub(super) struct RouteArgs {
+    /// Of a family: evpn, vpnv4, vpnv6 or rtc
+    #[arg(long, value_name = "FAMILY")]
+    family: Option<Family>,
+    /// With a route target
+    #[arg(long, value_name = "ASN:NUMBER")]
+    rt: Option<RouteTarget>,
+    /// Imported by a VPN instance
+    #[arg(long, value_name = "NAME")]
+    imported_by: Option<String>,
+    /// From a peer; with --out, that it was sent. With `show peers`: all that is known of the peer
+    #[arg(long, value_name = "ADDRESS")]
+    peer: Option<IpAddr>,
+    /// Received, not our own
+    #[arg(long = "in", conflicts_with = "out")]
+    received: bool,
+    /// As a peer was sent them
+    #[arg(long, requires = "peer")]
+    out: bool,
+}
+
+impl RouteArgs {
+    /// Why they may not stand beside others.
+    pub(super) const MISPLACED: &'static str = "--family, --rt, --imported-by, --peer, --in and --out are for `show routes` without --vpn, which shows where packets go; for the BGP routes of an instance, use --imported-by";
+
+    /// The peer, if nothing else is given.
+    pub(super) fn only_peer(&self) -> Option<IpAddr> {
+        let Self { family: None, rt: None, imported_by: None, peer, received: false, out: false } = self
+        else {
+            return None;
+        };
+        *peer
+    }
+
+    /// What to ask for; `None` if nothing is to be left out.
+    pub(super) fn request(self) -> Option<RoutesRequest> {
+        let Self { family, rt, imported_by, peer, received, out } = self;
+        let direction = match (received, out) {
+            (_, true) => Some(Direction::Out),
+            (true, false) => Some(Direction::In),
+            (false, false) => None,
+        };
+        let request = RoutesRequest { family, route_target: rt, imported_by, peer, direction };
+        (request != RoutesRequest::default()).then_some(request)
+    }
+}
+
+/// Shows some of the BGP routes.
+pub(super) fn routes(request: &RoutesRequest, client: &Client, format: Format) -> Result<(), Failure> {
+    let body = serde_json::to_value(request).map_err(Failure::failed)?;
+    let routes = client.post("/v1/routes", &body)?;
+    match format {
+        Format::Table => print(&render(What::Routes.view().1, &rows(What::Routes, routes))),
+        Format::Json => print_json(&routes),
+    }
 }
 
 /// Where IP prefixes are, a row for each hop.

@@ -27,12 +27,21 @@ fn the_words_of_the_contract_are_taken() {
         "agent",
         "agent --config /etc/b.toml --check",
         "agent --instance blue",
+        "config convert /etc/bagpipe-bgp/bgp.conf",
         "--instance blue --socket /run/b.sock status -o json",
         "attach --vpn v --type evpn --port tap0 --mac 02:00:00:00:00:01 --ip 10.0.0.1/24 --rt 64512:1 --vni 5 --gateway-ip 10.0.0.254",
         "attach --vpn v --port tap0 --mac 02:00:00:00:00:01 --import-rt 64512:1 --export-rt 64512:2",
         "detach --vpn v --type evpn --port tap0 --mac 02:00:00:00:00:01",
         "attach --vpn v --type ipvpn --port tap0 --mac 02:00:00:00:00:01 --ip 10.0.0.1/24 --rt 64512:1 --advertise-subnet --gateway-ip 10.0.0.254 --local-pref 200 --direction to-port --lb-order 3 --proxy-arp",
         "attach --vpn v --type ipvpn --evpn lan --mac 02:00:00:00:00:01 --ip 10.0.0.254/24 --rt 64512:1",
+        "attach --network blue --port netns --ip 10.0.0.1",
+        "attach --network blue --vpn v --port netns:veth7 --netns x --if2vpn eth0 --ip 10.0.0.1/16",
+        "detach --network blue --port netns",
+        "network create blue",
+        "network create blue --vni 100 -o json",
+        "network list",
+        "network delete blue",
+        "impex --format dot",
         "show routes --vpn v",
         "show labels",
         "explain --vpn v --ip 10.0.0.1 -o json",
@@ -70,7 +79,6 @@ fn what_makes_no_sense_is_a_usage_error() {
         ("show nothing", ErrorKind::InvalidValue),
         ("status -o xml", ErrorKind::InvalidValue),
         ("attach --vpn v --port tap0 --mac 02:00:00:00:00:01", ErrorKind::MissingRequiredArgument),
-        ("attach --vpn v --port tap0 --rt 1:1", ErrorKind::MissingRequiredArgument),
         ("attach --vpn v --type vpls --port tap0 --mac m --rt 1:1", ErrorKind::InvalidValue),
         ("attach --vpn v --port tap0 --mac m --rt 1:1 --vni x", ErrorKind::ValueValidation),
         ("--instance ../up status", ErrorKind::ValueValidation),
@@ -182,6 +190,79 @@ Degraded: interface eth0 is away
 }
 
 #[test]
+fn a_peer_is_shown_with_what_it_announced_and_what_went_wrong() {
+    let counts =
+        json!({ "opens": 1, "updates": 2, "notifications": 0, "keepalives": 3, "route_refreshes": 0 });
+    let text = peer_view::text(&json!({
+        "address": "10.0.0.9", "asn": 64512, "state": "established", "seconds": 7, "last_error": null,
+        "negotiated": { "families": ["evpn"], "hold_time": 90, "capabilities": ["route-refresh", { "four-octet-as": 64512 }] },
+        "counters": { "sent": counts, "received": counts },
+        "routes": [{ "family": "evpn", "received": 4, "sent": 5 }],
+        "faults": {
+            "update_errors": 2,
+            "last_update_error": { "reason": "attribute 1: wrong length", "action": "treat-as-withdraw", "data": "40010000" },
+            "last_notification": { "direction": "received", "code": 6, "subcode": 4, "data": "" },
+        },
+    }));
+    for line in [
+        "Peer               10.0.0.9",
+        "Families           evpn",
+        "Announced capability: four-octet-as=64512",
+        "received  1     2       0             3          0",
+        "evpn    4         5",
+        "Last NOTIFICATION: received, 6/4, data -",
+        "Last of 2 malformed UPDATEs: attribute 1: wrong length; treat-as-withdraw; 40010000",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line} in:\n{text}");
+    }
+}
+
+#[test]
+fn events_are_lines() {
+    let event = json!({
+        "time": 45_296_789, "event": "announced", "source": "10.0.0.2", "route": "mac-ip 02:00:00:00:00:01",
+        "next_hop": "10.0.0.2", "route_targets": ["64512:1"], "best": "10.0.0.3",
+    });
+    let expected = "12:34:56.789Z announced mac-ip 02:00:00:00:00:01 by 10.0.0.2, next hop 10.0.0.2, targets 64512:1, best path from 10.0.0.3\n";
+    assert_eq!(monitor::text(&event), expected);
+    let down = json!({ "time": 0, "event": "down", "peer": "10.0.0.2", "reason": "\u{1b}[2J" });
+    assert_eq!(monitor::text(&down), "00:00:00.000Z 10.0.0.2 is down: \u{fffd}[2J\n");
+    assert_eq!(
+        monitor::text(&json!({ "event": "missed", "count": 3 })),
+        "3 events missed: this reader is too slow\n"
+    );
+}
+
+#[test]
+fn a_route_is_explained_in_a_few_lines() {
+    let text = explain_route::text(&json!([{
+        "route": "mac-ip 02:00:00:00:00:01", "source": "10.0.0.2", "next_hop": "10.0.0.2",
+        "route_targets": ["64512:1"], "attributes": "local pref 100", "stale": false, "best": true, "lost_by": null,
+        "unused": null,
+        "imported_by": [{ "vpn": "blue", "route_targets": ["64512:1"], "entries": [
+            { "what": "frames", "unused": null, "entry": { "map": "FDB", "key": "vpn 1", "value": "next hop 2", "failure": null } },
+            { "what": "ARP", "unused": "attached here", "entry": null },
+        ] }],
+    }, {
+        "route": "mac-ip 02:00:00:00:00:01", "source": "10.0.0.3", "next_hop": "10.0.0.2", "route_targets": [],
+        "attributes": "local pref 90", "stale": true, "best": false, "lost_by": "local-pref",
+        "unused": "another path is better", "imported_by": [],
+    }]));
+    let expected = "\
+mac-ip 02:00:00:00:00:01
+  from 10.0.0.2, the best path
+    next hop 10.0.0.2, local pref 100
+    imported by blue for 64512:1
+      frames: written to FDB [vpn 1]: next hop 2
+      ARP: not by this route: attached here
+  from 10.0.0.3, not the best: it lost by local-pref, stale
+    next hop 10.0.0.2, local pref 90
+    not used: another path is better
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
 fn what_a_peer_says_does_not_speak_to_the_terminal() {
     let text = table::render(&[("ERROR", "/error")], &[json!({ "error": "\u{1b}[2J\nx" })]);
     assert_eq!(text, "ERROR\n\u{fffd}[2J\u{fffd}x\n");
@@ -197,5 +278,25 @@ fn the_manual_and_completions_name_every_command() {
         for text in [&page, &script] {
             assert!(String::from_utf8_lossy(text).contains(command.get_name()), "{}", command.get_name());
         }
+    }
+}
+
+#[test]
+fn the_graph_shows_who_exports_to_whom() {
+    let vpns = [
+        json!({"name": "lan \"1\"", "type": "evpn", "import_rt": ["64512:1"], "export_rt": ["64512:1"], "plugged_into": "wan"}),
+        json!({"name": "wan", "type": "ipvpn", "import_rt": ["64512:2"], "export_rt": [], "plugged_into": null}),
+    ];
+    let ports = [json!({"interface": "tap0", "vpn": "wan"})];
+    let graph = impex::graph(&vpns, &ports);
+    for line in [
+        r#""vpn lan \"1\"" [shape = box, label = "evpn\nlan \"1\""];"#,
+        r#""rt 64512:1" -> "vpn lan \"1\"" [color = orange];"#,
+        r#""vpn lan \"1\"" -> "rt 64512:1" [color = orange];"#,
+        r#""rt 64512:2" -> "vpn wan" [color = orange];"#,
+        r#""vpn lan \"1\"" -> "vpn wan" [dir = none];"#,
+        r#""vpn wan" -> "port tap0" [style = dashed, dir = none];"#,
+    ] {
+        assert!(graph.contains(line), "{line} is not in {graph}");
     }
 }

@@ -2,26 +2,37 @@
 //!
 //! Reading it changes nothing and asks nothing of the system, so that it can be checked anywhere.
 
+mod bmp;
+mod difference;
 mod error;
+mod ini;
 mod peers;
+mod predecessor;
 mod sections;
 mod table;
+mod tcp_ao;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use bagpipe_bgp::types::{Asn, MacAddr, RouterId};
+use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 use toml::de::DeTable;
 
 use crate::fib::MplsForm;
-use crate::vpn::Encapsulation;
+use crate::vpn::networks::RouteTargets;
+use crate::vpn::{DuplicateDetection, Encapsulation};
 
+pub use bmp::Bmp;
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use peers::{AddPathsTerms, MaximumPrefixes, Peer, Reflector, Secret, Terms};
+pub use predecessor::{Converted, System, convert, is_predecessors};
+pub use tcp_ao::{AoAlgorithm, TcpAo};
 
 /// The file that is read when the command line names none.
 pub const DEFAULT_FILE: &str = "/etc/bagpipe/bagpipe.toml";
@@ -40,6 +51,9 @@ pub struct Config {
     pub dataplane: Dataplane,
     /// `[vpn]`
     pub vpn: Vpn,
+    /// `[route_targets]`
+    #[serde(serialize_with = "route_targets")]
+    pub route_targets: RouteTargets,
     /// `[api]`
     pub api: Api,
     /// `[state]`
@@ -78,6 +92,8 @@ pub struct Bgp {
     pub peers: Vec<Peer>,
     /// `[bgp.reflector]`, if this agent is one.
     pub reflector: Option<Reflector>,
+    /// `[bgp.bmp]`, if a station is to be told of sessions and routes.
+    pub bmp: Option<Bmp>,
 }
 
 /// An address prefix.
@@ -112,9 +128,15 @@ impl Prefix {
     }
 }
 
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.length)
+    }
+}
+
 impl Serialize for Prefix {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{}/{}", self.address, self.length))
+        serializer.collect_str(self)
     }
 }
 
@@ -174,17 +196,40 @@ pub struct Vpn {
     pub ipvpn_encapsulation: Encapsulation,
     /// What E-VPN routes are announced with.
     pub evpn_encapsulation: Encapsulation,
+    /// When a MAC address moves too often.
+    #[serde(flatten, serialize_with = "as_keys")]
+    pub duplicates: DuplicateDetection,
+}
+
+/// As the keys of `[vpn]`.
+fn as_keys<S: Serializer>(duplicates: &DuplicateDetection, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut keys = serializer.serialize_map(Some(3))?;
+    keys.serialize_entry("duplicate_mac_moves", &duplicates.moves)?;
+    keys.serialize_entry("duplicate_mac_window", &duplicates.window.as_secs())?;
+    keys.serialize_entry("duplicate_mac_recovery", &duplicates.recovery.map_or(0, |time| time.as_secs()))?;
+    keys.end()
 }
 
 fn as_range<S: Serializer>(range: &RangeInclusive<u32>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{}-{}", range.start(), range.end()))
 }
 
+fn route_targets<S: Serializer>(targets: &RouteTargets, serializer: S) -> Result<S::Ok, S::Error> {
+    let ranges: Vec<String> =
+        targets.ranges.iter().map(|range| format!("{}:{}", range.start(), range.end())).collect();
+    let mut fields = serializer.serialize_struct("RouteTargets", 2)?;
+    fields.serialize_field("as_number", &targets.as_number)?;
+    fields.serialize_field("ranges", &ranges)?;
+    fields.end()
+}
+
 /// `[api]`
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Api {
-    /// TCP address of the REST API, on loopback; `None` if it is off (`listen = ""`).
+    /// TCP address of the REST API, on loopback unless there is a token; `None` if it is off (`listen = ""`).
     pub listen: Option<SocketAddr>,
+    /// File with the token that clients over TCP have to know.
+    pub token_file: Option<PathBuf>,
     /// Path of the REST API's unix socket.
     pub socket: PathBuf,
     /// Where metrics are served, if at all.
@@ -196,6 +241,8 @@ pub struct Api {
 pub struct State {
     /// Where attachments are kept over restarts.
     pub directory: PathBuf,
+    /// Seconds after a start when what no client has attached again since is detached; 0: never.
+    pub stale_time: u32,
 }
 
 /// Why the configured local address cannot be used.
@@ -235,12 +282,12 @@ impl Config {
         }
     }
 
-    /// Whether there is a password in it.
+    /// Whether there is a password or another key in it.
     #[must_use]
     pub fn has_password(&self) -> bool {
         let peers = self.bgp.peers.iter().map(|peer| &peer.terms);
         let clients = self.bgp.reflector.iter().map(|reflector| &reflector.terms);
-        peers.chain(clients).any(|terms| terms.password.is_some())
+        peers.chain(clients).any(Terms::is_signed)
     }
 
     /// The BGP identifier, given the local address.

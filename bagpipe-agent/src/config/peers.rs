@@ -11,15 +11,17 @@ use serde::{Serialize, Serializer};
 use super::Prefix;
 use super::sections::{ANY_PORT, BGP_PORT, as_number, hold_time, prefix, router_id};
 use super::table::{Item, Section};
+use super::tcp_ao::{self, TcpAo};
 
-const FAMILIES: [Family; 4] = SpeakerConfig::FAMILIES;
-const FAMILY_NAMES: &str = "\"evpn\", \"vpnv4\", \"vpnv6\" or \"rtc\"";
+const FAMILIES: &[Family] = &SpeakerConfig::FAMILIES;
+const FAMILY_NAMES: &str =
+    "\"evpn\", \"vpnv4\", \"vpnv6\", \"flowspec-vpnv4\", \"flowspec-vpnv6\" or \"rtc\"";
 
 /// The largest number of paths that can be asked for: more than a route ever has, so all of them.
 const MOST_PATHS: u32 = 65_535;
 
-/// The longest password that the kernel takes (linux/tcp.h, TCP_MD5SIG_MAXKEYLEN).
-const PASSWORD_LENGTH: usize = 80;
+/// The longest key that the kernel takes (linux/tcp.h, TCP_MD5SIG_MAXKEYLEN and TCP_AO_MAXKEYLEN).
+const KEY_LENGTH: usize = 80;
 
 /// `[[bgp.peers]]`
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -66,6 +68,8 @@ pub struct Reflector {
 pub struct Terms {
     /// Key of the signature of every TCP segment (RFC 2385).
     pub password: Option<Secret>,
+    /// Key of the authentication of every TCP segment (RFC 5925); never beside a password.
+    pub tcp_ao: Option<TcpAo>,
     /// The peer is at most so many hops away, and proves it by the TTL of its packets (RFC 5082).
     pub ttl_security: Option<u8>,
     /// How many routes the peer may announce.
@@ -78,12 +82,21 @@ impl Terms {
     /// These, and where they say nothing those of `others`.
     #[must_use]
     pub fn or(self, others: &Self) -> Self {
+        // Segments have one signature: a key of one kind takes the place of one of the other.
+        let signed = if self.is_signed() { &self } else { others };
         Self {
-            password: self.password.or_else(|| others.password.clone()),
+            password: signed.password.clone(),
+            tcp_ao: signed.tcp_ao.clone(),
             ttl_security: self.ttl_security.or(others.ttl_security),
             maximum_prefixes: self.maximum_prefixes.or_else(|| others.maximum_prefixes.clone()),
             add_paths: self.add_paths.or(others.add_paths),
         }
+    }
+
+    /// Whether segments have to be signed.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        self.password.is_some() || self.tcp_ao.is_some()
     }
 }
 
@@ -181,8 +194,16 @@ pub(super) fn reflector(mut section: Section<'_, '_>) -> Option<Reflector> {
 }
 
 fn terms(section: &mut Section<'_, '_>) -> Terms {
+    let (password, tcp_ao) = (section.get("password"), section.get("tcp_ao"));
+    if let (Some(_), Some(tcp_ao)) = (&password, &tcp_ao) {
+        tcp_ao.refuse::<()>(
+            "stands beside a password",
+            "remove one: a segment has one signature (RFC 5925 §2)",
+        );
+    }
     Terms {
-        password: section.get("password").and_then(|item| password(&item)),
+        password: password.and_then(|item| secret(&item)),
+        tcp_ao: tcp_ao.and_then(|item| tcp_ao::tcp_ao(item.section())),
         ttl_security: section.get("ttl_security").and_then(|item| ttl_security(&item)),
         maximum_prefixes: section
             .get("maximum_prefixes")
@@ -236,15 +257,13 @@ fn next_hop(item: &Item<'_, '_>) -> Option<NextHopPolicy> {
     }
 }
 
-fn password(item: &Item<'_, '_>) -> Option<Secret> {
+/// A password or key.
+pub(super) fn secret(item: &Item<'_, '_>) -> Option<Secret> {
     let text = item.string()?;
-    if (1..=PASSWORD_LENGTH).contains(&text.len()) {
+    if (1..=KEY_LENGTH).contains(&text.len()) {
         return Some(text.into());
     }
-    item.refuse(
-        format!("has {} octets", text.len()),
-        format!("use 1 to {PASSWORD_LENGTH}, or remove the key"),
-    )
+    item.refuse(format!("has {} octets", text.len()), format!("use 1 to {KEY_LENGTH}, or remove the key"))
 }
 
 /// `true` for a peer on a common link, or its distance in hops; `false` as if it were not there.
@@ -265,6 +284,8 @@ fn maximum_prefixes(item: &Item<'_, '_>, mut section: Section<'_, '_>) -> Option
         ("evpn", Family::EVPN),
         ("vpnv4", Family::VPNV4),
         ("vpnv6", Family::VPNV6),
+        ("flowspec-vpnv4", Family::FLOWSPEC_VPNV4),
+        ("flowspec-vpnv6", Family::FLOWSPEC_VPNV6),
         ("rtc", Family::ROUTE_TARGET),
     ] {
         limits.extend(section.get(key).and_then(|item| Some((family, item.integer(1..=u32::MAX)?))));

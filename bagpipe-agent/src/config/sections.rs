@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bagpipe_bgp::types::{Asn, MacAddr, RouterId};
 use bagpipe_bgp::wire::LongLived;
@@ -9,14 +10,17 @@ use bagpipe_common::limits;
 
 use super::table::{Item, Section};
 use super::{
-    Api, Bgp, Config, Dataplane, Driver, LocalAddress, Prefix, State, Ttl, Vpn, default_socket,
+    Api, Bgp, Config, Dataplane, Driver, LocalAddress, Prefix, State, Ttl, Vpn, bmp, default_socket,
     default_state_directory, is_interface_name, peers,
 };
 use crate::fib::MplsForm;
-use crate::vpn::{Encapsulation, GATEWAY_MAC};
+use crate::vpn::networks::RouteTargets;
+use crate::vpn::{DuplicateDetection, Encapsulation, GATEWAY_MAC};
 
 pub(super) const BGP_PORT: u16 = 179;
 pub(super) const ANY_PORT: std::ops::RangeInclusive<u32> = 1..=65535;
+/// Seconds.
+const A_WEEK: u32 = 7 * 24 * 3600;
 /// Sizes of maps for routes.
 const MAXIMUM_ROUTES: std::ops::RangeInclusive<u32> = 1..=16_777_216;
 
@@ -27,8 +31,9 @@ pub(super) fn read(mut root: Section<'_, '_>, instance: &str) -> Option<Config> 
     let vpn = vpn(root.section("vpn"));
     let api = api(root.section("api"), instance);
     let state = state(root.section("state"), instance);
+    let route_targets = route_targets(root.section("route_targets"), bgp.as_ref().map(|bgp| bgp.as_number));
     root.finish();
-    Some(Config { instance: instance.to_owned(), bgp: bgp?, dataplane, vpn, api, state })
+    Some(Config { instance: instance.to_owned(), bgp: bgp?, dataplane, vpn, route_targets, api, state })
 }
 
 fn bgp(mut section: Section<'_, '_>) -> Option<Bgp> {
@@ -52,6 +57,7 @@ fn bgp(mut section: Section<'_, '_>) -> Option<Bgp> {
     let listed = section.get("peers").map(|item| item.list()).unwrap_or_default();
     let peers = listed.iter().filter_map(|item| peers::peer(item.section(), as_number)).collect::<Vec<_>>();
     let reflector = peers::reflector(section.section("reflector"));
+    let bmp = bmp::bmp(section.section("bmp"));
     if let Some(item) = section.get("peers") {
         for (position, peer) in peers.iter().enumerate() {
             if peers.iter().take(position).any(|other| other.address == peer.address) {
@@ -73,6 +79,7 @@ fn bgp(mut section: Section<'_, '_>) -> Option<Bgp> {
         long_lived_restart_time: long_lived,
         peers,
         reflector,
+        bmp,
     })
 }
 
@@ -232,38 +239,64 @@ fn vpn(mut section: Section<'_, '_>) -> Vpn {
         .get("evpn_encapsulation")
         .and_then(|item| encapsulation(&item))
         .unwrap_or(Encapsulation::Vxlan);
+    let duplicates = duplicates(&mut section);
     section.finish();
-    Vpn { vnis, labels, ipvpn_encapsulation, evpn_encapsulation }
+    Vpn { vnis, labels, ipvpn_encapsulation, evpn_encapsulation, duplicates }
+}
+
+/// Without a time for recovery only an operator ends it.
+fn duplicates(section: &mut Section<'_, '_>) -> DuplicateDetection {
+    let usual = DuplicateDetection::default();
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    let mut number = |key, range| section.get(key).and_then(|item| item.integer(range));
+    DuplicateDetection {
+        moves: number("duplicate_mac_moves", 0..=1_000).unwrap_or(usual.moves),
+        window: number("duplicate_mac_window", 1..=86_400).map_or(usual.window, seconds),
+        recovery: number("duplicate_mac_recovery", 0..=86_400)
+            .map_or(usual.recovery, |time| (time > 0).then(|| seconds(time))),
+    }
+}
+
+/// Beside an AS number of more than 16 bits there is room for 16 bits (RFC 5668 §2).
+fn route_targets(mut section: Section<'_, '_>, own: Option<Asn>) -> RouteTargets {
+    let as_number = section.get("as_number").and_then(|item| as_number(&item)).or(own).unwrap_or_default();
+    let last = if as_number > u32::from(u16::MAX) { u16::MAX.into() } else { u32::MAX };
+    let listed = section.get("ranges").map(|item| item.list()).unwrap_or_default();
+    let ranges = listed.iter().filter_map(|item| item.range_between(':', 1..=last)).collect();
+    section.finish();
+    RouteTargets { as_number, ranges }
 }
 
 fn api(mut section: Section<'_, '_>, instance: &str) -> Api {
     let default = SocketAddr::from(([127, 0, 0, 1], 8082));
-    let listen = section.get("listen").map_or(Some(default), |item| api_listen(&item));
+    let token_file = section.get("token_file").and_then(|item| path(&item));
+    let listen = section.get("listen").map_or(Some(default), |item| api_listen(&item, token_file.is_some()));
     let socket = section.get("socket").and_then(|item| path(&item));
     let metrics = section.get("metrics").and_then(|item| item.socket_address());
     section.finish();
-    Api { listen, socket: socket.unwrap_or_else(|| default_socket(instance)), metrics }
+    Api { listen, token_file, socket: socket.unwrap_or_else(|| default_socket(instance)), metrics }
 }
 
-/// Who reaches the API changes what this node forwards, and the API asks nobody who they are.
-fn api_listen(item: &Item<'_, '_>) -> Option<SocketAddr> {
+/// Who reaches the API changes what this node forwards, and without a token it asks nobody who they are.
+fn api_listen(item: &Item<'_, '_>, has_token: bool) -> Option<SocketAddr> {
     if item.string()?.is_empty() {
         return None;
     }
     let address = item.socket_address()?;
-    if address.ip().is_loopback() {
+    if address.ip().is_loopback() || has_token {
         return Some(address);
     }
     item.refuse(
-        format!("{address} is open to the network, and the API has no authentication"),
-        "use a loopback address such as \"127.0.0.1:8082\"",
+        format!("{address} is open to the network, and nobody is asked who they are"),
+        "use a loopback address such as \"127.0.0.1:8082\", with a TLS proxy before it, or set token_file",
     )
 }
 
 fn state(mut section: Section<'_, '_>, instance: &str) -> State {
     let directory = section.get("directory").and_then(|item| path(&item));
+    let stale_time = section.get("stale_time").and_then(|item| item.integer(0..=A_WEEK)).unwrap_or(0);
     section.finish();
-    State { directory: directory.unwrap_or_else(|| default_state_directory(instance)) }
+    State { directory: directory.unwrap_or_else(|| default_state_directory(instance)), stale_time }
 }
 
 fn path(item: &Item<'_, '_>) -> Option<PathBuf> {

@@ -158,8 +158,17 @@ impl<'r, 'a> Item<'r, 'a> {
 
     /// `"FIRST-LAST"`, within a range.
     pub(super) fn range(&self, within: RangeInclusive<u32>) -> Option<RangeInclusive<u32>> {
+        self.range_between('-', within)
+    }
+
+    /// The same with something else between both.
+    pub(super) fn range_between(
+        &self,
+        separator: char,
+        within: RangeInclusive<u32>,
+    ) -> Option<RangeInclusive<u32>> {
         let text = self.string()?;
-        let ends = text.split_once('-').and_then(|(first, last)| {
+        let ends = text.split_once(separator).and_then(|(first, last)| {
             Some((first.trim().parse::<u32>().ok()?, last.trim().parse::<u32>().ok()?))
         });
         match ends {
@@ -168,7 +177,7 @@ impl<'r, 'a> Item<'r, 'a> {
             }
             _ => self.refuse(
                 format!("'{text}' is not a range"),
-                format!("use \"FIRST-LAST\" within {}-{}", within.start(), within.end()),
+                format!("use \"FIRST{separator}LAST\" within {} to {}", within.start(), within.end()),
             ),
         }
     }

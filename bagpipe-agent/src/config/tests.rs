@@ -1,6 +1,7 @@
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
-use bagpipe_bgp::speaker::{Export, Import, NextHopPolicy};
+use bagpipe_bgp::speaker::{Export, Import, NextHopPolicy, SpeakerConfig};
 use bagpipe_bgp::types::Family;
 
 use super::*;
@@ -33,12 +34,18 @@ maximum_routes = 4096
 [vpn]
 vnis = "100-200"
 labels = "16-1048575"
+duplicate_mac_moves = 9
+duplicate_mac_recovery = 600
+[route_targets]
+as_number = 64513
+ranges = ["100:119", "500:519"]
 [api]
 listen = "[::1]:8082"
 socket = "/run/b.sock"
 metrics = "127.0.0.1:9465"
 [state]
 directory = "/var/lib/b"
+stale_time = 900
 "#;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -58,7 +65,7 @@ fn every_key_is_read() {
     assert_eq!((config.bgp.hold_time, config.bgp.long_lived_restart_time), (30, 86_400));
     let [first, second] = config.bgp.peers.as_slice() else { panic!("{:?}", config.bgp.peers) };
     assert_eq!((first.port, first.as_number, first.passive), (179, 64512, false));
-    assert_eq!(first.families, [Family::EVPN, Family::VPNV4, Family::VPNV6, Family::ROUTE_TARGET]);
+    assert_eq!(first.families, SpeakerConfig::FAMILIES);
     assert_eq!((second.port, second.as_number, second.passive), (1790, 4_200_000_000, true));
     assert_eq!(second.families, [Family::EVPN]);
     let reflector = config.bgp.reflector.unwrap();
@@ -67,8 +74,16 @@ fn every_key_is_read() {
     assert_eq!(config.dataplane.underlay, ["eth0"]);
     assert_eq!((config.dataplane.vxlan_port, config.dataplane.driver), (8472, Driver::Ebpf));
     assert_eq!(config.vpn.vnis, 100..=200);
+    assert_eq!(
+        (config.route_targets.as_number, &*config.route_targets.ranges),
+        (64_513, &[100..=119, 500..=519][..])
+    );
+    let recovery = Some(Duration::from_secs(600));
+    let usual = DuplicateDetection::default();
+    assert_eq!(config.vpn.duplicates, DuplicateDetection { moves: 9, recovery, ..usual });
     assert_eq!(config.api.socket, Path::new("/run/b.sock"));
     assert_eq!(config.state.directory, Path::new("/var/lib/b"));
+    assert_eq!(config.state.stale_time, 900);
 }
 
 #[test]
@@ -82,6 +97,10 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(config.state.directory, Path::new("/var/lib/bagpipe/blue"));
     assert_eq!(config.vpn.vnis, 16..=0x00ff_ffff);
     assert!(config.bgp_listen("10.0.0.1".parse().unwrap()).is_empty());
+    assert_eq!(config.bgp.bmp, None);
+    let text = text.replace("[dataplane]", "[bgp.bmp]\nstation = \"192.0.2.9:11019\"\n[dataplane]");
+    let bmp = Config::parse(&text, Path::new("b.toml"), "blue").unwrap().bgp.bmp.unwrap();
+    assert_eq!((bmp.station, bmp.statistics_interval), ("192.0.2.9:11019".parse().unwrap(), 60));
 }
 
 #[test]
@@ -104,6 +123,9 @@ as_number = 64513
 ttl_security = 3
 next_hop = "self"
 export = "own"
+[[bgp.peers]]
+address = "10.0.0.4"
+tcp_ao = { key_id = 7, receive_id = 9, algorithm = "aes-128-cmac-96", key = "other secret" }
 [bgp.reflector]
 clients = ["10.0.1.0/24"]
 maximum_clients = 7
@@ -113,7 +135,7 @@ add_paths = { send = 8 }"#,
         "[dataplane]\ndriver = \"none\"\n"
     );
     let config = parse(&text).unwrap();
-    let [first, second] = &config.bgp.peers[..] else { panic!("{:?}", config.bgp.peers) };
+    let [first, second, third] = &config.bgp.peers[..] else { panic!("{:?}", config.bgp.peers) };
     assert_eq!(first.terms.password.as_ref().map(Secret::expose), Some(&b"secret"[..]));
     assert_eq!((first.terms.ttl_security, first.hold_time), (Some(1), Some(0)));
     let limits = first.terms.maximum_prefixes.as_ref().unwrap();
@@ -127,12 +149,21 @@ add_paths = { send = 8 }"#,
     assert_eq!((reflector.maximum_clients, reflector.terms.ttl_security), (7, None));
     assert_eq!(reflector.terms.password.as_ref().map(Secret::expose), Some(&b"other"[..]));
 
+    let tcp_ao = third.terms.tcp_ao.clone();
+    let expected =
+        TcpAo { key_id: 7, receive_id: 9, algorithm: AoAlgorithm::Aes128Cmac, key: "other secret".into() };
+    assert_eq!((third.terms.password.as_ref(), tcp_ao.as_ref()), (None, Some(&expected)));
+
     // What a peer has no terms of its own for is as for clients.
     let terms = second.terms.clone().or(&reflector.terms);
     assert_eq!((terms.ttl_security, terms.password), (Some(3), reflector.terms.password.clone()));
     assert_eq!(terms.add_paths, Some(AddPathsTerms { receive: false, send: 8 }));
     let terms = first.terms.clone().or(&reflector.terms);
     assert_eq!(terms.add_paths, Some(AddPathsTerms { receive: true, send: 0 }));
+    let terms = first.terms.clone().or(&Terms { password: None, tcp_ao: tcp_ao.clone(), ..Terms::default() });
+    assert_eq!((terms.password, terms.tcp_ao), (first.terms.password.clone(), None));
+    let terms = second.terms.clone().or(&Terms { tcp_ao: tcp_ao.clone(), ..reflector.terms.clone() });
+    assert_eq!(terms.tcp_ao, tcp_ao);
     // Nobody is shown a password.
     for shown in [serde_json::to_string(&config).unwrap(), format!("{config:?}")] {
         assert!(
@@ -215,6 +246,12 @@ fn values_that_cannot_be_are_named_with_cause_and_remedy() {
             "b.toml:4: bgp.listen[0]: '10.0.0.1' cannot be read; use ADDRESS:PORT",
         ),
         ("router_id = \"0.0.0.0\"", none, "b.toml:4: bgp.router_id: the router id is zero"),
+        ("[bgp.bmp]", none, "b.toml:4: bgp.bmp.station: missing; write station"),
+        (
+            "[bgp.bmp]\nstation = \"192.0.2.9\"",
+            none,
+            "bgp.bmp.station: '192.0.2.9' cannot be read; use ADDRESS:PORT",
+        ),
         ("[[bgp.peers]]", none, "b.toml:4: bgp.peers[0].address: missing; write address"),
         ("[[bgp.peers]]\naddress = \"nine\"", none, "b.toml:5: bgp.peers[0].address: 'nine' cannot be read"),
         (
@@ -226,6 +263,31 @@ fn values_that_cannot_be_are_named_with_cause_and_remedy() {
             "[[bgp.peers]]\naddress = \"10.0.0.2\"\npassword = \"\"",
             none,
             "bgp.peers[0].password: has 0 octets; use 1 to 80",
+        ),
+        (
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\npassword = \"x\"\ntcp_ao = { key_id = 1, receive_id = 1, key = \"y\" }",
+            none,
+            "b.toml:7: bgp.peers[0].tcp_ao: stands beside a password; remove one",
+        ),
+        (
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\ntcp_ao = { key_id = 256, receive_id = 1, key = \"y\" }",
+            none,
+            "bgp.peers[0].tcp_ao.key_id: 256 is out of range",
+        ),
+        (
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\ntcp_ao = { key_id = 1, key = \"y\" }",
+            none,
+            "bgp.peers[0].tcp_ao.receive_id: missing; write a number from 0 to 255",
+        ),
+        (
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\ntcp_ao = { key_id = 1, receive_id = 1 }",
+            none,
+            "bgp.peers[0].tcp_ao.key: missing; write the key",
+        ),
+        (
+            "[[bgp.peers]]\naddress = \"10.0.0.2\"\ntcp_ao = { key_id = 1, receive_id = 1, key = \"y\", algorithm = \"md5\" }",
+            none,
+            "bgp.peers[0].tcp_ao.algorithm: 'md5' is not an algorithm; use \"hmac-sha-1-96\"",
         ),
         (
             "[[bgp.peers]]\naddress = \"10.0.0.2\"\nttl_security = 255",
@@ -302,6 +364,11 @@ fn values_that_cannot_be_are_named_with_cause_and_remedy() {
             "vpn.ipvpn_encapsulation: 'ip' is not an encapsulation",
         ),
         ("", "[dataplane]\ndriver = \"none\"\n[vpn]\nvnis = \"9-1\"", "vpn.vnis: '9-1' is not a range"),
+        (
+            "",
+            "[dataplane]\ndriver = \"none\"\n[vpn]\nduplicate_mac_window = 0",
+            "vpn.duplicate_mac_window: 0 is out of range",
+        ),
         ("", "[dataplane]\ndriver = \"none\"\n[vpn]\nlabels = \"3-99\"", "vpn.labels: '3-99' is not a range"),
         ("", "[dataplane]\ndriver = \"none\"\n[api]\nlisten = \"0.0.0.0:8082\"", "open to the network"),
         (

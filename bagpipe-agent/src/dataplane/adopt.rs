@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use bagpipe_bgp::types::{Label, MacAddr, Vni};
+use bagpipe_bgp::types::{EthernetSegmentId, Label, MacAddr, Vni};
 use bagpipe_common::{
     self as abi, Encap, FloodScope, GROUP_BUCKETS, LabelKind, TargetKind, neighbor_flags, router_flags,
 };
 
 use super::address::{host_of, ip_of, prefix_of};
 use super::entry::Key;
-use super::groups::hops_in;
+use super::groups::{self, ways_in};
 use super::tables::{Object, Tables};
 use super::value::Value;
 use crate::fib::{
-    Adjacency, Change, Fib, Hop, LabelUse, Mac, MplsForm, Neighbor, Port, Route, Router, Target, VpnId,
+    Adjacency, Change, Fib, Hop, LabelUse, Mac, MplsForm, Neighbor, Port, Route, Router, Segment, Target,
+    VpnId,
 };
 
 impl Tables {
@@ -28,7 +29,12 @@ impl Tables {
         }
         let fib = found.fib(known, |ifindex| self.links.get(ifindex).map(|link| link.name.clone()));
         self.adjacencies.adopt(found.slots().into_iter().map(|slot| (slot, found.adjacency(slot))));
-        self.groups.adopt(found.groups().into_iter().map(|group| (group, found.buckets(group))));
+        let of_routes = found.route_groups().into_iter();
+        let of_routes = of_routes.map(|group| (group, found.buckets(group).map(groups::Found::Hops)));
+        let of_segments = found.segments().into_iter().map(|(group, segment)| {
+            (group, found.frames(group).map(|targets| groups::Found::Segment(segment, targets)))
+        });
+        self.groups.adopt(of_routes.chain(of_segments));
         let flood_lists = found.flood_lists(known);
         for ((vpn, scope), members) in flood_lists {
             self.floods.adopt(vpn, scope, members);
@@ -133,9 +139,30 @@ impl<'a> Found<'a> {
         (first..first.checked_add(GROUP_BUCKETS)?).map(bucket).collect()
     }
 
+    fn frames(&self, group: u32) -> Option<Box<[Target]>> {
+        let first = group.checked_mul(GROUP_BUCKETS)?;
+        let bucket = |index| match self.entries.get(&Key::Bucket(index)) {
+            Some(Value::Target(target)) => self.target(target).map(|(target, _)| target),
+            _ => None,
+        };
+        (first..first.checked_add(GROUP_BUCKETS)?).map(bucket).collect()
+    }
+
+    /// The groups that MAC addresses refer to. The maps don't tell which segment each is: it gets a name that stands
+    /// until its MAC addresses have been told of again.
+    fn segments(&self) -> BTreeMap<u32, Segment> {
+        let segment = |(key, value): (&Key, &&Value)| match (key, value) {
+            (Key::Fdb(key), Value::Target(target)) if target.kind == TargetKind::Group as u8 => {
+                Some((target.id, nameless(key.vpn, target.id)))
+            }
+            _ => None,
+        };
+        self.entries.iter().filter_map(segment).collect()
+    }
+
     fn route(&self, target: &abi::Target) -> Option<Route> {
         let hops = if target.kind == TargetKind::Group as u8 {
-            hops_in(&self.buckets(target.id)?)
+            ways_in(&self.buckets(target.id)?)
         } else {
             [self.hop(target)?].into()
         };
@@ -159,7 +186,8 @@ impl<'a> Found<'a> {
             }
             _ => None,
         });
-        let in_groups = self.groups().into_iter().flat_map(move |group| {
+        let groups = self.route_groups().into_iter().chain(self.segments().into_keys());
+        let in_groups = groups.flat_map(move |group| {
             let index = move |bucket| group.saturating_mul(GROUP_BUCKETS).saturating_add(bucket);
             (0..GROUP_BUCKETS).filter_map(move |bucket| match self.entries.get(&Key::Bucket(index(bucket))) {
                 Some(Value::Target(target)) => Some(target),
@@ -170,7 +198,7 @@ impl<'a> Found<'a> {
     }
 
     /// Groups that a route refers to.
-    fn groups(&self) -> BTreeSet<u32> {
+    fn route_groups(&self) -> BTreeSet<u32> {
         let target = |(key, value): (&Key, &&Value)| match (key, value) {
             (Key::Host(_) | Key::Route(_), Value::Target(target)) => Some(*target),
             _ => None,
@@ -240,6 +268,16 @@ impl<'a> Found<'a> {
                         fib.ports.insert(*number, Port { interface, vpn: port.vpn });
                     }
                 }
+                (Key::Fdb(key), Value::Target(target))
+                    if known.contains(&key.vpn) && target.kind == TargetKind::Group as u8 =>
+                {
+                    let segment = nameless(key.vpn, target.id);
+                    if let Some(targets) = self.frames(target.id) {
+                        fib.segments.entry(segment).or_insert_with(|| ways_in(&targets));
+                        let mac = Mac { target: Target::Segment(segment), any_ip: false };
+                        fib.macs.insert((key.vpn, MacAddr(key.mac)), mac);
+                    }
+                }
                 (Key::Fdb(key), Value::Target(target)) if known.contains(&key.vpn) => {
                     if let Some((target, any_ip)) = self.target(target) {
                         fib.macs.insert((key.vpn, MacAddr(key.mac)), Mac { target, any_ip });
@@ -293,6 +331,8 @@ fn changes(fib: Fib) -> Vec<Change> {
     let mut changes: Vec<Change> =
         fib.vpns.into_iter().map(|(vpn, vni)| Change::Vpn(vpn, Some(vni))).collect();
     changes.extend(fib.ports.into_iter().map(|(port, value)| Change::Port(port, Some(value))));
+    changes
+        .extend(fib.segments.into_iter().map(|(segment, targets)| Change::Segment(segment, Some(targets))));
     changes.extend(fib.macs.into_iter().map(|((vpn, mac), value)| Change::Mac(vpn, mac, Some(value))));
     changes
         .extend(fib.neighbors.into_iter().map(|((vpn, ip), value)| Change::Neighbor(vpn, ip, Some(value))));
@@ -303,6 +343,12 @@ fn changes(fib: Fib) -> Vec<Change> {
         .extend(fib.routes.into_iter().map(|((vpn, prefix), route)| Change::Route(vpn, prefix, Some(route))));
     changes.extend(fib.labels.into_iter().map(|(label, meaning)| Change::Label(label, Some(meaning))));
     changes
+}
+
+/// The name of a segment that a group of the map stands for: no type of identifier (RFC 7432 §5).
+fn nameless(vpn: VpnId, group: u32) -> Segment {
+    let [a, b, c, d] = group.to_be_bytes();
+    Segment { vpn, esi: EthernetSegmentId([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, a, b, c, d]) }
 }
 
 fn face(router: &abi::Router) -> Router {

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::address::ip_of;
 use super::counters::{CounterMaps, Dropped, Traffic};
+use super::entry_view::EntryView;
 use super::headroom::Headroom;
 use super::health::Problem;
 use super::host::{self, Host};
@@ -26,7 +27,7 @@ use super::verify::Divergence;
 use super::{
     Config, DataplaneError, InterfaceError, InterfaceInfo, headroom_bridge_of, pins_of, vxlan_device_of,
 };
-use crate::fib::{Change, Fib, PortId, VpnId};
+use crate::fib::{Change, Fib, Place, PortId, VpnId};
 
 /// What the programs have counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -183,7 +184,7 @@ impl Ebpf {
 
     /// See [`super::Dataplane::event`].
     pub async fn event(&mut self) {
-        let timeout = self.tables.timeout();
+        let timeout = self.tables.timeout().into_iter().chain(self.headroom.timeout()).min();
         let timeout = async {
             match timeout {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -210,6 +211,12 @@ impl Ebpf {
         let swept = self.tables.sweep();
         self.commit()?;
         Ok(swept)
+    }
+
+    /// See [`super::Dataplane::entry`].
+    #[must_use]
+    pub fn entry(&self, place: &Place) -> Option<EntryView> {
+        self.tables.entry(place)
     }
 
     /// See [`super::Dataplane::verify`].
@@ -393,7 +400,7 @@ impl Ebpf {
 
     fn follow_headroom(&mut self) {
         let changed = std::mem::take(&mut self.host.changed);
-        self.headroom.follow(&mut self.host.netlink, &mut self.tables, changed);
+        self.headroom.follow(&mut self.host.netlink, &mut self.tables, changed, Instant::now());
     }
 
     /// Makes the VXLAN device anew when somebody has deleted it.

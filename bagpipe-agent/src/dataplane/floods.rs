@@ -151,7 +151,7 @@ impl List {
 
 fn scope_of(target: Target) -> FloodScope {
     match target {
-        Target::Port(_) | Target::Router(_) => FloodScope::Local,
+        Target::Port(_) | Target::Router(_) | Target::Segment(_) => FloodScope::Local,
         Target::Vxlan { .. } | Target::Mpls { .. } => FloodScope::Remote,
     }
 }

@@ -1,10 +1,15 @@
-//! Groups of equal hops: the flow's hash chooses one of their buckets, and the bucket says which hop.
+//! Groups: the flow's hash chooses one of their buckets, and the bucket says which of several equal ways.
 //!
-//! Hops have equal shares of the buckets, and a bucket changes its hop only when that one goes, or has more than its
-//! share: flows that need not move stay where they are. The buckets of a group are written once, as those of an
-//! adjacency are; other hops are another group, made of the buckets of the one that it takes the place of.
+//! Ways have equal shares of the buckets, and a bucket changes its way only when that one goes, or has more than its
+//! share: flows that need not move stay where they are.
+//!
+//! Equal hops of routes are a group, which all routes that have the same hops share. Its buckets are written once, as
+//! those of an adjacency are; other hops are another group, made of the buckets of the one that it takes the place of.
+//! An Ethernet segment is a group whatever its remote endpoints are: they are exchanged in its buckets, at once for all
+//! MAC addresses on it (RFC 7432 §8.2).
 
 use std::collections::BTreeSet;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,18 +18,37 @@ use rustc_hash::FxHashMap;
 
 use super::entry::Key;
 use super::numbered::Numbered;
-use crate::fib::Hop;
+use crate::fib::{Hop, Segment, Target};
 
 const BUCKETS: usize = GROUP_BUCKETS as usize;
 
 /// Several hops, in ascending order.
 pub(crate) type Hops = Arc<[Hop]>;
 
+/// What is a group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Group {
+    /// Several equal hops.
+    Hops(Hops),
+    /// The remote endpoints of a segment.
+    Segment(Segment),
+}
+
+/// What is in a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bucket {
+    /// A hop of a packet.
+    Hop(Hop),
+    /// A remote endpoint of a frame.
+    Frame(Target),
+}
+
 /// All groups.
 #[derive(Debug)]
 pub(crate) struct Groups {
-    numbers: Numbered<Hops>,
+    numbers: Numbered<Group>,
     buckets: FxHashMap<Hops, Box<[Hop]>>,
+    segments: FxHashMap<Segment, Box<[Target]>>,
 }
 
 impl Default for Groups {
@@ -37,26 +61,33 @@ impl Groups {
     /// Groups in a map of this many.
     #[must_use]
     pub(crate) fn new(size: u32) -> Self {
-        Self { numbers: Numbered::new(size), buckets: FxHashMap::default() }
+        Self { numbers: Numbered::new(size), buckets: FxHashMap::default(), segments: FxHashMap::default() }
     }
 
     /// Takes over the groups of the map that something refers to: number, and buckets, if they mean anything.
-    pub(crate) fn adopt(&mut self, found: impl IntoIterator<Item = (u32, Option<Box<[Hop]>>)>) {
+    pub(crate) fn adopt(&mut self, found: impl IntoIterator<Item = (u32, Option<Found>)>) {
         let mut numbers = Vec::new();
-        for (number, buckets) in found {
-            let hops = buckets.map(|buckets| {
-                let hops = hops_in(&buckets);
-                self.buckets.entry(hops.clone()).or_insert(buckets);
-                hops
+        for (number, found) in found {
+            let group = found.map(|found| match found {
+                Found::Hops(buckets) => {
+                    let hops = ways_in(&buckets);
+                    self.buckets.entry(hops.clone()).or_insert(buckets);
+                    Group::Hops(hops)
+                }
+                Found::Segment(segment, buckets) => {
+                    self.segments.entry(segment).or_insert(buckets);
+                    Group::Segment(segment)
+                }
             });
-            numbers.push((number, hops));
+            numbers.push((number, group));
         }
         self.numbers.adopt(numbers);
     }
 
     /// Counts one more reference to a group. A new one is made of the buckets of the hops before.
     pub(crate) fn acquire(&mut self, hops: &Hops, before: &[Hop]) {
-        if !self.numbers.contains(&**hops) {
+        let group = Group::Hops(hops.clone());
+        if !self.numbers.contains(&group) {
             let buckets = match (self.buckets.get(before), before) {
                 (Some(buckets), _) => spread(hops, buckets.iter().copied().map(Some)),
                 (None, [only]) => spread(hops, [Some(*only); BUCKETS]),
@@ -64,12 +95,47 @@ impl Groups {
             };
             self.buckets.insert(hops.clone(), buckets);
         }
-        self.numbers.acquire(hops);
+        self.numbers.acquire(&group);
     }
 
     /// Counts one reference less.
     pub(crate) fn release(&mut self, hops: &Hops) {
-        self.numbers.release(hops);
+        self.numbers.release(&Group::Hops(hops.clone()));
+    }
+
+    /// Sets the remote endpoints of a segment, which is a group from the first until there are none; the keys of its
+    /// entries, if it has any yet.
+    pub(crate) fn set_segment(
+        &mut self,
+        segment: Segment,
+        before: bool,
+        targets: Option<&[Target]>,
+    ) -> Vec<Key> {
+        let group = Group::Segment(segment);
+        let Some(targets) = targets else {
+            if before {
+                self.numbers.release(&group);
+            }
+            return Vec::new();
+        };
+        let former = self.segments.get(&segment).map(|buckets| &**buckets);
+        let former = former.or_else(|| self.like(segment, targets));
+        let former = former.into_iter().flatten().copied().map(Some);
+        let buckets = spread(targets, former.chain(std::iter::repeat(None)).take(BUCKETS));
+        self.segments.insert(segment, buckets);
+        if !before {
+            self.numbers.acquire(&group);
+        }
+        self.numbers.number(&group).into_iter().flat_map(bucket_keys).collect()
+    }
+
+    /// The buckets of a segment of the same endpoints: after a restart it is the same one, which had lost its name.
+    fn like(&self, segment: Segment, targets: &[Target]) -> Option<&[Target]> {
+        let same = self
+            .segments
+            .iter()
+            .filter(|(other, buckets)| other.vpn == segment.vpn && *ways_in(buckets) == *targets);
+        same.min_by_key(|(other, _)| **other).map(|(_, buckets)| &**buckets)
     }
 
     /// Gives numbers to those that wait for one; the keys of their entries.
@@ -79,22 +145,28 @@ impl Groups {
 
     /// Forgets those that nothing refers to.
     pub(crate) fn collect(&mut self, now: Instant) {
-        for (hops, _) in self.numbers.collect(now) {
-            self.buckets.remove(&hops);
+        for (group, _) in self.numbers.collect(now) {
+            match group {
+                Group::Hops(hops) => drop(self.buckets.remove(&hops)),
+                Group::Segment(segment) => drop(self.segments.remove(&segment)),
+            }
         }
     }
 
     /// The number of a group.
     #[must_use]
-    pub(crate) fn number(&self, hops: &[Hop]) -> Option<u32> {
-        self.numbers.number(hops)
+    pub(crate) fn number(&self, group: &Group) -> Option<u32> {
+        self.numbers.number(group)
     }
 
-    /// The hop of a bucket, by its index in the map.
+    /// What is in a bucket, by its index in the map.
     #[must_use]
-    pub(crate) fn bucket(&self, index: u32) -> Option<&Hop> {
-        let hops = self.numbers.of_number(index / GROUP_BUCKETS)?;
-        self.buckets.get(hops)?.get((index % GROUP_BUCKETS) as usize)
+    pub(crate) fn bucket(&self, index: u32) -> Option<Bucket> {
+        let at = (index % GROUP_BUCKETS) as usize;
+        match self.numbers.of_number(index / GROUP_BUCKETS)? {
+            Group::Hops(hops) => self.buckets.get(hops)?.get(at).copied().map(Bucket::Hop),
+            Group::Segment(segment) => self.segments.get(segment)?.get(at).copied().map(Bucket::Frame),
+        }
     }
 
     /// The keys of all entries that groups have.
@@ -115,9 +187,18 @@ impl Groups {
     }
 }
 
-/// The hops that have a share of these buckets.
+/// What the buckets of a group in the map mean.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Hops of routes.
+    Hops(Box<[Hop]>),
+    /// Remote endpoints of a segment.
+    Segment(Segment, Box<[Target]>),
+}
+
+/// The ways that have a share of these buckets.
 #[must_use]
-pub(crate) fn hops_in(buckets: &[Hop]) -> Hops {
+pub(crate) fn ways_in<T: Copy + Ord>(buckets: &[T]) -> Arc<[T]> {
     buckets.iter().copied().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
@@ -126,14 +207,14 @@ fn bucket_keys(number: u32) -> impl Iterator<Item = Key> {
     (first..first + GROUP_BUCKETS).map(Key::Bucket)
 }
 
-/// Deals the buckets out to hops, in equal shares but for one. A bucket keeps its hop while that has no more than its
-/// share. More hops than buckets get none.
-fn spread(hops: &[Hop], former: impl IntoIterator<Item = Option<Hop>>) -> Box<[Hop]> {
+/// Deals the buckets out to hops or endpoints, in equal shares but for one. A bucket keeps what it has while that has no
+/// more than its share. More of them than buckets get none.
+fn spread<T: Copy + Eq + Hash>(hops: &[T], former: impl IntoIterator<Item = Option<T>>) -> Box<[T]> {
     let hops = hops.get(..BUCKETS).unwrap_or(hops);
     let (share, mut larger) = (BUCKETS / hops.len().max(1), BUCKETS % hops.len().max(1));
-    let former: Vec<Option<Hop>> = former.into_iter().collect();
-    let mut left: FxHashMap<Hop, usize> = hops.iter().map(|hop| (*hop, share)).collect();
-    let mut buckets: Vec<Option<Hop>> = former
+    let former: Vec<Option<T>> = former.into_iter().collect();
+    let mut left: FxHashMap<T, usize> = hops.iter().map(|hop| (*hop, share)).collect();
+    let mut buckets: Vec<Option<T>> = former
         .iter()
         .map(|hop| {
             let left = left.get_mut(&(*hop)?)?;
@@ -167,7 +248,7 @@ fn spread(hops: &[Hop], former: impl IntoIterator<Item = Option<Hop>>) -> Box<[H
     buckets.into_iter().flatten().collect()
 }
 
-fn take_one(left: &mut FxHashMap<Hop, usize>, hop: &Hop) -> bool {
+fn take_one<T: Eq + Hash>(left: &mut FxHashMap<T, usize>, hop: &T) -> bool {
     left.get_mut(hop).is_some_and(|left| left.checked_sub(1).map(|less| *left = less).is_some())
 }
 
@@ -252,13 +333,13 @@ mod tests {
     fn adopted_buckets_are_as_they_were() {
         let (mut groups, now) = (Groups::new(8), Instant::now());
         let odd: Box<[Hop]> = (0..BUCKETS).map(|bucket| hop(u32::from(bucket < 40))).collect();
-        groups.adopt([(3, Some(odd.clone()))]);
+        groups.adopt([(3, Some(Found::Hops(odd.clone())))]);
         groups.acquire(&hops(&[0, 1]), &[]);
         assert_eq!(groups.assign(now), []);
         groups.collect(now);
         assert_eq!(
-            (groups.number(&hops(&[0, 1])), groups.bucket(3 * GROUP_BUCKETS)),
-            (Some(3), Some(&hop(1)))
+            (groups.number(&Group::Hops(hops(&[0, 1]))), groups.bucket(3 * GROUP_BUCKETS)),
+            (Some(3), Some(Bucket::Hop(hop(1))))
         );
     }
 }

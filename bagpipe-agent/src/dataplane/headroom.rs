@@ -4,9 +4,22 @@
 //! asks it to, on behalf of the tunnel devices beside it; there is no request for it in netlink. So there is a bridge
 //! for the agent's VXLAN device and the ports. It is down, and the programs leave no frame to it.
 
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
 use super::links::Link;
 use super::netlink::request::Requests;
 use super::tables::Tables;
+
+/// How long a new port is without headroom: when many are attached at once, all of them forward first.
+const JOIN: Duration = Duration::from_millis(20);
+
+/// How long an interface that is no port any more stays: mostly it is deleted, or attached again. To leave a bridge takes
+/// an RCU grace period under the kernel's one lock for all network configuration.
+const LEAVE: Duration = Duration::from_secs(1);
+
+/// How many are let in or out at a time: whoever wants to attach meanwhile waits for no more than these.
+const PORTION: usize = 4;
 
 /// Keeps the bridge, its VXLAN device and its ports together. Without them everything works, only slower: what the
 /// kernel refuses is no failure.
@@ -18,19 +31,35 @@ pub(crate) struct Headroom {
     device: String,
     /// The kernel can't make the bridge.
     unavailable: bool,
+    /// Interfaces to let in or out, and when.
+    waiting: BTreeMap<u32, Instant>,
 }
 
 impl Headroom {
     pub(crate) const fn new(bridge: String, device: String) -> Self {
-        Self { bridge, device, unavailable: false }
+        Self { bridge, device, unavailable: false, waiting: BTreeMap::new() }
     }
 
-    /// Lets interfaces in that became ports, and out that are no longer. Makes the bridge when it is not there.
-    pub(crate) fn follow(&mut self, netlink: &mut Requests, tables: &mut Tables, changed: Vec<u32>) {
+    /// When to follow again although nothing changed.
+    pub(crate) fn timeout(&self) -> Option<Instant> {
+        self.waiting.values().min().copied()
+    }
+
+    /// Lets interfaces in that became ports, and out that are no longer, each in its time. Makes the bridge when it is
+    /// not there, with all that are ports already.
+    pub(crate) fn follow(
+        &mut self,
+        netlink: &mut Requests,
+        tables: &mut Tables,
+        changed: Vec<u32>,
+        now: Instant,
+    ) {
+        let due = |index: &u32| now + if tables.attached.contains(index) { JOIN } else { LEAVE };
+        self.waiting.extend(changed.into_iter().map(|index| (index, due(&index))));
         let known = tables.links().of_name(&self.bridge).filter(|link| is_bridge(link) && !link.up);
         let (bridge, changed) = match known.map(|link| link.index) {
-            Some(bridge) => (bridge, changed),
-            None if self.unavailable => return,
+            Some(bridge) => (bridge, self.take_due(now)),
+            None if self.unavailable => return self.waiting.clear(),
             None => match self.make(netlink, tables) {
                 Ok(bridge) => (bridge, tables.links().iter().map(|link| link.index).collect()),
                 Err(error) => {
@@ -55,6 +84,13 @@ impl Headroom {
                 Err(error) => tracing::debug!(interface = link.name, %error, "no headroom"),
             }
         }
+    }
+
+    fn take_due(&mut self, now: Instant) -> Vec<u32> {
+        let due = self.waiting.iter().filter(|(_, due)| **due <= now);
+        let due: Vec<u32> = due.map(|(index, _)| *index).take(PORTION).collect();
+        self.waiting.retain(|index, _| !due.contains(index));
+        due
     }
 
     /// Makes the bridge anew, also in place of one that somebody has set up: that would forward.

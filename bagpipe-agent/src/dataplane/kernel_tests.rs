@@ -91,7 +91,8 @@ async fn scenario() {
     assert_eq!(attached.borrow().ports, BTreeSet::from([index_of("tap1")]));
     let bridge = headroom_bridge_of(&instance);
     assert_eq!(driver.interface(&bridge), Err(InterfaceError::Own(bridge.clone())));
-    assert_eq!(members_of(&bridge), BTreeSet::from([vxlan_device_of(&instance), "tap1".to_owned()]));
+    let members = BTreeSet::from([vxlan_device_of(&instance), "tap1".to_owned()]);
+    until(&mut driver, |_| members_of(&bridge) == members).await;
     let taken = std::mem::take(&mut *attached.borrow_mut());
     let missing: Vec<_> = driver.verify().unwrap().iter().map(|found| found.map).collect();
     assert_eq!(missing, ["port_ingress", "underlay_ingress"], "somebody has taken them off");
@@ -180,7 +181,7 @@ async fn scenario() {
     assert_eq!(map_cli::dump(&instance, "groups").unwrap(), groups, "no bucket has changed");
     assert_eq!(attached.borrow().ports, BTreeSet::from([index_of("tap1")]));
     assert_eq!(attached.borrow().underlay, BTreeSet::from([index_of("u1")]));
-    assert_eq!(members_of(&bridge), BTreeSet::from([vxlan_device_of(&instance), "tap1".to_owned()]));
+    until(&mut driver, |_| members_of(&bridge) == members).await;
     assert_eq!(driver.fib().macs.len(), 2);
     for change in
         changes().iter().filter(|change| !matches!(change, Change::Mac(_, _, Some(mac)) if !mac.any_ip))

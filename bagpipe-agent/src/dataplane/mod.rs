@@ -11,6 +11,7 @@ mod commit;
 mod counters;
 mod driver;
 mod entry;
+mod entry_view;
 mod floods;
 mod groups;
 mod headroom;
@@ -46,13 +47,14 @@ use serde::Serialize;
 
 pub use counters::{Dropped, Traffic};
 pub use driver::{Counters, Ebpf, NexthopView};
+pub use entry_view::EntryView;
 pub use health::Problem;
 pub use maps::MapsError;
 pub use tables::Failure;
 pub use underlay::State as NexthopState;
 pub use verify::Divergence;
 
-use crate::fib::{Change, Fib, VpnId};
+use crate::fib::{Change, Fib, Place, VpnId};
 use crate::sys;
 
 /// Where BPF objects are pinned, one directory for each agent instance.
@@ -89,6 +91,19 @@ pub fn address_of(interface: &str) -> Result<Option<IpAddr>, DataplaneError> {
     let index = links.iter().find(|link| link.name == interface).map(|link| link.index);
     let addresses = requests.addresses().map_err(netlink)?;
     Ok(addresses.into_iter().find(|(owner, _)| Some(*owner) == index).map(|(_, address)| address))
+}
+
+/// The interface that has an address.
+///
+/// # Errors
+/// When netlink does not answer.
+pub fn interface_of(address: IpAddr) -> Result<Option<String>, DataplaneError> {
+    let netlink = |error| DataplaneError::Netlink { action: "list addresses", error };
+    let mut requests = netlink::request::Requests::open().map_err(netlink)?;
+    let addresses = requests.addresses().map_err(netlink)?;
+    let index = addresses.into_iter().find(|(_, own)| *own == address).map(|(owner, _)| owner);
+    let links = requests.links().map_err(netlink)?;
+    Ok(links.into_iter().find(|link| Some(link.index) == index).map(|link| link.name))
 }
 
 /// What the data plane is made of.
@@ -295,6 +310,15 @@ impl Dataplane {
         match self {
             Self::None(fib) => fib,
             Self::Ebpf(driver) => driver.fib(),
+        }
+    }
+
+    /// What was written for a piece of the desired state; `None` without maps, and for what is in none of them.
+    #[must_use]
+    pub fn entry(&self, place: &Place) -> Option<EntryView> {
+        match self {
+            Self::None(_) => None,
+            Self::Ebpf(driver) => driver.entry(place),
         }
     }
 

@@ -1,14 +1,16 @@
 //! Routing among the tables: what hops, labels and routers refer to, and their entries.
 
+use std::sync::Arc;
+
 use bagpipe_bgp::types::{IpPrefix, Label};
 use bagpipe_common::{self as abi, LabelKind, NeighborKey, RouteKey, TargetKind, router_flags};
 
 use super::address::{host_of, prefix_of};
 use super::entry::{Key, Map};
-use super::groups::Hops;
+use super::groups::{Bucket, Group, Hops};
 use super::tables::{Failure, Tables};
 use super::value::Value;
-use crate::fib::{Adjacency, Hop, LabelUse, Route, VpnId};
+use crate::fib::{Adjacency, Hop, LabelUse, Route, Segment, Target, VpnId};
 
 impl Tables {
     /// Counts the references of a route in place of those of the one before.
@@ -26,6 +28,18 @@ impl Tables {
             self.groups.release(&before);
         }
         before.iter().for_each(|hop| self.unrefer_hop(hop));
+    }
+
+    /// Counts the references of a segment in place of those that it had before.
+    pub(super) fn replace_segment(&mut self, segment: Segment, targets: Option<&Arc<[Target]>>) {
+        let before = self.fib.segments.get(&segment).cloned();
+        if before.as_ref() == targets {
+            return;
+        }
+        targets.into_iter().flat_map(|targets| targets.iter()).for_each(|target| self.refer(Some(*target)));
+        let keys = self.groups.set_segment(segment, before.is_some(), targets.map(|targets| &**targets));
+        self.dirty.extend(keys);
+        before.iter().flat_map(|targets| targets.iter()).for_each(|target| self.unrefer(Some(*target)));
     }
 
     /// Counts the references of a label in place of those that it had before.
@@ -64,8 +78,12 @@ impl Tables {
     }
 
     pub(super) fn bucket(&self, index: u32) -> Result<Option<Value>, Failure> {
-        let hop = self.groups.bucket(index);
-        hop.map(|hop| self.hop(hop, None).map(Value::Target)).transpose()
+        let target = match self.groups.bucket(index) {
+            Some(Bucket::Hop(hop)) => self.hop(&hop, None)?,
+            Some(Bucket::Frame(target)) => self.target(target, false)?,
+            None => return Ok(None),
+        };
+        Ok(Some(Value::Target(target)))
     }
 
     pub(super) fn host_route(&self, key: &NeighborKey) -> Result<Option<Value>, Failure> {
@@ -81,12 +99,14 @@ impl Tables {
         let target = match &*hops {
             [] => return Ok(None),
             [hop] => self.hop(hop, Some(vpn))?,
-            several => {
-                let id = self.groups.number(several).ok_or(Failure::Full { map: Map::Groups })?;
-                abi::Target { kind: TargetKind::Group as u8, vni: [0; 3], id }
-            }
+            _ => self.group(&Group::Hops(hops))?,
         };
         Ok(Some(Value::Target(target)))
+    }
+
+    pub(super) fn group(&self, group: &Group) -> Result<abi::Target, Failure> {
+        let id = self.groups.number(group).ok_or(Failure::Full { map: Map::Groups })?;
+        Ok(abi::Target { kind: TargetKind::Group as u8, vni: [0; 3], id })
     }
 
     /// Where a hop is; the router of `vpn`, or of none in a group.

@@ -17,13 +17,13 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::address::{address_of, ip_of};
 use super::entry::{Key, Map};
 use super::floods::Floods;
-use super::groups::Groups;
+use super::groups::{Group, Groups};
 use super::links::{Link, Links};
 use super::nexthops::Nexthops;
 use super::numbered::Numbered;
 use super::underlay::Underlay;
 use super::value::Value;
-use crate::fib::{Adjacency, Change, Fib, MplsForm, PortId, Target, VpnId};
+use crate::fib::{Adjacency, Change, Fib, MplsForm, PortId, Segment, Target, VpnId};
 
 /// An object of the desired state, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,6 +32,8 @@ pub(crate) enum Object {
     Port(PortId),
     /// Where a MAC address is.
     Mac(VpnId, MacAddr),
+    /// The remote endpoints of a segment.
+    Segment(Segment),
     /// The MAC address of an IP address.
     Neighbor(VpnId, IpAddr),
     /// A member of a flood list.
@@ -55,6 +57,7 @@ impl Object {
         match change {
             Change::Vpn(vpn, _) => Self::Vpn(*vpn),
             Change::Router(vpn, _) => Self::Router(*vpn),
+            Change::Segment(segment, _) => Self::Segment(*segment),
             Change::Route(vpn, prefix, _) => Self::Route(*vpn, *prefix),
             Change::Label(label, _) => Self::Label(*label),
             Change::Port(port, _) => Self::Port(*port),
@@ -71,6 +74,7 @@ impl Object {
         match self {
             Self::Vpn(vpn) => Change::Vpn(vpn, None),
             Self::Router(vpn) => Change::Router(vpn, None),
+            Self::Segment(segment) => Change::Segment(segment, None),
             Self::Route(vpn, prefix) => Change::Route(vpn, prefix, None),
             Self::Label(label) => Change::Label(label, None),
             Self::Port(port) => Change::Port(port, None),
@@ -84,6 +88,7 @@ impl Object {
     const fn vpn(self) -> Option<VpnId> {
         match self {
             Self::Port(_) | Self::Label(_) => None,
+            Self::Segment(segment) => Some(segment.vpn),
             Self::Mac(vpn, _)
             | Self::Neighbor(vpn, _)
             | Self::Flood(vpn, _)
@@ -223,6 +228,7 @@ impl Tables {
                     self.dirty.insert(Key::of_tunnel(*endpoint, vni.get()));
                 }
             }
+            Change::Segment(segment, targets) => self.replace_segment(*segment, targets.as_ref()),
             Change::Router(vpn, _) => drop(self.dirty.insert(Key::Router(*vpn))),
             Change::Route(vpn, prefix, route) => {
                 self.replace_route((*vpn, *prefix), route.as_ref());
@@ -380,6 +386,7 @@ impl Tables {
             Target::Router(vpn) => {
                 abi::Target { kind: TargetKind::Router as u8, vni: [0; 3], id: vpn.into() }
             }
+            Target::Segment(segment) => self.group(&Group::Segment(segment))?,
         })
     }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, Vni};
+use bagpipe_bgp::types::{EthernetSegmentId, IpPrefix, Label, MacAddr, Vni};
 use bagpipe_common::{self as abi, Encap, FloodKey, GROUP_BUCKETS, TargetKind};
 use proptest::prelude::*;
 
@@ -21,7 +21,8 @@ use super::underlay::{self, NeighborId, Underlay};
 use super::value::Value;
 use super::verify::check_consistency;
 use crate::fib::{
-    Adjacency, Change, Fib, Hop, LabelUse, Mac, MplsForm, Neighbor, Port, Route, Router, Target, VpnId,
+    Adjacency, Change, Fib, Hop, LabelUse, Mac, MplsForm, Neighbor, Port, Route, Router, Segment, Target,
+    VpnId,
 };
 
 /// A kernel whose maps check, at each write, what programs rely on.
@@ -32,6 +33,8 @@ struct Simulated {
     routes: BTreeMap<IpAddr, underlay::Route>,
     kept: BTreeSet<NeighborId>,
     attached: BTreeSet<u32>,
+    /// The maps that were written to.
+    writes: BTreeSet<Map>,
 }
 
 impl Simulated {
@@ -53,7 +56,9 @@ impl Simulated {
                         }
                     }
                 }
-                (Key::Host(_) | Key::Route(_), Value::Target(target)) => self.check_target(key, target),
+                (Key::Host(_) | Key::Route(_) | Key::Fdb(_), Value::Target(target)) => {
+                    self.check_target(key, target);
+                }
                 (Key::Label(_), Value::Label(label)) if label.id != 0 => {
                     assert!(self.maps.contains_key(&Key::Adjacency(label.id)), "{key} has no adjacency");
                 }
@@ -110,6 +115,7 @@ impl Kernel for Simulated {
     fn update(&mut self, map: Map, entries: &[(Key, Value)]) -> Result<(), BatchError> {
         for (done, (key, value)) in entries.iter().enumerate() {
             assert_eq!(key.map(), map);
+            self.writes.insert(map);
             let size = self.maps.keys().filter(|key| key.map() == map).count();
             if !self.maps.contains_key(key)
                 && self.capacity.get(&map).is_some_and(|capacity| size >= *capacity)
@@ -347,6 +353,9 @@ fn vni(number: u32) -> Vni {
 fn changes(fib: &Fib) -> Vec<Change> {
     let mut all: Vec<Change> = fib.vpns.iter().map(|(vpn, vni)| Change::Vpn(*vpn, Some(*vni))).collect();
     all.extend(fib.ports.iter().map(|(port, value)| Change::Port(*port, Some(value.clone()))));
+    all.extend(
+        fib.segments.iter().map(|(segment, targets)| Change::Segment(*segment, Some(targets.clone()))),
+    );
     all.extend(fib.macs.iter().map(|((vpn, mac), value)| Change::Mac(*vpn, *mac, Some(*value))));
     all.extend(fib.neighbors.iter().map(|((vpn, ip), value)| Change::Neighbor(*vpn, *ip, Some(*value))));
     all.extend(fib.floods.iter().map(|(vpn, target)| Change::Flood(*vpn, *target, true)));
@@ -420,6 +429,38 @@ fn prefix() -> impl Strategy<Value = IpPrefix> {
     .prop_map(|text| text.parse().unwrap())
 }
 
+fn segment() -> impl Strategy<Value = Segment> {
+    (1..4_u16, 1..3_u8).prop_map(|(vpn, number)| Segment { vpn, esi: EthernetSegmentId([number; 10]) })
+}
+
+/// A segment and its remote endpoints, or a MAC address on it.
+fn segment_change() -> impl Strategy<Value = Change> {
+    let vxlan = |number| Target::Vxlan { endpoint: remote(number), vni: vni(100) };
+    let targets = prop::collection::btree_set(1..5_u8, 1..4)
+        .prop_map(move |numbers| numbers.into_iter().map(vxlan).collect());
+    prop_oneof![
+        (segment(), prop::option::weighted(0.8, targets))
+            .prop_map(|(segment, targets)| Change::Segment(segment, targets)),
+        (segment(), 0..4_u8).prop_map(|(segment, last)| {
+            let value = Mac { target: Target::Segment(segment), any_ip: false };
+            Change::Mac(segment.vpn, mac(last), Some(value))
+        }),
+    ]
+}
+
+/// Whether what a change refers to is there, and what it removes is not in use.
+fn is_sound(change: &Change, fib: &Fib) -> bool {
+    match change {
+        Change::Mac(_, _, Some(Mac { target: Target::Segment(segment), .. })) => {
+            fib.segments.contains_key(segment)
+        }
+        Change::Segment(segment, None) => {
+            !fib.macs.values().any(|mac| mac.target == Target::Segment(*segment))
+        }
+        _ => true,
+    }
+}
+
 fn routing_change() -> impl Strategy<Value = Change> {
     let vpn = || 1..4_u16;
     let route =
@@ -468,6 +509,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => change().prop_map(Step::Change),
         8 => routing_change().prop_map(Step::Change),
+        6 => segment_change().prop_map(Step::Change),
         1 => (1..4_u32, 10..14_u32, 1400..1402_u32)
             .prop_map(|(port, index, mtu)| Step::Link { port, index: index + port * 10, mtu }),
         1 => (1..4_u32, 10..14_u32).prop_map(|(port, index)| Step::NoLink { index: index + port * 10 }),
@@ -483,6 +525,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn take(node: &mut Node, step: Step) {
     match step {
+        Step::Change(change) if !is_sound(&change, &node.fib) => {}
         Step::Change(change) => node.apply(&change),
         Step::Link { port, index, mtu } => {
             let name = format!("tap{port}");
@@ -568,6 +611,48 @@ fn mac(last: u8) -> MacAddr {
 fn remote_mac(vpn: VpnId, last: u8, endpoint: u8) -> Change {
     let target = Target::Vxlan { endpoint: remote(endpoint), vni: vni(100) };
     Change::Mac(vpn, mac(last), Some(Mac { target, any_ip: false }))
+}
+
+#[test]
+fn a_node_leaves_a_segment_for_all_mac_addresses_at_once() {
+    let mut node = Node::new();
+    node.apply(&Change::Vpn(7, Some(vni(100))));
+    for number in 1..4 {
+        take(&mut node, Step::Route { remote: number, gateway: None, mtu: None });
+    }
+    let segment = Segment { vpn: 7, esi: EthernetSegmentId([1; 10]) };
+    let targets = |numbers: &[u8]| {
+        let vxlan = |number: &u8| Target::Vxlan { endpoint: remote(*number), vni: vni(100) };
+        Some(numbers.iter().map(vxlan).collect())
+    };
+    node.apply(&Change::Segment(segment, targets(&[1, 2, 3])));
+    for last in 0..3 {
+        node.apply(&Change::Mac(7, mac(last), Some(Mac { target: Target::Segment(segment), any_ip: false })));
+    }
+    node.check();
+    let buckets = |node: &Node| {
+        let bucket = |(key, value): (&Key, &Value)| matches!(key, Key::Bucket(_)).then(|| value.to_string());
+        node.kernel.maps.iter().filter_map(bucket).collect::<Vec<_>>()
+    };
+    let before = buckets(&node);
+    node.kernel.writes.clear();
+    node.apply(&Change::Segment(segment, targets(&[1, 3])));
+    node.check();
+    assert_eq!(node.kernel.writes, [Map::Groups].into());
+    let after = buckets(&node);
+    let moved = before.iter().zip(&after).filter(|(before, after)| before != after).count();
+    assert!((21..=22).contains(&moved), "flows of those that stay do not move: {moved}");
+
+    // A restart does not know which segment it was until it is told; nothing moves meanwhile.
+    node.restart();
+    node.commit().unwrap();
+    assert_eq!(buckets(&node), after);
+    let confirmations = changes(&node.fib);
+    confirmations.iter().for_each(|change| node.tables.apply(change));
+    node.tables.sweep();
+    node.check();
+    let now = buckets(&node);
+    assert_eq!(now.get(now.len() - after.len()..), Some(&after[..]), "nor then");
 }
 
 #[test]

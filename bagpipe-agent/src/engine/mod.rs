@@ -14,14 +14,18 @@ use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use bagpipe_bgp::rib::PeerId;
-use bagpipe_bgp::speaker::{Action, ConnId, PeerConfig, Refused, Speaker, SpeakerConfig, SpeakerEvent};
+use bagpipe_bgp::speaker::{
+    Action, ConnId, PathChange, PeerConfig, Refused, Speaker, SpeakerConfig, SpeakerEvent, SpeakerTerms,
+};
+use bagpipe_bgp::types::{MacAddr, Vni};
 use bytes::Bytes;
 
 pub use self::view::RouteView;
 use crate::fib::Change;
+use crate::vpn::networks::{Network, NetworkError, Networks, RouteTargets};
 use crate::vpn::{
-    AttachError, AttachRequest, Attached, DetachError, DetachRequest, Detached, Overlay, RestoreError,
-    Snapshot, Vpns, VpnsConfig,
+    AttachError, AttachRequest, Attached, Detach, DetachError, DetachRequest, Detached, Duplicate,
+    DuplicateDetection, Overlay, RestoreError, Snapshot, Stale, Vpns, VpnsConfig,
 };
 
 /// What an engine is made with.
@@ -35,6 +39,8 @@ pub struct EngineConfig {
     pub vnis: RangeInclusive<u32>,
     /// Tunnels, labels and the router.
     pub overlay: Overlay,
+    /// When a MAC address moves too often.
+    pub duplicates: DuplicateDetection,
 }
 
 /// What others than the dataplane want to know.
@@ -53,6 +59,8 @@ pub enum EngineEvent {
         /// Its name.
         vpn: String,
     },
+    /// A MAC address was frozen because it moves too often, or is no longer (RFC 7432 §15.1).
+    Duplicate(Duplicate),
     /// The snapshot differs from the last one: store it.
     AttachmentsChanged,
 }
@@ -65,6 +73,8 @@ pub struct Engine {
     changes: VecDeque<Change>,
     events: VecDeque<EngineEvent>,
     store: bool,
+    stale: Stale,
+    networks: Networks,
 }
 
 impl Engine {
@@ -82,6 +92,7 @@ impl Engine {
             local_endpoint: config.local_endpoint,
             vnis: config.vnis,
             overlay: config.overlay,
+            duplicates: config.duplicates,
         };
         if !config.speaker.local_addresses.contains(&config.local_endpoint) {
             config.speaker.local_addresses.push(config.local_endpoint);
@@ -96,6 +107,8 @@ impl Engine {
             changes: VecDeque::new(),
             events: VecDeque::new(),
             store: false,
+            stale: snapshot.map(Stale::of).unwrap_or_default(),
+            networks: snapshot.map(|snapshot| snapshot.networks.clone()).unwrap_or_default(),
         };
         engine.settle(now);
         Ok(engine)
@@ -109,6 +122,7 @@ impl Engine {
     pub fn attach(&mut self, request: &AttachRequest, now: Instant) -> Result<Attached, AttachError> {
         let attach = request.validate()?;
         let attached = self.vpns.attach(&attach, now)?;
+        self.stale.confirm(&attach);
         if attached.created {
             self.events.push_back(EngineEvent::VpnCreated { vpn: attach.vpn });
         }
@@ -138,7 +152,10 @@ impl Engine {
     /// # Errors
     /// What is wrong with the request, or what is not attached.
     pub fn detach(&mut self, request: &DetachRequest, now: Instant) -> Result<Detached, DetachError> {
-        let detach = request.validate()?;
+        self.carry_out(request.validate()?, now)
+    }
+
+    fn carry_out(&mut self, detach: Detach, now: Instant) -> Result<Detached, DetachError> {
         let detached = self.vpns.detach(&detach)?;
         if detached.removed {
             self.events.push_back(EngineEvent::VpnRemoved { vpn: detach.vpn });
@@ -148,10 +165,61 @@ impl Engine {
         Ok(detached)
     }
 
-    /// All attachments and identifiers, to be stored.
+    /// How many attachments of the snapshot nobody has attached again.
+    #[must_use]
+    pub fn stale(&self) -> usize {
+        self.stale.len()
+    }
+
+    /// Detaches what nobody has attached again; gives what that was. What was detached meanwhile is not there.
+    pub fn sweep_stale(&mut self, now: Instant) -> Vec<Detach> {
+        let mut stale = self.stale.take();
+        stale.retain(|detach| self.carry_out(detach.clone(), now).is_ok_and(|detached| detached.changed));
+        stale
+    }
+
+    /// All attachments, identifiers and networks, to be stored.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.vpns.snapshot()
+        Snapshot { networks: self.networks.clone(), ..self.vpns.snapshot() }
+    }
+
+    /// Makes a named network.
+    ///
+    /// # Errors
+    /// See [`Networks::create`].
+    pub fn create_network(
+        &mut self,
+        name: &str,
+        vni: Option<Vni>,
+        targets: &RouteTargets,
+    ) -> Result<Network, NetworkError> {
+        let network = self.networks.create(name, vni, targets)?.clone();
+        self.store = true;
+        Ok(network)
+    }
+
+    /// Removes a named network, which nothing may use any more.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn delete_network(&mut self, name: &str) -> Result<Network, NetworkError> {
+        let network = self.networks.delete(name)?;
+        self.store = true;
+        Ok(network)
+    }
+
+    /// The named networks.
+    pub fn networks(&self) -> impl Iterator<Item = &Network> {
+        self.networks.iter()
+    }
+
+    /// An attach with what its network says, if it names one.
+    ///
+    /// # Errors
+    /// There is no such network.
+    pub fn in_network(&self, request: &AttachRequest) -> Result<AttachRequest, NetworkError> {
+        self.networks.complete(request.clone())
     }
 
     /// Adds a peer.
@@ -165,6 +233,17 @@ impl Engine {
     pub fn remove_peer(&mut self, peer: PeerId, now: Instant) {
         self.speaker.remove_peer(peer, now);
         self.settle(now);
+    }
+
+    /// Takes over new terms of the speaker. Clients that no prefix contains any more are removed.
+    pub fn set_terms(&mut self, terms: SpeakerTerms, now: Instant) {
+        self.speaker.set_terms(terms, now);
+        self.settle(now);
+    }
+
+    /// Takes over a changed configuration of a peer, if its session can go on with it; tells whether it could.
+    pub fn update_peer(&mut self, peer: PeerId, config: &PeerConfig) -> bool {
+        self.speaker.update_peer(peer, config)
     }
 
     /// The peer at an address, a configured one or a client.
@@ -189,6 +268,13 @@ impl Engine {
     pub fn enable_peer(&mut self, peer: PeerId, now: Instant) {
         self.speaker.enable_peer(peer, now);
         self.settle(now);
+    }
+
+    /// Lets a frozen MAC address move again; `None` if there is no such instance, else whether it was frozen.
+    pub fn release_mac(&mut self, vpn: &str, mac: MacAddr, now: Instant) -> Option<bool> {
+        let released = self.vpns.release_mac(vpn, mac);
+        self.settle(now);
+        released
     }
 
     /// A TCP connection came in.
@@ -239,7 +325,7 @@ impl Engine {
     /// When to call [`Self::timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.speaker.poll_timeout()
+        self.speaker.poll_timeout().into_iter().chain(self.vpns.timeout()).min()
     }
 
     /// The next thing to do with connections.
@@ -268,6 +354,16 @@ impl Engine {
         None
     }
 
+    /// Whether changes of paths are kept for [`Self::poll_path`].
+    pub fn watch_paths(&mut self, on: bool) {
+        self.speaker.watch_paths(on);
+    }
+
+    /// The next change of a path, received or our own; to be taken after the events.
+    pub fn poll_path(&mut self) -> Option<PathChange> {
+        self.speaker.poll_path()
+    }
+
     /// Carries routes and their consequences between the speaker and the instances until nothing is left: an
     /// instance that imports one more route target makes the speaker emit the routes it has.
     fn settle(&mut self, now: Instant) {
@@ -283,6 +379,7 @@ impl Engine {
             }
             self.store |= effects.renumbered;
             self.changes.extend(effects.changes);
+            self.events.extend(effects.duplicates.into_iter().map(EngineEvent::Duplicate));
             // First in, then out: a target that one instance takes over from another stays imported.
             effects.import.into_iter().for_each(|target| self.speaker.import(target));
             effects.unimport.into_iter().for_each(|target| self.speaker.unimport(target));

@@ -15,6 +15,7 @@ fn engine(number: usize, now: Instant) -> Engine {
         local_endpoint: address.into(),
         vnis: 100..=199,
         overlay: Overlay::new(address.into()),
+        duplicates: DuplicateDetection::default(),
     };
     let mut engine = Engine::new(config, None, now).unwrap();
     let peer = PeerConfig {
@@ -95,7 +96,7 @@ fn what_one_attaches_the_other_forwards_to_and_shows() {
             "name": "blue", "type": "evpn", "number": 1, "vni": 100, "rd": "192.0.2.1:1",
             "import_rt": ["64512:1"], "export_rt": ["64512:1"], "gateway_ip": null, "label": null,
             "plugged_into": null, "ports": 1, "local_macs": 1, "routes": 0,
-            "remote_routes": 2, "remote_endpoints": ["192.0.2.2"], "description": null,
+            "remote_routes": 2, "remote_endpoints": ["192.0.2.2"], "frozen_macs": [], "description": null,
         }])
     );
     assert_eq!(
@@ -153,4 +154,33 @@ fn what_is_to_be_stored_or_logged_is_said_once() {
     engine.detach(&detach(None), now).unwrap();
     assert_eq!(events(&mut engine), [r#"VpnRemoved { vpn: "blue" }"#, "AttachmentsChanged"]);
     assert!(engine.is_empty());
+}
+
+#[test]
+fn only_what_nobody_attaches_again_is_swept() {
+    let now = Instant::now();
+    let mut before = engine(0, now);
+    for number in 1..=3 {
+        let (mac, ip) = (format!("02:00:00:00:00:0{number}"), format!("10.0.0.{number}"));
+        before.attach(&request(&mac, &ip), now).unwrap();
+    }
+    let config = EngineConfig {
+        speaker: SpeakerConfig::new(64_512, ADDRESSES[0].into()),
+        local_endpoint: ADDRESSES[0].into(),
+        vnis: 100..=199,
+        duplicates: DuplicateDetection::default(),
+        overlay: Overlay::new(ADDRESSES[0].into()),
+    };
+    let mut after = Engine::new(config, Some(&before.snapshot()), now).unwrap();
+    assert_eq!(after.stale(), 3);
+    after.attach(&request("02:00:00:00:00:01", "10.0.0.1"), now).unwrap();
+    let detach: DetachRequest = serde_json::from_value(json!({
+        "vpn_type": "evpn", "vpn_instance_id": "blue", "mac_address": "02:00:00:00:00:02",
+    }))
+    .unwrap();
+    after.detach(&detach, now).unwrap();
+    let swept = after.sweep_stale(now);
+    assert_eq!(swept.iter().map(|detach| detach.mac.to_string()).collect::<Vec<_>>(), ["02:00:00:00:00:03"]);
+    assert_eq!(after.ports().map(|port| port.macs.len()).sum::<usize>(), 1);
+    assert_eq!((after.stale(), after.sweep_stale(now).len()), (0, 0));
 }

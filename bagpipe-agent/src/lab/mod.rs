@@ -106,7 +106,8 @@ impl Lab {
 
     /// A name for the next agent of this lab: it names its directory of pinned BPF objects and an interface,
     /// so it is short, and no other lab uses it.
-    pub(crate) fn next_instance(&self) -> String {
+    #[must_use]
+    pub fn next_instance(&self) -> String {
         let number = self.agents.get();
         self.agents.set(number + 1);
         remains::instance(&self.id, number)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use super::{Event, Protection};
@@ -42,15 +42,39 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// Starts to accept; gives the address with the port that it got.
-pub(super) fn listen(
-    address: SocketAddr,
-    protection: Arc<Protection>,
-    events: mpsc::Sender<Event>,
-) -> Result<(SocketAddr, AbortHandle), ListenError> {
-    let (listener, bound) = bind(address, &protection).map_err(|source| ListenError { address, source })?;
-    let task = tokio::spawn(accept(listener, protection, events));
-    Ok((bound, task.abort_handle()))
+/// A listening socket, and the task that accepts.
+#[derive(Debug)]
+pub(super) struct Listener {
+    socket: Arc<TcpListener>,
+    task: AbortHandle,
+    /// The address with the port that it got.
+    pub(super) bound: SocketAddr,
+}
+
+impl Listener {
+    /// Starts to accept.
+    pub(super) fn start(
+        address: SocketAddr,
+        protection: watch::Receiver<Arc<Protection>>,
+        events: mpsc::Sender<Event>,
+    ) -> Result<Self, ListenError> {
+        let bound = bind(address, &protection.borrow());
+        let (listener, bound) = bound.map_err(|source| ListenError { address, source })?;
+        let socket = Arc::new(listener);
+        let task = tokio::spawn(accept(Arc::clone(&socket), protection, events)).abort_handle();
+        Ok(Self { socket, task, bound })
+    }
+
+    /// Has those who connect from now on prove something else than before. Connections that are there go on.
+    pub(super) fn protect(&self, before: &Protection, after: &Protection) -> Result<(), ListenError> {
+        let failed = |source| ListenError { address: self.bound, source };
+        after.replace_on_listener(&*self.socket, self.bound.ip(), before).map_err(failed)
+    }
+
+    /// Ends it.
+    pub(super) fn stop(&self) {
+        self.task.abort();
+    }
 }
 
 fn bind(address: SocketAddr, protection: &Protection) -> io::Result<(TcpListener, SocketAddr)> {
@@ -67,10 +91,15 @@ fn bind(address: SocketAddr, protection: &Protection) -> io::Result<(TcpListener
     Ok((listener, bound))
 }
 
-async fn accept(listener: TcpListener, protection: Arc<Protection>, events: mpsc::Sender<Event>) {
+async fn accept(
+    listener: Arc<TcpListener>,
+    protection: watch::Receiver<Arc<Protection>>,
+    events: mpsc::Sender<Event>,
+) {
     loop {
         match listener.accept().await {
             Ok((stream, remote)) => {
+                let protection = Arc::clone(&protection.borrow());
                 if let Err(error) = protection.check_accepted(&stream, remote.ip()) {
                     tracing::info!("connection from {remote} is not taken: {error}");
                     continue;

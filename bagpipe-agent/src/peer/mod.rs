@@ -8,6 +8,7 @@ mod connect;
 mod connection;
 mod listener;
 mod protection;
+mod signature;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -18,12 +19,14 @@ use bagpipe_bgp::speaker::ConnId;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 pub use connect::ConnectError;
 pub use listener::ListenError;
-pub use protection::{Proof, Protection};
+pub use protection::{Proof, Protection, ProtectionError};
+
+use listener::Listener;
 
 /// Events in the queue before readers wait.
 const QUEUE: usize = 64;
@@ -31,13 +34,16 @@ const QUEUE: usize = 64;
 /// How long last words may take to leave.
 const LAST_WORDS_LIMIT: Duration = Duration::from_secs(2);
 
+/// The addresses of a connection: ours and the peer's.
+pub type Ends = (SocketAddr, SocketAddr);
+
 /// What happened on a socket.
 #[derive(Debug)]
 pub enum Event {
     /// Somebody connected.
     Accepted(TcpStream, SocketAddr),
     /// A connection that was asked for is there.
-    Connected(ConnId),
+    Connected(ConnId, Option<Ends>),
     /// A connection that was asked for is not to be had.
     ConnectFailed(ConnId, ConnectError),
     /// Bytes came in.
@@ -52,10 +58,10 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Sockets {
     local_address: IpAddr,
-    protection: Arc<Protection>,
+    protection: watch::Sender<Arc<Protection>>,
     unacknowledged: Option<Duration>,
     connections: FxHashMap<u64, Connection>,
-    listeners: Vec<AbortHandle>,
+    listeners: Vec<Listener>,
     events: mpsc::Sender<Event>,
     inbox: mpsc::Receiver<Event>,
 }
@@ -66,6 +72,8 @@ struct Connection {
     /// Where batches go; never more than one, and last words.
     outgoing: mpsc::UnboundedSender<Bytes>,
     established: bool,
+    /// Its addresses, once it is there.
+    ends: Option<Ends>,
     /// No batch is on its way.
     writable: bool,
 }
@@ -78,7 +86,7 @@ impl Sockets {
         let (events, inbox) = mpsc::channel(QUEUE);
         Self {
             local_address,
-            protection: Arc::new(protection),
+            protection: watch::Sender::new(Arc::new(protection)),
             unacknowledged,
             connections: FxHashMap::default(),
             listeners: Vec::new(),
@@ -89,20 +97,47 @@ impl Sockets {
 
     /// Accepts connections on an address; gives the address with the port that it got.
     pub fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, ListenError> {
-        let (bound, task) = listener::listen(address, Arc::clone(&self.protection), self.events.clone())?;
-        self.listeners.push(task);
+        let listener = Listener::start(address, self.protection.subscribe(), self.events.clone())?;
+        let bound = listener.bound;
+        self.listeners.push(listener);
         Ok(bound)
+    }
+
+    /// Has connections from now on prove what `protection` says, and end when nothing is acknowledged for as long as
+    /// given. Those that are there go on as they are.
+    ///
+    /// # Errors
+    /// The kernel does not take a password; nothing has changed.
+    pub fn protect(
+        &mut self,
+        protection: Protection,
+        unacknowledged: Option<Duration>,
+    ) -> Result<(), ListenError> {
+        let before = Arc::clone(&self.protection.borrow());
+        for (position, listener) in self.listeners.iter().enumerate() {
+            if let Err(error) = listener.protect(&before, &protection) {
+                for listener in self.listeners.iter().take(position + 1) {
+                    if let Err(error) = listener.protect(&protection, &before) {
+                        tracing::error!("passwords of before are not in force: {error}");
+                    }
+                }
+                return Err(error);
+            }
+        }
+        self.protection.send_replace(Arc::new(protection));
+        self.unacknowledged = unacknowledged;
+        Ok(())
     }
 
     /// Starts to connect.
     pub fn connect(&mut self, conn: ConnId, remote: SocketAddr) {
         let (local, limit, events) = (self.local_address, self.unacknowledged, self.events.clone());
-        let protection = Arc::clone(&self.protection);
+        let protection = Arc::clone(&self.protection.borrow());
         let (outgoing, batches) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
             match connect::open(local, remote, &protection).await {
                 Ok(stream) => {
-                    if events.send(Event::Connected(conn)).await.is_ok() {
+                    if events.send(Event::Connected(conn, ends(&stream))).await.is_ok() {
                         connection::run(conn, stream, limit, &events, batches).await;
                     }
                 }
@@ -110,16 +145,24 @@ impl Sockets {
             }
         });
         let task = task.abort_handle();
-        self.connections.insert(conn.0, Connection { task, outgoing, established: false, writable: false });
+        let connection = Connection { task, outgoing, established: false, ends: None, writable: false };
+        self.connections.insert(conn.0, connection);
     }
 
     /// Takes an accepted connection into service.
     pub fn adopt(&mut self, conn: ConnId, stream: TcpStream) {
-        let (limit, events) = (self.unacknowledged, self.events.clone());
+        let (limit, events, ends) = (self.unacknowledged, self.events.clone(), ends(&stream));
         let (outgoing, batches) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move { connection::run(conn, stream, limit, &events, batches).await });
         let task = task.abort_handle();
-        self.connections.insert(conn.0, Connection { task, outgoing, established: true, writable: true });
+        let connection = Connection { task, outgoing, established: true, ends, writable: true };
+        self.connections.insert(conn.0, connection);
+    }
+
+    /// The addresses of a connection.
+    #[must_use]
+    pub fn ends(&self, conn: ConnId) -> Option<Ends> {
+        self.connections.get(&conn.0)?.ends
     }
 
     /// Whether a batch may be written now.
@@ -156,7 +199,7 @@ impl Sockets {
     /// Waits until connections are closed, at most as long as last words may take.
     pub async fn finish(mut self) {
         for listener in self.listeners.drain(..) {
-            listener.abort();
+            listener.stop();
         }
         for (_, connection) in self.connections.drain() {
             connection.task.abort();
@@ -172,7 +215,8 @@ impl Sockets {
             let event = self.inbox.recv().await?;
             let known = match &event {
                 Event::Accepted(..) => true,
-                Event::Connected(conn) | Event::Written(conn) => self.now_writable(*conn),
+                Event::Connected(conn, ends) => self.now_connected(*conn, *ends),
+                Event::Written(conn) => self.now_writable(*conn),
                 Event::Received(conn, _) => self.connections.contains_key(&conn.0),
                 Event::ConnectFailed(conn, _) | Event::Closed(conn, _) => {
                     self.connections.remove(&conn.0).is_some()
@@ -184,12 +228,23 @@ impl Sockets {
         }
     }
 
+    fn now_connected(&mut self, conn: ConnId, ends: Option<Ends>) -> bool {
+        if let Some(connection) = self.connections.get_mut(&conn.0) {
+            connection.ends = ends;
+        }
+        self.now_writable(conn)
+    }
+
     fn now_writable(&mut self, conn: ConnId) -> bool {
         let Some(connection) = self.connections.get_mut(&conn.0) else { return false };
         connection.established = true;
         connection.writable = true;
         true
     }
+}
+
+fn ends(stream: &TcpStream) -> Option<Ends> {
+    Some((stream.local_addr().ok()?, stream.peer_addr().ok()?))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What proves that a TCP connection is the peer's: signed segments (RFC 2385), and packets that no router has
-//! passed on (RFC 5082).
+//! What proves that a TCP connection is the peer's: signed segments (RFC 2385, RFC 5925), and packets that no router
+//! has passed on (RFC 5082).
 //!
 //! Both are the kernel's work: it drops what is not right before anybody hears of it. Options of the listener hold
 //! for all, so what it can't know, how far away the one is that connects, is looked at when it has connected: the
@@ -9,14 +9,19 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
-use crate::config::{Prefix, Secret};
+use socket2::{Domain, Socket, Type};
+
+use super::signature::Key;
+use crate::config::{Prefix, Secret, TcpAo};
 use crate::sys::{get_option, set_option};
 
 /// What the connections of one peer, or of all in a prefix, have to prove.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proof {
     /// Key of the signature of every segment.
     pub password: Option<Secret>,
+    /// Key of the authentication of every segment; takes the place of a password.
+    pub tcp_ao: Option<TcpAo>,
     /// Hops that the peer is away at most.
     pub ttl_security: Option<u8>,
 }
@@ -30,13 +35,18 @@ pub struct Protection {
 /// The TTL of packets to peers: that of who is not far away, so that peers can tell (RFC 5082 §3).
 const TTL: u8 = 255;
 
-/// `struct tcp_md5sig` (linux/tcp.h): a socket address, flags, prefix length, key length, interface, key.
-const MD5_OCTETS: usize = 128 + 8 + 80;
-/// TCP_MD5SIG_FLAG_PREFIX: the key is that of a prefix.
-const MD5_FLAG_PREFIX: u8 = 1;
-
 /// Room for the headers of a SYN.
 const SYN_OCTETS: usize = 256;
+
+/// Why connections cannot prove what they should.
+#[derive(Debug, thiserror::Error)]
+#[error("peer {peer} cannot be protected: {source}")]
+pub struct ProtectionError {
+    /// The peer, or the prefix of clients.
+    pub peer: Prefix,
+    /// What the system said.
+    pub source: io::Error,
+}
 
 impl Protection {
     /// Protection by addresses and prefixes; the longest prefix that contains an address counts.
@@ -44,29 +54,90 @@ impl Protection {
         Self { proofs: proofs.into_iter().collect() }
     }
 
+    /// Looks whether this kernel can do what is asked of it: an attempt to connect would tell only later, again and
+    /// again, and a peer without protection is never an alternative.
+    ///
+    /// # Errors
+    /// The first peer for which it can't.
+    pub fn check(&self) -> Result<(), ProtectionError> {
+        for (peer, proof) in &self.proofs {
+            let Some(key) = Key::of(proof) else { continue };
+            let domain = if peer.address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+            let socket = Socket::new(domain, Type::STREAM, None);
+            let given = socket.and_then(|socket| key.give(&socket, peer.address, *peer));
+            given.map_err(|source| ProtectionError { peer: *peer, source })?;
+        }
+        Ok(())
+    }
+
     /// Prepares a socket that is to listen. The keys have to be there before the first SYN.
     pub(super) fn prepare_listener(&self, socket: &impl AsRawFd, local: IpAddr) -> io::Result<()> {
         send_far(socket, local)?;
-        for (prefix, proof) in &self.proofs {
-            // A socket of one version hears nothing of the other, but for [::], which hears both.
-            if let Some(password) = &proof.password
-                && (prefix.address.is_ipv4() == local.is_ipv4() || local.is_unspecified() && local.is_ipv6())
-            {
-                sign(socket, local, *prefix, password)?;
-            }
+        for (prefix, key) in self.keys(local) {
+            key.give(socket, local, prefix).map_err(|error| about(prefix, &error))?;
         }
+        self.save_syn(socket)
+    }
+
+    /// Prepares a socket again that listens already with the keys of another protection. Keys of both stay in force all
+    /// the time.
+    pub(super) fn replace_on_listener(
+        &self,
+        socket: &impl AsRawFd,
+        local: IpAddr,
+        before: &Self,
+    ) -> io::Result<()> {
+        let (old, new): (Vec<_>, Vec<_>) = (before.keys(local).collect(), self.keys(local).collect());
+        let stays = |(prefix, key): &(Prefix, Key<'_>)| {
+            new.iter().any(|(kept, after)| kept == prefix && after.overwrites(*key))
+        };
+        for (prefix, key) in old.iter().filter(|old| !stays(old)) {
+            key.take(socket, local, *prefix).map_err(|error| about(*prefix, &error))?;
+        }
+        for (prefix, key) in new.iter().filter(|new| !old.contains(new)) {
+            key.give(socket, local, *prefix).map_err(|error| about(*prefix, &error))?;
+        }
+        self.save_syn(socket)
+    }
+
+    /// Has the kernel keep first packets, if anybody looks at them.
+    fn save_syn(&self, socket: &impl AsRawFd) -> io::Result<()> {
         if self.proofs.iter().any(|(_, proof)| proof.ttl_security.is_some()) {
             set_int(socket, libc::SOL_TCP, libc::TCP_SAVE_SYN, 1)?;
         }
         Ok(())
     }
 
+    /// The keys for a listening socket of this address.
+    fn keys(&self, local: IpAddr) -> impl Iterator<Item = (Prefix, Key<'_>)> {
+        // A socket of one version hears nothing of the other, but for [::], which hears both.
+        let hears = move |prefix: &Prefix| {
+            prefix.address.is_ipv4() == local.is_ipv4() || local.is_unspecified() && local.is_ipv6()
+        };
+        let proofs = self.proofs.iter().filter(move |(prefix, _)| hears(prefix));
+        let keys = proofs.filter_map(|(prefix, proof)| Some((*prefix, Key::of(proof)?)));
+        keys.filter(|(prefix, key)| !self.is_given_already(*prefix, *key))
+    }
+
+    /// Whether the same key is that of a larger prefix: what has the same identifiers must not overlap (RFC 5925 §3.1).
+    fn is_given_already(&self, prefix: Prefix, key: Key<'_>) -> bool {
+        let encloses = |outer: &Prefix| outer.length < prefix.length && outer.contains(prefix.address);
+        let outer = self.proofs.iter().filter(|(outer, _)| encloses(outer));
+        matches!(key, Key::Ao(_)) && outer.filter_map(|(_, proof)| Key::of(proof)).any(|outer| outer == key)
+    }
+
+    /// What connections from an address have to prove.
+    #[must_use]
+    pub fn proof(&self, address: IpAddr) -> Proof {
+        self.of(address).cloned().unwrap_or_default()
+    }
+
     /// Prepares a socket that is to connect to a peer.
     pub(super) fn prepare_attempt(&self, socket: &impl AsRawFd, remote: IpAddr) -> io::Result<()> {
         send_far(socket, remote)?;
         let Some(proof) = self.of(remote) else { return Ok(()) };
-        if let Some(password) = &proof.password {
-            sign(socket, remote, Prefix::host(remote), password)?;
+        if let Some(key) = Key::of(proof) {
+            key.give(socket, remote, Prefix::host(remote))?;
         }
         match proof.ttl_security {
             Some(hops) => require_near(socket, remote, hops),
@@ -127,47 +198,9 @@ fn require_near(socket: &impl AsRawFd, remote: IpAddr, hops: u8) -> io::Result<(
     }
 }
 
-/// Gives the kernel the key for segments to and from a prefix. `family`: an address of the socket's version.
-fn sign(socket: &impl AsRawFd, family: IpAddr, prefix: Prefix, password: &Secret) -> io::Result<()> {
-    let request = md5_request(family, prefix, password.expose());
-    set_option(socket, libc::SOL_TCP, libc::TCP_MD5SIG_EXT, &request).map_err(|error| {
-        match error.raw_os_error() {
-            Some(libc::ENOPROTOOPT) => io::Error::new(
-                io::ErrorKind::Unsupported,
-                "this kernel cannot sign TCP segments (it is built without CONFIG_TCP_MD5SIG); remove the password",
-            ),
-            _ => error,
-        }
-    })
-}
-
-fn md5_request(family: IpAddr, prefix: Prefix, key: &[u8]) -> [u8; MD5_OCTETS] {
-    let (version, address) = match (family, prefix.address) {
-        (IpAddr::V4(_), IpAddr::V4(address)) => (libc::AF_INET, [&[0; 2][..], &address.octets()].concat()),
-        // Port and flow label come before an IPv6 address; an IPv4 address stands in its mapped form.
-        (_, address) => {
-            let address = match address {
-                IpAddr::V4(address) => address.to_ipv6_mapped(),
-                IpAddr::V6(address) => address,
-            };
-            (libc::AF_INET6, [&[0; 6][..], &address.octets()].concat())
-        }
-    };
-    let length = u16::try_from(key.len()).unwrap_or(0);
-    let fields = [
-        (0, &u16::try_from(version).unwrap_or(0).to_ne_bytes()[..]),
-        (2, &address),
-        (128, &[MD5_FLAG_PREFIX, prefix.length]),
-        (130, &length.to_ne_bytes()),
-        (136, key),
-    ];
-    let mut request = [0; MD5_OCTETS];
-    for (offset, value) in fields {
-        for (octet, value) in request.iter_mut().skip(offset).zip(value) {
-            *octet = *value;
-        }
-    }
-    request
+/// An error that says whose key it is about.
+fn about(prefix: Prefix, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("peer {prefix}: {error}"))
 }
 
 fn set_int(
@@ -185,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_counts() {
-        let proof = |hops| Proof { password: None, ttl_security: Some(hops) };
+        let proof = |hops| Proof { ttl_security: Some(hops), ..Proof::default() };
         let prefix = |address: &str, length| Prefix { address: address.parse().unwrap(), length };
         let protection = Protection::new([
             (prefix("10.0.0.0", 8), proof(3)),

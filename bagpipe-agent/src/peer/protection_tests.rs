@@ -8,15 +8,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::*;
-use crate::config::{Prefix, Secret};
-use crate::sys::set_option;
+use crate::config::{AoAlgorithm, Prefix, Secret, TcpAo};
+use crate::sys::{get_option, set_option};
 
 const LIMIT: Duration = Duration::from_secs(10);
 const V4: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
 
 fn protected(prefix: &[(IpAddr, u8)], password: Option<&str>, ttl_security: Option<u8>) -> Protection {
-    let proof = Proof { password: password.map(Secret::from), ttl_security };
+    let proof = Proof { password: password.map(Secret::from), tcp_ao: None, ttl_security };
     Protection::new(prefix.iter().map(|&(address, length)| (Prefix { address, length }, proof.clone())))
 }
 
@@ -56,7 +56,7 @@ async fn both_ends_sign_or_there_is_no_connection() {
         let mut client = Sockets::new(address, loopback(Some("secret"), None), None);
         client.connect(ConnId(1), listening);
         let Event::Accepted(mut stream, _) = next(&mut server).await else { panic!("not accepted") };
-        assert!(matches!(next(&mut client).await, Event::Connected(ConnId(1))));
+        assert!(matches!(next(&mut client).await, Event::Connected(ConnId(1), Some(_))));
         client.write(ConnId(1), Bytes::from_static(b"signed"));
         let mut read = [0; 6];
         stream.read_exact(&mut read).await.unwrap();
@@ -148,4 +148,72 @@ fn set_ttl(socket: &impl AsRawFd, address: IpAddr, ttl: i32) {
         IpAddr::V6(_) => (libc::SOL_IPV6, libc::IPV6_UNICAST_HOPS),
     };
     set_option(socket, level, option, &ttl.to_ne_bytes()).unwrap();
+}
+
+fn authenticated(key: &str, algorithm: AoAlgorithm, ids: (u8, u8)) -> Protection {
+    let tcp_ao = Some(TcpAo { key_id: ids.0, receive_id: ids.1, algorithm, key: key.into() });
+    let proof = Proof { tcp_ao, ..Proof::default() };
+    let prefixes = [("127.0.0.0".parse().unwrap(), 8), (V6, 128)];
+    Protection::new(prefixes.map(|(address, length)| (Prefix { address, length }, proof.clone())))
+}
+
+/// What the kernel itself says: TCP_AO_INFO (linux/tcp.h) is no option of one that has no TCP-AO.
+fn kernel_has_tcp_ao() -> bool {
+    const TCP_AO_INFO: libc::c_int = 40;
+    let socket = TcpSocket::new_v4().unwrap();
+    let info = get_option(&socket, libc::SOL_TCP, TCP_AO_INFO, &mut [0; 48]);
+    info.err().and_then(|error| error.raw_os_error()) != Some(libc::ENOPROTOOPT)
+}
+
+/// Where the kernel has TCP-AO (RFC 5925), who has another key is not heard; where it has not, nobody is left without
+/// protection.
+#[tokio::test]
+async fn both_ends_authenticate_or_are_told_that_the_kernel_cannot() {
+    for algorithm in [AoAlgorithm::HmacSha1, AoAlgorithm::Aes128Cmac, AoAlgorithm::HmacSha256] {
+        for address in [V4, V6] {
+            let protection = authenticated("secret", algorithm, (1, 2));
+            let mut server = Sockets::new(address, protection.clone(), None);
+            let listening = server.listen(SocketAddr::new(address, 0));
+            if !kernel_has_tcp_ao() {
+                let errors =
+                    [protection.check().unwrap_err().to_string(), listening.unwrap_err().to_string()];
+                for error in errors {
+                    for word in ["peer 127.0.0.0/8", "CONFIG_TCP_AO", "a password in place of tcp_ao"] {
+                        let word = if address == V6 { word.replace("127.0.0.0/8", "") } else { word.into() };
+                        assert!(error.contains(&word), "no {word:?} in {error:?}");
+                    }
+                }
+                let plain = tokio::net::TcpListener::bind((address, 0)).await.unwrap();
+                let mut client = Sockets::new(address, protection, None);
+                client.connect(ConnId(1), plain.local_addr().unwrap());
+                let Event::ConnectFailed(_, error) = next(&mut client).await else { panic!("unprotected") };
+                assert!(error.to_string().contains("CONFIG_TCP_AO"), "{error}");
+                continue;
+            }
+            protection.check().unwrap();
+            let listening = listening.unwrap();
+            let mut client = Sockets::new(address, authenticated("secret", algorithm, (2, 1)), None);
+            client.connect(ConnId(1), listening);
+            let Event::Accepted(mut stream, _) = next(&mut server).await else { panic!("not accepted") };
+            assert!(matches!(next(&mut client).await, Event::Connected(ConnId(1), _)));
+            client.write(ConnId(1), Bytes::from_static(b"signed"));
+            let mut read = [0; 6];
+            stream.read_exact(&mut read).await.unwrap();
+            assert_eq!(&read, b"signed");
+
+            let guess = authenticated("guess", algorithm, (2, 1));
+            for (protection, name) in [(guess, "TCPAOBad"), (Protection::default(), "TCPAORequired")] {
+                let before = counter(name);
+                let mut stranger = Sockets::new(address, protection, None);
+                stranger.connect(ConnId(2), listening);
+                grown(&[(name, before)]).await;
+                assert!(stranger.inbox.try_recv().is_err() && server.inbox.try_recv().is_err());
+            }
+            // Another secret with the same numbers takes the place of the first.
+            server.protect(authenticated("another", algorithm, (1, 2)), None).unwrap();
+            let mut client = Sockets::new(address, authenticated("another", algorithm, (2, 1)), None);
+            client.connect(ConnId(3), listening);
+            assert!(matches!(next(&mut server).await, Event::Accepted(..)));
+        }
+    }
 }

@@ -18,7 +18,7 @@ async fn connected() -> (Sockets, TcpStream) {
     let listener = TcpListener::bind((LOCAL, 0)).await.unwrap();
     sockets.connect(ConnId(7), listener.local_addr().unwrap());
     let (stream, _) = listener.accept().await.unwrap();
-    assert!(matches!(next(&mut sockets).await, Event::Connected(ConnId(7))));
+    assert!(matches!(next(&mut sockets).await, Event::Connected(ConnId(7), Some(_))));
     (sockets, stream)
 }
 

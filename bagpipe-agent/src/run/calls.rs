@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::Agent;
-use crate::api::{Answer, Call, PeerAction, PeerRequest, Refused, Request};
+use crate::api::{Answer, Call, LookRequest, MacRequest, PeerAction, PeerRequest, Refused, Request};
 use crate::vpn::request::{AttachRequest, Detach, DetachRequest, LocalPort};
 
 impl Agent {
@@ -16,8 +16,24 @@ impl Agent {
     pub(super) fn call(&mut self, request: Request) {
         let answer = match request.call {
             Call::View(view) => return drop(request.reply.send(self.view(view))),
+            Call::Routes(filter) => return drop(request.reply.send(self.filtered_routes(&filter))),
+            Call::Look(look) => return drop(request.reply.send(self.answer_look(&look))),
             Call::Explain(explain) => return drop(request.reply.send(self.explain(&explain))),
+            Call::ExplainRoute(question) => {
+                return drop(request.reply.send(self.explain_route(&question)));
+            }
+            Call::Monitor(topic, feed) => {
+                let added = self.observers.add(topic, feed);
+                self.engine.watch_paths(self.observers.watch_paths());
+                return drop(request.reply.send(added.map(|()| NULL).map_err(refused)));
+            }
+            Call::Reload => return drop(request.reply.send(self.reload())),
             Call::Peer(action, peer) => return drop(request.reply.send(self.peer(action, &peer))),
+            Call::ReleaseMac(mac) => return drop(request.reply.send(self.release_mac(&mac))),
+            Call::Network(action, network) => match self.network(action, &network) {
+                Ok(answer) => return self.answer_when_stored(request.reply, answer),
+                refused => return drop(request.reply.send(refused)),
+            },
             Call::Attach(attach) => {
                 let outcome = self.attach(&attach);
                 log("attach", attach.iter().map(Endpoint::from), &outcome);
@@ -30,40 +46,44 @@ impl Agent {
             }
         };
         match answer {
-            Ok(_) => self.answer_when_stored(request.reply),
+            Ok(_) => self.answer_when_stored(request.reply, NULL),
             Err(refused) => drop(request.reply.send(Err(refused))),
         }
     }
 
     /// Answers when all that was changed so far outlives this process; at once when the store is out of order.
-    fn answer_when_stored(&mut self, reply: oneshot::Sender<Answer>) {
+    fn answer_when_stored(&mut self, reply: oneshot::Sender<Answer>, answer: Bytes) {
         if self.saving.needed && self.saving.not_before.is_none() {
-            self.saving.queued.push(reply);
+            self.saving.queued.push((reply, answer));
         } else if self.store.is_idle() {
-            drop(reply.send(Ok(NULL)));
+            drop(reply.send(Ok(answer)));
         } else {
-            self.saving.waiting.push(reply);
+            self.saving.waiting.push((reply, answer));
         }
     }
 
     /// Answers who waited for a write.
     pub(super) fn answer_waiting(&mut self) {
-        for reply in self.saving.waiting.drain(..) {
-            drop(reply.send(Ok(NULL)));
+        for (reply, answer) in self.saving.waiting.drain(..) {
+            drop(reply.send(Ok(answer)));
         }
     }
 
     /// Attaches all or nothing, once the requests and the interface are found to be right. What has been answered
     /// forwards. Tells whether anything changed.
     fn attach(&mut self, requests: &[AttachRequest]) -> Result<bool, Refused> {
-        for request in requests {
+        let requests: Vec<AttachRequest> = requests
+            .iter()
+            .map(|request| self.engine.in_network(request).map_err(refused))
+            .collect::<Result<_, _>>()?;
+        for request in &requests {
             self.engine.check(request).map_err(refused)?;
             if let Some(interface) = request.validate().map_err(refused)?.port.interface() {
                 self.dataplane.interface(interface).map_err(refused)?;
             }
         }
         let mut added = Vec::new();
-        let outcome = self.attach_each(requests, &mut added);
+        let outcome = self.attach_each(&requests, &mut added);
         if outcome.is_err() {
             for request in added {
                 self.take_back(request);
@@ -113,6 +133,14 @@ impl Agent {
         Ok(changed)
     }
 
+    fn answer_look(&self, request: &LookRequest) -> Answer {
+        let found = self.look(&request.path, &request.root);
+        found.map(|value| Bytes::from(value.to_string())).ok_or_else(|| {
+            let place = request.path.join("/");
+            Refused(format!("No such looking glass object: {place} at {}", request.root))
+        })
+    }
+
     fn peer(&mut self, action: PeerAction, request: &PeerRequest) -> Answer {
         let PeerRequest { address, message } = request;
         let unknown = || Refused(format!("{address} is not a peer; `bagpipe show peers` lists them"));
@@ -125,6 +153,19 @@ impl Agent {
         }
         drop(self.settle());
         Ok(NULL)
+    }
+
+    fn release_mac(&mut self, request: &MacRequest) -> Answer {
+        let MacRequest { vpn_instance_id: vpn, mac_address: mac } = request;
+        let released = self.engine.release_mac(vpn, *mac, Instant::now());
+        drop(self.settle());
+        match released {
+            Some(true) => Ok(NULL),
+            Some(false) => {
+                Err(Refused(format!("{mac} is not frozen; `bagpipe status` names those that are")))
+            }
+            None => Err(Refused(format!("VPN instance '{vpn}' could not be found"))),
+        }
     }
 
     /// Undoes an attach that cannot forward: who was told that it failed will not detach it.

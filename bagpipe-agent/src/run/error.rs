@@ -4,10 +4,10 @@ use std::io;
 
 use super::capabilities::CapabilityError;
 use super::claim::ClaimError;
-use crate::api::BindError;
+use crate::api::{BindError, TokenError};
 use crate::config::AddressError;
 use crate::dataplane::DataplaneError;
-use crate::peer::ListenError;
+use crate::peer::{ListenError, ProtectionError};
 use crate::store::StoreError;
 use crate::vpn::RestoreError;
 
@@ -32,12 +32,18 @@ pub enum RunError {
     /// Programs, maps or netlink.
     #[error(transparent)]
     Dataplane(#[from] DataplaneError),
+    /// What the kernel can't do for connections.
+    #[error(transparent)]
+    Protection(#[from] ProtectionError),
     /// A BGP listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// An API listener.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The token of the API.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// Signals.
     #[error("cannot wait for signals: {0}")]
     Signal(io::Error),

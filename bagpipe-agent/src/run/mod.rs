@@ -8,14 +8,22 @@ mod calls;
 mod capabilities;
 mod claim;
 mod error;
+mod explain_route;
+mod filter;
+mod looking_glass;
 mod metrics;
+mod networks;
 mod notify;
+mod peering;
+mod reload;
 mod start;
 mod views;
 
 use std::future;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use bagpipe_bgp::rib::PeerId;
 use bagpipe_bgp::speaker::{Action, ConnId, SpeakerEvent};
 use bytes::{Bytes, BytesMut};
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,8 +36,10 @@ use crate::api::{Answer, Request};
 use crate::config::Config;
 use crate::dataplane::{Dataplane, DataplaneError};
 use crate::engine::{Engine, EngineEvent};
+use crate::observe::Observers;
 use crate::peer::{Event, Sockets};
 use crate::store::{Store, StoreError};
+use crate::vpn::{Detach, Duplicate};
 
 /// Octets handed to a connection at once: enough to fill a segmentation offload.
 const BATCH: usize = 64 * 1024;
@@ -43,18 +53,21 @@ const EXAMINE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the last write of the attachments may take.
 const LAST_SAVE: Duration = Duration::from_secs(5);
 
-/// Runs the agent until it is told to stop. Forwarding goes on after that.
+/// Runs the agent until it is told to stop. Forwarding goes on after that. The configuration is read again from `file`
+/// when a hangup or a call asks for it.
 ///
 /// # Errors
 /// What keeps the agent from starting, with its remedy.
-pub async fn run(config: Config) -> Result<(), RunError> {
+pub async fn run(config: Config, file: PathBuf) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signal)?;
-    let mut agent = start::start(config).await?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signal)?;
+    let mut agent = start::start(config, file).await?;
     notify::ready();
     loop {
         tokio::select! {
             () = agent.step() => drop(agent.settle()),
+            _ = hangup.recv() => drop(agent.reload()),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -65,6 +78,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 
 struct Agent {
     config: Config,
+    /// Where it was read from.
+    file: PathBuf,
     identity: start::Identity,
     engine: Engine,
     dataplane: Dataplane,
@@ -74,8 +89,11 @@ struct Agent {
     calls: mpsc::Receiver<Request>,
     started: Instant,
     converged: bool,
+    /// When what nobody has attached again goes.
+    sweep: Option<Instant>,
     saving: Saving,
     health: Health,
+    observers: Observers,
 }
 
 /// How the data plane was when it was last looked at. Looking costs time in proportion to what is wrong, so it is
@@ -108,9 +126,9 @@ struct Saving {
     /// Why the last write failed.
     error: Option<StoreError>,
     /// Who waits for the write that is going on.
-    waiting: Vec<oneshot::Sender<Answer>>,
+    waiting: Vec<(oneshot::Sender<Answer>, Bytes)>,
     /// Who waits for the one after it: a burst of calls is a few writes.
-    queued: Vec<oneshot::Sender<Answer>>,
+    queued: Vec<(oneshot::Sender<Answer>, Bytes)>,
 }
 
 impl Agent {
@@ -124,7 +142,19 @@ impl Agent {
             () = until(timeout) => self.engine.timeout(Instant::now()),
             () = self.dataplane.event() => self.health.suspect = true,
             outcome = self.store.saved() => self.saved(outcome),
+            event = self.observers.event() => self.observers.handle(event, &self.engine, &self.sockets),
             () = until(retry) => self.saving.not_before = None,
+            () = until(self.sweep) => self.sweep_stale(),
+        }
+    }
+
+    /// Detaches what was attached before the start and never since.
+    fn sweep_stale(&mut self) {
+        self.sweep = None;
+        let swept = self.engine.sweep_stale(Instant::now());
+        for Detach { vpn, mac, ip, .. } in &swept {
+            let ip = ip.map_or_else(|| "any".to_owned(), |ip| ip.to_string());
+            tracing::info!("detach vpn={vpn} mac={mac} ips={ip}: not attached again since the start");
         }
     }
 
@@ -138,7 +168,7 @@ impl Agent {
                 }
                 Err(refused) => tracing::debug!("{refused}"),
             },
-            Event::Connected(conn) => {
+            Event::Connected(conn, _) => {
                 self.engine.connected(conn, now);
                 self.write(conn);
             }
@@ -171,6 +201,7 @@ impl Agent {
         while let Some(event) = self.engine.poll_event() {
             self.report(event);
         }
+        self.observe();
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::Connect { conn, remote, .. } => self.sockets.connect(conn, remote),
@@ -222,20 +253,42 @@ impl Agent {
         batch.freeze()
     }
 
+    /// Feeds those who watch. They have heard of the sessions by which paths come and go.
+    fn observe(&mut self) {
+        while let Some(change) = self.engine.poll_path() {
+            self.observers.path(&change);
+        }
+        self.observers.flush();
+        self.engine.watch_paths(self.observers.watch_paths());
+    }
+
     fn report(&mut self, event: EngineEvent) {
         match event {
-            EngineEvent::Speaker(event) => self.report_bgp(event),
+            EngineEvent::Speaker(event) => {
+                self.observers.session(&event, &self.engine, &self.sockets);
+                self.report_bgp(&event);
+                self.observers.ended(&event);
+            }
             EngineEvent::VpnCreated { vpn } => tracing::info!("instance {vpn} created"),
             EngineEvent::VpnRemoved { vpn } => tracing::info!("instance {vpn} removed"),
+            EngineEvent::Duplicate(Duplicate { vpn, mac, frozen: true }) => tracing::warn!(
+                "MAC address {mac} of instance {vpn} moves too often and is frozen: two hosts have it; \
+                 `bagpipe mac release {mac} --vpn {vpn}` lets it move again"
+            ),
+            EngineEvent::Duplicate(Duplicate { vpn, mac, frozen: false }) => {
+                tracing::info!("MAC address {mac} of instance {vpn} may move again");
+            }
             EngineEvent::AttachmentsChanged => self.saving.needed = true,
         }
     }
 
-    fn report_bgp(&mut self, event: SpeakerEvent) {
-        let name = |agent: &Self, peer| {
-            agent.engine.peer(peer).map_or_else(String::new, |status| {
-                format!("{} {}", if status.dynamic { "client" } else { "peer" }, status.address)
-            })
+    fn report_bgp(&mut self, event: &SpeakerEvent) {
+        let name = |agent: &Self, peer: &PeerId| match agent.engine.peer(*peer) {
+            Some(status) if status.dynamic => format!("client {}", status.address),
+            Some(status) => format!("peer {}", status.address),
+            None => {
+                agent.observers.address(*peer).map_or_else(String::new, |address| format!("peer {address}"))
+            }
         };
         match event {
             SpeakerEvent::PeerUp { peer, negotiated } => {
@@ -249,7 +302,7 @@ impl Agent {
                     negotiated.hold_time
                 );
             }
-            SpeakerEvent::PeerDown { peer, reason } => {
+            SpeakerEvent::PeerDown { peer, reason, .. } => {
                 tracing::info!("{} is down: {reason}", name(self, peer));
             }
             SpeakerEvent::EndOfRib { peer, family } => {
@@ -309,6 +362,7 @@ impl Agent {
     async fn stop(mut self) {
         tracing::info!("stopping; forwarding goes on");
         self.engine.shutdown(Instant::now());
+        self.observers.set_station(None);
         self.saving.not_before = None;
         drop(self.settle());
         let saved = async {
@@ -339,3 +393,6 @@ async fn until(time: Option<Instant>) {
         None => future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bagpipe_bgp::speaker::{AddPaths, Export, Import, MaxPrefixes, PeerConfig, Policy, SpeakerConfig};
+use bagpipe_bgp::speaker::{SpeakerConfig, SpeakerTerms};
 use bagpipe_bgp::types::RouterId;
 use tokio::sync::mpsc;
 
-use super::{Agent, Claim, Health, RunError, Saving, capabilities};
-use crate::api::{Limits, Listener, Request, Role, Service};
-use crate::config::{AddressError, Config, Driver, LocalAddress, Peer, Prefix, Terms, Ttl};
+use super::{Agent, Claim, Health, RunError, Saving, capabilities, peering};
+use crate::api::{Limits, Listener, Request, Role, Service, Token};
+use crate::config::{AddressError, Config, Driver, LocalAddress, Ttl};
 use crate::dataplane::{self, Dataplane};
 use crate::engine::{Engine, EngineConfig};
 use crate::fib::VpnId;
-use crate::peer::{Proof, Protection, Sockets};
+use crate::observe::Observers;
+use crate::peer::Sockets;
 use crate::store::{Loaded, Store};
 use crate::vpn::{Overlay, Snapshot};
 
@@ -34,7 +34,7 @@ pub(super) struct Identity {
 }
 
 /// Starts everything. Forwarding goes on meanwhile if an earlier agent left it.
-pub(super) async fn start(config: Config) -> Result<Agent, RunError> {
+pub(super) async fn start(config: Config, file: PathBuf) -> Result<Agent, RunError> {
     let started = Instant::now();
     let identity = Identity::new(&config)?;
     let store = Store::open(&config.state.directory)?;
@@ -49,9 +49,13 @@ pub(super) async fn start(config: Config) -> Result<Agent, RunError> {
         local_endpoint: identity.endpoint,
         vnis: config.vpn.vnis.clone(),
         overlay: overlay(&config, identity),
+        duplicates: config.vpn.duplicates,
     };
     let mut engine = restore(engine_config, snapshot.as_ref(), &store)?;
-    add_peers(&mut engine, &config);
+    for peer in peering::peers(&config) {
+        peering::warn_if_useless(&peer);
+        engine.add_peer(peer, Instant::now());
+    }
     let sockets = sockets(&config, identity.local_address)?;
     let calls = serve(&config)?;
     tracing::info!(
@@ -63,8 +67,11 @@ pub(super) async fn start(config: Config) -> Result<Agent, RunError> {
         known.len(),
         if restarting { ", forwarding state adopted" } else { "" }
     );
+    let observers = Observers::new(config.bgp.bmp.as_ref());
+    let sweep = sweep_time(&config, &engine);
     let mut agent = Agent {
         config,
+        file,
         identity,
         engine,
         dataplane,
@@ -74,11 +81,23 @@ pub(super) async fn start(config: Config) -> Result<Agent, RunError> {
         calls,
         started,
         converged: false,
+        sweep,
         saving: Saving::default(),
         health: Health::unknown(),
+        observers,
     };
     drop(agent.settle());
     Ok(agent)
+}
+
+/// When what was stored, and nobody has attached again until then, is detached.
+fn sweep_time(config: &Config, engine: &Engine) -> Option<Instant> {
+    let seconds = config.state.stale_time;
+    if seconds == 0 || engine.stale() == 0 {
+        return None;
+    }
+    tracing::info!("attachments of before: {}; those not attached again go in {seconds} s", engine.stale());
+    Some(Instant::now() + Duration::from_secs(seconds.into()))
 }
 
 impl Identity {
@@ -160,61 +179,35 @@ fn restore(config: EngineConfig, snapshot: Option<&Snapshot>, store: &Store) -> 
 }
 
 fn speaker(config: &Config, identity: Identity, restarting: bool) -> SpeakerConfig {
-    let reflector = config.bgp.reflector.as_ref();
+    let SpeakerTerms {
+        hold_time,
+        restart_time,
+        long_lived_time,
+        dynamic_clients,
+        max_clients,
+        client_max_prefixes,
+        client_add_paths,
+    } = peering::terms(config);
+    let cluster_id = config.bgp.reflector.as_ref().and_then(|reflector| reflector.cluster_id);
     SpeakerConfig {
-        client_add_paths: reflector.map(|reflector| add_paths(&reflector.terms)).unwrap_or_default(),
-        cluster_id: reflector.and_then(|reflector| reflector.cluster_id).unwrap_or(identity.router_id),
+        cluster_id: cluster_id.unwrap_or(identity.router_id),
         local_addresses: vec![identity.local_address, identity.endpoint],
-        hold_time: config.bgp.hold_time,
-        restart_time: config.bgp.restart_time,
-        long_lived_time: config.bgp.long_lived_restart_time,
+        hold_time,
+        restart_time,
+        long_lived_time,
         restarting,
-        dynamic_clients: reflector
-            .into_iter()
-            .flat_map(|reflector| &reflector.clients)
-            .map(|prefix| (prefix.address, prefix.length))
-            .collect(),
-        max_clients: reflector.map_or(0, |reflector| reflector.maximum_clients),
-        client_max_prefixes: reflector.map(|reflector| max_prefixes(&reflector.terms)).unwrap_or_default(),
+        dynamic_clients,
+        max_clients,
+        client_max_prefixes,
+        client_add_paths,
         ..SpeakerConfig::new(config.bgp.as_number, identity.router_id)
     }
 }
 
-fn add_peers(engine: &mut Engine, config: &Config) {
-    for peer in &config.bgp.peers {
-        let peer = PeerConfig {
-            port: peer.port,
-            passive: peer.passive,
-            client: is_client(config, peer.address),
-            families: peer.families.clone(),
-            hold_time: peer.hold_time.unwrap_or(config.bgp.hold_time),
-            max_prefixes: max_prefixes(&terms(config, peer)),
-            add_paths: add_paths(&terms(config, peer)),
-            policy: Policy { import: peer.import, export: peer.export, next_hop: peer.next_hop },
-            ..PeerConfig::new(peer.address, peer.as_number)
-        };
-        if peer.policy.import == Import::None && peer.policy.export == Export::None {
-            tracing::warn!(
-                "peer {} gives no routes and gets none: set import and export in its [[bgp.peers]]",
-                peer.address
-            );
-        }
-        engine.add_peer(peer, Instant::now());
-    }
-}
-
-/// Whether a configured peer is a client of this reflector: it is in one of the prefixes.
-fn is_client(config: &Config, address: IpAddr) -> bool {
-    config
-        .bgp
-        .reflector
-        .iter()
-        .flat_map(|reflector| &reflector.clients)
-        .any(|prefix| prefix.contains(address))
-}
-
 fn sockets(config: &Config, local_address: IpAddr) -> Result<Sockets, RunError> {
-    let mut sockets = Sockets::new(local_address, protection(config), hold_time(config));
+    let protection = peering::protection(config);
+    protection.check()?;
+    let mut sockets = Sockets::new(local_address, protection, peering::hold_time(config));
     for address in config.bgp_listen(local_address) {
         let bound = sockets.listen(address)?;
         tracing::info!("BGP sessions are accepted on {bound}");
@@ -222,60 +215,18 @@ fn sockets(config: &Config, local_address: IpAddr) -> Result<Sockets, RunError> 
     Ok(sockets)
 }
 
-/// What connections have to prove. A peer that is a client of this reflector has to prove what clients do, unless it
-/// has terms of its own.
-fn protection(config: &Config) -> Protection {
-    let proof = |terms: &Terms| Proof { password: terms.password.clone(), ttl_security: terms.ttl_security };
-    let reflector = config.bgp.reflector.iter();
-    let clients = reflector
-        .flat_map(|reflector| reflector.clients.iter().map(move |prefix| (*prefix, proof(&reflector.terms))));
-    let peers = config.bgp.peers.iter();
-    let peers = peers.map(|peer| (Prefix::host(peer.address), proof(&terms(config, peer))));
-    Protection::new(clients.chain(peers))
-}
-
-fn terms(config: &Config, peer: &Peer) -> Terms {
-    match &config.bgp.reflector {
-        Some(reflector) if is_client(config, peer.address) => peer.terms.clone().or(&reflector.terms),
-        _ => peer.terms.clone(),
-    }
-}
-
-fn add_paths(terms: &Terms) -> AddPaths {
-    let configured = terms.add_paths.as_ref();
-    AddPaths {
-        receive: configured.is_some_and(|configured| configured.receive),
-        send: configured.and_then(|configured| NonZeroU32::new(configured.send)),
-    }
-}
-
-fn max_prefixes(terms: &Terms) -> MaxPrefixes {
-    let Some(configured) = &terms.maximum_prefixes else { return MaxPrefixes::default() };
-    MaxPrefixes {
-        limits: configured.limits.iter().map(|(family, limit)| (*family, *limit)).collect(),
-        warning: configured.warning,
-        restart: (configured.restart > 0).then(|| Duration::from_secs(configured.restart.into())),
-    }
-}
-
-/// The longest hold time of all peers. One of zero lets a session live however long nothing is heard (RFC 4271 §4.2).
-fn hold_time(config: &Config) -> Option<Duration> {
-    let peers = config.bgp.peers.iter().filter_map(|peer| peer.hold_time);
-    let times: Vec<_> = peers.chain([config.bgp.hold_time]).collect();
-    let longest = times.iter().max().filter(|_| !times.contains(&0));
-    longest.map(|seconds| Duration::from_secs((*seconds).into()))
-}
-
 /// Opens the API. The unix socket comes last: who can connect to it finds an agent that is ready.
 fn serve(config: &Config) -> Result<mpsc::Receiver<Request>, RunError> {
     let (requests, calls) = mpsc::channel(CALLS);
-    let service = Service { role: Role::Api, ping: ping(), requests };
+    let service = Service { role: Role::Api, ping: ping(), token: None, requests };
     if let Some(address) = config.api.metrics {
         let service = Service { role: Role::Metrics, ..service.clone() };
         tokio::spawn(Listener::tcp(address)?.serve(service, Limits::default()));
     }
     if let Some(address) = config.api.listen {
-        tokio::spawn(Listener::tcp(address)?.serve(service.clone(), Limits::default()));
+        let token = config.api.token_file.as_deref().map(Token::read).transpose()?;
+        let service = Service { token, ..service.clone() };
+        tokio::spawn(Listener::tcp(address)?.serve(service, Limits::default()));
     }
     tokio::spawn(Listener::unix(&config.api.socket)?.serve(service, Limits::default()));
     Ok(calls)

@@ -9,10 +9,12 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::Agent;
-use crate::api::{Answer, ExplainRequest, Refused, View};
+use super::filter::admits;
+use crate::api::{Answer, Direction, ExplainRequest, Refused, RoutesRequest, View};
 use crate::config::Driver;
 use crate::dataplane::{Dropped, NexthopState, NexthopView, Traffic};
 use crate::engine::RouteView;
+use crate::observe::StationStatus;
 use crate::vpn::explain::Explanation;
 use crate::vpn::view::{PortView, VpnView};
 
@@ -29,6 +31,7 @@ impl Agent {
             View::Neighbors => encode(&self.engine.neighbors().collect::<Vec<_>>()),
             View::Prefixes => encode(&self.engine.prefix_routes().collect::<Vec<_>>()),
             View::Labels => encode(&self.engine.labels()),
+            View::Networks => encode(&self.networks().collect::<Vec<_>>()),
             View::Nexthops => encode(&self.dataplane.nexthops()),
             View::Config => encode(&self.config),
             View::Verify => {
@@ -97,14 +100,35 @@ impl Agent {
 
     fn routes(&self, wanted: impl Fn(&Nlri) -> bool) -> Vec<ShownRoute> {
         let routes = self.engine.routes().filter(|route| wanted(&route.nlri));
-        routes
-            .map(|route| ShownRoute {
-                source: route.peer.map_or_else(|| "local".to_owned(), |peer| peer.to_string()),
-                next_hop: route.attributes.next_hop.map(|next_hop| next_hop.address),
-                route_targets: route.attributes.route_targets().map(|target| target.to_string()).collect(),
-                route,
-            })
-            .collect()
+        routes.map(ShownRoute::from).collect()
+    }
+
+    /// The routes that a filter lets through.
+    pub(super) fn filtered_routes(&self, request: &RoutesRequest) -> Answer {
+        let unknown = |peer| Refused(format!("{peer} is not a peer; `bagpipe show peers` lists them"));
+        let known = |peer: IpAddr| self.engine.peer_at(peer).ok_or_else(|| unknown(peer));
+        let peer = request.peer.map(known).transpose()?;
+        let shown: Vec<ShownRoute> = match (request.direction, peer) {
+            (Some(Direction::Out), Some(peer)) => {
+                let sent = self.engine.routes_sent(peer);
+                sent.filter(|route| admits(request, route)).map(ShownRoute::from).collect()
+            }
+            (Some(Direction::Out), None) => {
+                return Err(Refused("routes go out to a peer each; name it with peer".to_owned()));
+            }
+            (direction, _) => {
+                let from = request.peer.map(|peer| peer.to_canonical());
+                let from_there = |route: &RouteView| match (direction, from) {
+                    (_, Some(_)) => route.peer == from,
+                    (Some(_), None) => route.peer.is_some(),
+                    (None, None) => true,
+                };
+                let held = self.engine.routes();
+                let wanted = held.filter(|route| from_there(route) && admits(request, route));
+                wanted.map(ShownRoute::from).collect()
+            }
+        };
+        encode(&shown)
     }
 
     pub(super) fn status(&self) -> Status<'_> {
@@ -130,6 +154,7 @@ impl Agent {
             vpns: self.engine.vpns().count(),
             ports: self.engine.ports().count(),
             routes: peers.iter().flat_map(|peer| &peer.routes).map(|count| count.received).sum(),
+            bmp: self.observers.station(),
             dataplane: DataplaneStatus {
                 driver: self.config.dataplane.driver,
                 drops: drops.iter().map(|drop| drop.packets).sum(),
@@ -149,6 +174,12 @@ impl Agent {
             })
             .collect();
         reasons.extend(self.problems());
+        reasons.extend(self.engine.frozen_macs().map(|(vpn, mac)| {
+            format!(
+                "MAC address {mac} of VPN instance '{vpn}' moves too often and is frozen: two hosts have it; \
+                 bagpipe mac release {mac} --vpn {vpn}"
+            )
+        }));
         reasons.extend(self.saving.error.as_ref().map(ToString::to_string));
         reasons
     }
@@ -164,7 +195,7 @@ fn is_established(peer: &PeerStatus) -> bool {
     peer.state == PeerState::Established
 }
 
-fn encode(value: &impl Serialize) -> Answer {
+pub(super) fn encode(value: &impl Serialize) -> Answer {
     serde_json::to_vec(value).map(Bytes::from).map_err(|error| Refused(format!("cannot show this: {error}")))
 }
 
@@ -218,6 +249,17 @@ struct ShownRoute {
     route: RouteView,
 }
 
+impl From<RouteView> for ShownRoute {
+    fn from(route: RouteView) -> Self {
+        Self {
+            source: route.peer.map_or_else(|| "local".to_owned(), |peer| peer.to_string()),
+            next_hop: route.attributes.next_hop.map(|next_hop| next_hop.address),
+            route_targets: route.attributes.route_targets().map(|target| target.to_string()).collect(),
+            route,
+        }
+    }
+}
+
 /// The way of packets, and the underlay below it.
 #[derive(Debug, Serialize)]
 struct Explained {
@@ -247,6 +289,8 @@ pub(super) struct Status<'a> {
     pub(super) vpns: usize,
     pub(super) ports: usize,
     pub(super) routes: usize,
+    /// The BMP station, if one is configured.
+    bmp: Option<StationStatus>,
     dataplane: DataplaneStatus,
 }
 

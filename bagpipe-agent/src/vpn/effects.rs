@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bagpipe_bgp::types::RouteTarget;
 use bagpipe_bgp::wire::{Attributes, Nlri};
 
+use super::duplicates::Duplicate;
 use super::route::{RemoteRoute, RouteKey};
 use super::router::Host;
 use crate::fib::{Change, VpnId};
@@ -23,6 +24,8 @@ pub struct Effects {
     pub announce: Vec<(Nlri, Attributes)>,
     /// A MAC address has another sequence number: the snapshot differs.
     pub renumbered: bool,
+    /// MAC addresses that were frozen, or are no longer.
+    pub duplicates: Vec<Duplicate>,
     /// Routes to withdraw. They come last: what replaces a route is there before it goes.
     pub withdraw: Vec<Nlri>,
     /// What E-VPN instances tell the IP-VPN that they are plugged into: instance, E-VPN, host.

@@ -36,6 +36,14 @@ pub enum FieldError {
         /// What is wrong with it, and what to give.
         reason: String,
     },
+    /// A field asks for what this agent does not do.
+    #[error("{field} is not supported yet; {remedy}")]
+    Unsupported {
+        /// Name of the field.
+        field: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
 }
 
 /// Why an attach was refused. Nothing has changed.

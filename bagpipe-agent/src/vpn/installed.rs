@@ -6,11 +6,11 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, Vni};
+use bagpipe_bgp::types::{EthernetSegmentId, IpPrefix, Label, MacAddr, Vni};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::remote::decrement;
-use crate::fib::{Change, Hop, LabelUse, Mac, Neighbor, Port, PortId, Route, Router, Target, VpnId};
+use crate::fib::{Change, Hop, LabelUse, Mac, Neighbor, Port, PortId, Route, Router, Segment, Target, VpnId};
 
 /// What one instance has in the forwarding state.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub(crate) struct Installed {
     pub(crate) neighbors: FxHashMap<IpAddr, Neighbor>,
     pub(crate) floods: FxHashSet<Target>,
     pub(crate) endpoints: FxHashSet<IpAddr>,
+    /// The remote endpoints of segments that have several.
+    pub(crate) segments: BTreeMap<EthernetSegmentId, Arc<[Target]>>,
     pub(crate) router: Option<Router>,
     pub(crate) routes: BTreeMap<IpPrefix, Arc<[Hop]>>,
     /// The hops of routes, and how many routes have them: most of a million routes lead to few places.
@@ -93,6 +95,19 @@ impl Installed {
             self.router = router;
             changes.push(Change::Router(vpn, router));
         }
+    }
+
+    /// Sets the remote endpoints of a segment, in their order.
+    pub(crate) fn set_segment(&mut self, segment: Segment, targets: Vec<Target>, changes: &mut Vec<Change>) {
+        if self.segments.get(&segment.esi).map(|before| &**before).unwrap_or_default() == targets {
+            return;
+        }
+        let targets: Option<Arc<[Target]>> = (!targets.is_empty()).then(|| targets.into());
+        match &targets {
+            Some(targets) => drop(self.segments.insert(segment.esi, Arc::clone(targets))),
+            None => drop(self.segments.remove(&segment.esi)),
+        }
+        changes.push(Change::Segment(segment, targets));
     }
 
     /// Sets where a prefix is: at hops in their order; nowhere if there are none.

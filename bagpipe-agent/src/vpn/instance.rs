@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bagpipe_bgp::types::{MacAddr, RouteTarget};
+use bagpipe_bgp::types::{EthernetSegmentId, MacAddr, RouteTarget};
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 
+use super::duplicates::Duplicates;
 use super::effects::Effects;
 use super::installed::{Installed, replace};
 use super::local::{Local, LocalMac};
@@ -18,7 +19,7 @@ use super::plug::Plug;
 use super::remote::{Candidate, Remote};
 use super::route::{Frames, RemoteRoute, RouteKey};
 use super::router::{Host, Router};
-use crate::fib::{LabelUse, Mac, Neighbor, Port, PortId, Target, VpnId};
+use crate::fib::{LabelUse, Mac, Neighbor, Port, PortId, Segment, Target, VpnId};
 
 /// A VPN instance.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ pub(crate) struct Instance {
     pub(super) told: FxHashMap<IpAddr, Host>,
     advertised: Advertised,
     pub(super) touched: Touched,
+    pub(super) duplicates: Duplicates,
     /// Until when the routes of other nodes are taken to be older than the attachments.
     learning: Option<Instant>,
     pub(super) closed: bool,
@@ -72,6 +74,7 @@ pub(super) struct Touched {
     pub(super) macs: BTreeSet<MacAddr>,
     pub(super) ips: BTreeSet<IpAddr>,
     floods: BTreeSet<Target>,
+    segments: BTreeSet<EthernetSegmentId>,
     endpoints: BTreeSet<IpAddr>,
     pub(super) routes: BTreeSet<(MacAddr, Option<IpAddr>)>,
     /// What all type 2 routes have in common differs.
@@ -79,7 +82,7 @@ pub(super) struct Touched {
 }
 
 impl Instance {
-    pub(crate) fn new(id: VpnId, name: String, originator: Originator) -> Self {
+    pub(crate) fn new(id: VpnId, name: String, originator: Originator, duplicates: Duplicates) -> Self {
         Self {
             id,
             name,
@@ -96,6 +99,7 @@ impl Instance {
             told: FxHashMap::default(),
             advertised: Advertised::default(),
             touched: Touched::default(),
+            duplicates,
             learning: None,
             closed: false,
         }
@@ -127,8 +131,11 @@ impl Instance {
 
     fn add_mac(&mut self, port: PortId, interface: &str, mac: MacAddr) {
         let claim = self.remote.last_claim(&mac);
+        // RFC 7432 §15.1: what moves too often is not claimed again.
+        let frozen = self.duplicates.frozen(&mac).is_some();
+        let next = |claim: Claim| if frozen { claim.sequence } else { claim.next_sequence() };
         self.local.add_port(port, interface);
-        let entry = self.local.add_mac(port, mac, claim.map_or(0, |claim| claim.next_sequence()));
+        let entry = self.local.add_mac(port, mac, claim.map_or(0, next));
         entry.unheard = claim.is_none() && self.learning.is_some();
         self.touch_port(port);
         self.touch_remote(mac);
@@ -188,6 +195,15 @@ impl Instance {
         if let Some(router) = &mut self.router {
             return router.learn(key, route);
         }
+        if let RouteKey::OnSegment(_, esi) = key {
+            let on = route.and_then(|route| route.segment);
+            let before = self.remote.set_on_segment(key, esi, on);
+            if before != on {
+                self.touched.segments.insert(esi);
+                self.touched.endpoints.extend(before.iter().chain(&on).map(|on| on.endpoint));
+            }
+            return;
+        }
         let route = route.and_then(|route| route.frames);
         let before = self.remote.set(key, route);
         if before == route {
@@ -199,7 +215,8 @@ impl Instance {
                 self.touched.ips.extend(ip);
             }
             RouteKey::Multicast(..) => self.touched.floods.extend(before.iter().chain(&route).map(target)),
-            RouteKey::EvpnPrefix(..) | RouteKey::Prefix(..) => {}
+            RouteKey::ForSegment(_, esi) => drop(self.touched.segments.insert(esi)),
+            RouteKey::OnSegment(..) | RouteKey::EvpnPrefix(..) | RouteKey::Prefix(..) => {}
         }
         self.touched.endpoints.extend(before.iter().chain(&route).map(|route| route.endpoint));
     }
@@ -218,7 +235,7 @@ impl Instance {
             self.touch_faces();
         }
         self.announce_prefixes(effects);
-        self.put_out(effects);
+        self.put_out(None, effects);
     }
 
     pub(super) fn touch_port(&mut self, port: PortId) {
@@ -245,14 +262,20 @@ impl Instance {
     /// Derives the state of all that was touched, and puts out what differs.
     pub(crate) fn settle(&mut self, effects: &mut Effects, now: Instant) {
         self.learning = self.learning.filter(|until| now < *until);
-        self.put_out(effects);
+        self.put_out(Some(now), effects);
     }
 
-    fn put_out(&mut self, effects: &mut Effects) {
-        let touched = std::mem::take(&mut self.touched);
+    fn put_out(&mut self, now: Option<Instant>, effects: &mut Effects) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for esi in touched.segments {
+            touched.macs.extend(self.set_segment(esi, effects));
+        }
         let mut routes = touched.routes;
         for mac in &touched.macs {
             routes.extend(self.judge(*mac, effects));
+        }
+        if let Some(now) = now {
+            self.watch(&touched.macs, now, effects);
         }
         self.tell(&touched.macs, &touched.ips, effects);
         let (vpn, changes) = (self.id, &mut effects.changes);
@@ -291,6 +314,18 @@ impl Instance {
         }
     }
 
+    /// Puts out who is on a segment; the MAC addresses that are to be derived again with it. Where flows choose between
+    /// nodes before and after, that is none: their entries say which segment it is, not who is on it.
+    fn set_segment(&mut self, esi: EthernetSegmentId, effects: &mut Effects) -> Vec<MacAddr> {
+        let segment = Segment { vpn: self.id, esi };
+        let targets = self.remote.segments.all(esi);
+        let before = self.installed.segments.contains_key(&esi);
+        let after = !targets.is_empty();
+        self.installed.set_segment(segment, targets, &mut effects.changes);
+        // Routed packets are told of one node.
+        if before && after && self.plug.is_none() { Vec::new() } else { self.remote.macs_on(esi).collect() }
+    }
+
     /// Decides whether another node has the better claim to a MAC address of this node (RFC 7432 §15): then it
     /// is not advertised. Frames still go to the port, because the attachment is the authority here. Gives the
     /// routes that the decision touches.
@@ -299,15 +334,13 @@ impl Instance {
     /// take the next sequence number because they did not know of them. They take it then, each once, so that two
     /// nodes never outbid each other for long.
     fn judge(&mut self, mac: MacAddr, effects: &mut Effects) -> Vec<(MacAddr, Option<IpAddr>)> {
+        let frozen = self.duplicates.frozen(&mac).is_some();
         let Some(entry) = self.local.macs.get_mut(&mac) else { return Vec::new() };
-        let own = |sequence| Claim {
-            sticky: false,
-            sequence,
-            endpoint: std::cmp::Reverse(self.originator.endpoint),
-        };
-        let best = self.remote.best(&mac).map(|best| best.claim);
+        let own = |sequence| self.originator.claim(sequence);
+        let best = self.remote.best(&mac).map(|best| best.claim());
         let mut renumbered = false;
         if let Some(best) = best
+            && !frozen
             && std::mem::take(&mut entry.unheard)
             && self.learning.is_some()
             && best > own(entry.sequence)
@@ -316,6 +349,10 @@ impl Instance {
             renumbered = true;
         }
         effects.renumbered |= renumbered;
+        // Who is frozen goes on as before while others claim the address, too.
+        if frozen && best.is_some() {
+            return Vec::new();
+        }
         let contested = best.is_some_and(|best| best > own(entry.sequence));
         if std::mem::replace(&mut entry.contested, contested) == contested && !renumbered {
             return Vec::new();
@@ -335,7 +372,8 @@ impl Instance {
             };
             return sends.then_some(Mac { target: Target::Port(entry.port), any_ip });
         }
-        Some(Mac { target: self.remote.best(mac)?.target(), any_ip: false })
+        let target = self.remote.target(self.id, mac, self.duplicates.frozen(mac))?;
+        Some(Mac { target, any_ip: false })
     }
 
     /// The MAC address of an IP address. For a MAC address that is attached here, only the attachment says
@@ -368,7 +406,7 @@ impl Instance {
             _ if self.router.is_some() => false,
             Target::Port(port) => self.local.ports.contains_key(&port),
             Target::Vxlan { .. } | Target::Mpls { .. } => self.remote.floods_to(&target),
-            Target::Router(_) => false,
+            Target::Router(_) | Target::Segment(_) => false,
         }
     }
 

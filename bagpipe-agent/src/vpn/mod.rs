@@ -4,21 +4,24 @@
 //! * `vpns`: all instances of the node: conflicts, identifiers (`numbers`), the [`store`].
 //! * `imports`: which routes belong to which instances, by route target alone.
 //! * `instance`: one instance: its attachments (`local`) and routes (`remote`), who wins a MAC address
-//!   (`mobility`), the routes it originates (`originate`), and its forwarding state (`installed`).
+//!   (`mobility`) or moves it too often (`duplicates`), who is on an Ethernet segment (`segments`), the routes it originates (`originate`), and its forwarding state (`installed`).
 //!
 //! An instance never computes a change from an event. Events change its tables and mark what they touch; then
 //! the wanted state of what was touched is derived from the tables alone and compared with what was put out
 //! before. So equal input gives equal output whatever its order, and nothing flaps.
 
 mod address;
+mod duplicates;
 mod effects;
 pub mod error;
 pub mod explain;
+pub mod explain_route;
 mod imports;
 mod installed;
 mod instance;
 mod local;
 mod mobility;
+pub mod networks;
 mod numbers;
 mod originate;
 mod overlay;
@@ -30,17 +33,21 @@ mod routed;
 mod router;
 pub mod routes_view;
 mod routing;
+mod segments;
+mod stale;
 pub mod store;
 pub mod view;
 mod vpns;
 
 pub use address::InterfaceAddress;
+pub use duplicates::{Duplicate, DuplicateDetection};
 pub use effects::Effects;
 pub use error::{AttachError, DetachError, ErrorKind, FieldError, RestoreError};
 pub use overlay::{Encapsulation, GATEWAY_MAC, Overlay};
 pub use request::{Attach, AttachPort, AttachRequest, Detach, DetachRequest, Direction, Endpoint, Routed};
-pub use route::{Frames, Ignored, RemoteRoute, RouteKey, Through, classify};
+pub use route::{Frames, Ignored, OnSegment, RemoteRoute, RouteKey, Through, classify};
 pub use router::Reason;
+pub use stale::Stale;
 pub use store::Snapshot;
 pub use vpns::{Attached, Detached, Vpns, VpnsConfig};
 

@@ -1,5 +1,6 @@
 //! The routes that an instance originates (RFC 7432 §7.2 and §7.3, with VXLAN per RFC 8365).
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -10,6 +11,7 @@ use bagpipe_bgp::wire::community::MacMobility;
 use bagpipe_bgp::wire::pmsi::PmsiTunnelKind;
 use bagpipe_bgp::wire::{Attributes, EvpnRoute, ExtendedCommunity, NextHop, Nlri, PmsiTunnel};
 
+use super::mobility::Claim;
 use super::overlay::{Encapsulation, Overlay};
 use super::plug::Plug;
 
@@ -86,6 +88,11 @@ impl Originator {
         if self.overlay.evpn == Encapsulation::Vxlan {
             attributes.extended_communities.push(ExtendedCommunity::router_mac(self.overlay.router_mac));
         }
+    }
+
+    /// The claim of this node to a MAC address.
+    pub(crate) const fn claim(&self, sequence: u32) -> Claim {
+        Claim { sticky: false, sequence, endpoint: Reverse(self.endpoint) }
     }
 
     fn label(&self) -> LabelField {

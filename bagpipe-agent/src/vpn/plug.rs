@@ -78,7 +78,7 @@ impl Instance {
         let (mac, _) = self.host(ip)?;
         let target = match self.local.macs.get(&mac) {
             Some(entry) => Target::Port(entry.port),
-            None => self.remote.best(&mac)?.target(),
+            None => self.remote.one_target(&mac, self.duplicates.frozen(&mac))?,
         };
         // The gateway of another node is none of the hosts.
         (mac != self.originator.overlay.gateway_mac).then_some(Host { mac, target })

@@ -4,11 +4,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use bagpipe_bgp::types::MacAddr;
+use bagpipe_bgp::types::{EthernetSegmentId, MacAddr};
 
+use super::duplicates::Place;
 use super::mobility::Claim;
-use super::route::{Frames, RouteKey};
-use crate::fib::Target;
+use super::route::{Frames, OnSegment, RouteKey};
+use super::segments::{Segments, Way};
+use crate::fib::{Segment, Target, VpnId};
 
 impl Frames {
     pub(crate) const fn claim(&self) -> Claim {
@@ -21,6 +23,10 @@ impl Frames {
 #[derive(Debug, Default)]
 pub(crate) struct Remote {
     routes: BTreeMap<RouteKey, Frames>,
+    pub(crate) segments: Segments,
+    on_segments: BTreeMap<RouteKey, OnSegment>,
+    /// The MAC addresses on each segment, and how many routes say so.
+    by_segment: BTreeMap<EthernetSegmentId, BTreeMap<MacAddr, usize>>,
     by_mac: BTreeMap<MacAddr, BTreeSet<Candidate>>,
     by_ip: BTreeMap<IpAddr, BTreeSet<Candidate>>,
     /// How many routes want a copy of flooded frames, and how many come from an endpoint.
@@ -35,16 +41,19 @@ pub(crate) struct Candidate {
     pub(crate) claim: Claim,
     target: Reverse<Target>,
     mac: Reverse<MacAddr>,
+    esi: EthernetSegmentId,
     key: RouteKey,
 }
 
 impl Candidate {
     const fn new(key: RouteKey, mac: MacAddr, route: &Frames) -> Self {
-        Self { claim: route.claim(), target: Reverse(route.target), mac: Reverse(mac), key }
+        let Frames { target, esi, .. } = *route;
+        Self { claim: route.claim(), target: Reverse(target), mac: Reverse(mac), esi, key }
     }
 
-    pub(crate) const fn target(&self) -> Target {
-        self.target.0
+    const fn frames(&self) -> Frames {
+        let Claim { sticky, sequence, endpoint: Reverse(endpoint) } = self.claim;
+        Frames { target: self.target.0, endpoint, esi: self.esi, sticky, sequence }
     }
 
     pub(crate) const fn mac(&self) -> MacAddr {
@@ -77,18 +86,43 @@ impl Remote {
         before
     }
 
+    /// A node is on a segment, or says so no longer; gives back what it said.
+    pub(crate) fn set_on_segment(
+        &mut self,
+        key: RouteKey,
+        esi: EthernetSegmentId,
+        on: Option<OnSegment>,
+    ) -> Option<OnSegment> {
+        let before = match on {
+            Some(on) => self.on_segments.insert(key, on),
+            None => self.on_segments.remove(&key),
+        };
+        if let Some(before) = before {
+            decrement(&mut self.endpoints, &before.endpoint);
+        }
+        if let Some(on) = on {
+            *self.endpoints.entry(on.endpoint).or_default() += 1;
+        }
+        self.segments.set_on(esi, key, on);
+        before
+    }
+
     fn index(&mut self, key: RouteKey, route: &Frames) {
         *self.endpoints.entry(route.endpoint).or_default() += 1;
         match key {
             RouteKey::MacIp(_, mac, ip) => {
                 let candidate = Candidate::new(key, mac, route);
                 self.by_mac.entry(mac).or_default().insert(candidate);
+                if route.esi != EthernetSegmentId::ZERO {
+                    *self.by_segment.entry(route.esi).or_default().entry(mac).or_default() += 1;
+                }
                 if let Some(ip) = ip {
                     self.by_ip.entry(ip).or_default().insert(candidate);
                 }
             }
             RouteKey::Multicast(..) => *self.flooded.entry(route.target).or_default() += 1,
-            RouteKey::EvpnPrefix(..) | RouteKey::Prefix(..) => {}
+            RouteKey::ForSegment(_, esi) => self.segments.set_takes(esi, key, Some(route)),
+            RouteKey::OnSegment(..) | RouteKey::EvpnPrefix(..) | RouteKey::Prefix(..) => {}
         }
     }
 
@@ -98,26 +132,66 @@ impl Remote {
             RouteKey::MacIp(_, mac, ip) => {
                 let candidate = Candidate::new(key, mac, route);
                 remove(&mut self.by_mac, &mac, &candidate);
+                if let Some(macs) = self.by_segment.get_mut(&route.esi) {
+                    decrement(macs, &mac);
+                    if macs.is_empty() {
+                        self.by_segment.remove(&route.esi);
+                    }
+                }
                 if let Some(ip) = ip {
                     remove(&mut self.by_ip, &ip, &candidate);
                 }
             }
             RouteKey::Multicast(..) => decrement(&mut self.flooded, &route.target),
-            RouteKey::EvpnPrefix(..) | RouteKey::Prefix(..) => {}
+            RouteKey::ForSegment(_, esi) => self.segments.set_takes(esi, key, None),
+            RouteKey::OnSegment(..) | RouteKey::EvpnPrefix(..) | RouteKey::Prefix(..) => {}
         }
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = RouteKey> + '_ {
-        self.routes.keys().copied()
+        self.routes.keys().chain(self.on_segments.keys()).copied()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.routes.len()
+        self.routes.len() + self.on_segments.len()
     }
 
-    /// The preferred route for a MAC address.
-    pub(crate) fn best(&self, mac: &MacAddr) -> Option<&Candidate> {
-        self.by_mac.get(mac)?.last()
+    /// Where frames for a MAC address go in an instance: where the preferred route says that leads anywhere, and before
+    /// all others one for the place where it is frozen.
+    pub(crate) fn target(&self, vpn: VpnId, mac: &MacAddr, frozen: Option<Place>) -> Option<Target> {
+        let (frames, way) = self.way(mac, frozen)?;
+        Some(match way {
+            Way::All => Target::Segment(Segment { vpn, esi: frames.esi }),
+            Way::One(target) => target,
+        })
+    }
+
+    /// The same, for who can have one endpoint only.
+    pub(crate) fn one_target(&self, mac: &MacAddr, frozen: Option<Place>) -> Option<Target> {
+        let (frames, way) = self.way(mac, frozen)?;
+        match way {
+            Way::All => self.segments.all(frames.esi).first().copied(),
+            Way::One(target) => Some(target),
+        }
+    }
+
+    /// The preferred route for a MAC address that leads anywhere.
+    pub(crate) fn best(&self, mac: &MacAddr) -> Option<Frames> {
+        self.way(mac, None).map(|(frames, _)| frames)
+    }
+
+    fn way(&self, mac: &MacAddr, frozen: Option<Place>) -> Option<(Frames, Way)> {
+        let ways = || {
+            let candidates = self.by_mac.get(mac).into_iter().flatten().rev().map(Candidate::frames);
+            candidates.filter_map(|frames| Some((frames, self.segments.way(&frames)?)))
+        };
+        let stays = |(frames, _): &(Frames, Way)| frozen == Some(Place::of(frames));
+        frozen.and_then(|_| ways().find(stays)).or_else(|| ways().next())
+    }
+
+    /// The MAC addresses on a segment.
+    pub(crate) fn macs_on(&self, esi: EthernetSegmentId) -> impl Iterator<Item = MacAddr> + '_ {
+        self.by_segment.get(&esi).into_iter().flat_map(|macs| macs.keys().copied())
     }
 
     /// The greatest sequence number that any route for the MAC address has.

@@ -4,7 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bagpipe_bgp::types::{EthernetTagId, IpPrefix, Label, LabelField, MacAddr, RouteDistinguisher, Vni};
+use bagpipe_bgp::types::{
+    EthernetSegmentId, EthernetTagId, IpPrefix, Label, LabelField, MacAddr, RouteDistinguisher, Vni,
+};
 use bagpipe_bgp::wire::pmsi::PmsiTunnelKind;
 use bagpipe_bgp::wire::{Attributes, EvpnRoute, ExtendedCommunity, Nlri, OverlayIndex, VpnRoute};
 
@@ -12,7 +14,10 @@ use super::overlay::{Encapsulation, Overlay, Tunnel};
 use super::vpns::VpnsConfig;
 use crate::fib::{Adjacency, Target};
 
-/// The key of a route that may be used for forwarding (RFC 7432 §7.2 and §7.3, RFC 9136 §3.1, each with the
+/// The Ethernet tag of a route of a segment as a whole (RFC 7432 §8.2.1).
+const MAX_ET: EthernetTagId = EthernetTagId::MAX;
+
+/// The key of a route that may be used for forwarding (RFC 7432 §7.1 to §7.3, RFC 9136 §3.1, each with the
 /// Ethernet tag zero; RFC 4364 §4.3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RouteKey {
@@ -20,6 +25,10 @@ pub enum RouteKey {
     MacIp(RouteDistinguisher, MacAddr, Option<IpAddr>),
     /// E-VPN type 3.
     Multicast(RouteDistinguisher, IpAddr),
+    /// E-VPN type 1, of a segment as a whole: the node is on it (RFC 7432 §8.2.1).
+    OnSegment(RouteDistinguisher, EthernetSegmentId),
+    /// E-VPN type 1, of an instance on a segment: the node takes frames for it there (RFC 7432 §8.4.1).
+    ForSegment(RouteDistinguisher, EthernetSegmentId),
     /// E-VPN type 5.
     EvpnPrefix(RouteDistinguisher, IpPrefix),
     /// VPN-IPv4 or VPN-IPv6.
@@ -35,11 +44,30 @@ impl RouteKey {
             Nlri::Evpn(EvpnRoute::InclusiveMulticast { rd, tag: 0, originator }) => {
                 Some(Self::Multicast(*rd, *originator))
             }
+            Nlri::Evpn(EvpnRoute::EthernetAutoDiscovery { rd, esi, tag: 0, .. }) => {
+                Some(Self::ForSegment(*rd, *esi))
+            }
+            Nlri::Evpn(EvpnRoute::EthernetAutoDiscovery { rd, esi, tag: MAX_ET, .. }) => {
+                Some(Self::OnSegment(*rd, *esi))
+            }
             Nlri::Evpn(EvpnRoute::IpPrefix { rd, tag: 0, prefix, .. }) => {
                 Some(Self::EvpnPrefix(*rd, *prefix))
             }
             Nlri::Vpn(VpnRoute { rd, prefix, .. }) => Some(Self::Prefix(*rd, *prefix)),
             _ => None,
+        }
+    }
+
+    /// Its route distinguisher.
+    #[must_use]
+    pub const fn rd(&self) -> RouteDistinguisher {
+        match self {
+            Self::MacIp(rd, ..)
+            | Self::Multicast(rd, _)
+            | Self::OnSegment(rd, _)
+            | Self::ForSegment(rd, _)
+            | Self::EvpnPrefix(rd, _)
+            | Self::Prefix(rd, _) => *rd,
         }
     }
 
@@ -49,7 +77,9 @@ impl RouteKey {
         match self {
             Self::MacIp(_, _, Some(ip)) => Some(IpPrefix::host(*ip)),
             Self::EvpnPrefix(_, prefix) | Self::Prefix(_, prefix) => Some(*prefix),
-            Self::MacIp(_, _, None) | Self::Multicast(..) => None,
+            Self::MacIp(_, _, None) | Self::Multicast(..) | Self::OnSegment(..) | Self::ForSegment(..) => {
+                None
+            }
         }
     }
 }
@@ -60,6 +90,8 @@ impl fmt::Display for RouteKey {
             Self::MacIp(rd, mac, Some(ip)) => write!(f, "mac-ip {mac} {ip} rd {rd}"),
             Self::MacIp(rd, mac, None) => write!(f, "mac-ip {mac} rd {rd}"),
             Self::Multicast(rd, originator) => write!(f, "multicast {originator} rd {rd}"),
+            Self::OnSegment(rd, esi) => write!(f, "ethernet-ad {esi} rd {rd}"),
+            Self::ForSegment(rd, esi) => write!(f, "ethernet-ad {esi} tag 0 rd {rd}"),
             Self::EvpnPrefix(rd, prefix) => write!(f, "ip-prefix {prefix} rd {rd}"),
             Self::Prefix(rd, prefix) => write!(f, "vpn {prefix} rd {rd}"),
         }
@@ -73,6 +105,8 @@ pub struct RemoteRoute {
     pub frames: Option<Frames>,
     /// Where packets go.
     pub packets: Option<Through>,
+    /// Who is on a segment.
+    pub segment: Option<OnSegment>,
     /// Its attributes.
     pub attributes: Arc<Attributes>,
 }
@@ -86,7 +120,7 @@ impl RemoteRoute {
     /// Whether both came with the same attributes in memory, and lead to the same places.
     pub(crate) fn says_the_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.attributes, &other.attributes)
-            && (self.frames, self.packets) == (other.frames, other.packets)
+            && (self.frames, self.packets, self.segment) == (other.frames, other.packets, other.segment)
     }
 }
 
@@ -97,10 +131,21 @@ pub struct Frames {
     pub target: Target,
     /// Its address.
     pub endpoint: IpAddr,
+    /// The segment that the MAC address is on; zero if it is behind the endpoint alone.
+    pub esi: EthernetSegmentId,
     /// The MAC address never moves (RFC 7432 §15.2).
     pub sticky: bool,
     /// Sequence number of MAC mobility (RFC 7432 §7.7).
     pub sequence: u32,
+}
+
+/// A node that is on a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnSegment {
+    /// Its address.
+    pub endpoint: IpAddr,
+    /// One node at a time forwards for a MAC address on the segment (RFC 7432 §7.5).
+    pub single_active: bool,
 }
 
 /// Where packets go.
@@ -145,7 +190,16 @@ pub enum Ignored {
     /// A family without VPN routes.
     #[error("not a VPN route")]
     Family,
-    /// Types 1, 4 and those unknown.
+    /// A rule for packets, not a way for them.
+    #[error("flow specifications are not applied to packets")]
+    FlowSpec,
+    /// Type 4: by it those on a segment choose who forwards floods to it (RFC 7432 §8.5).
+    #[error("Ethernet segment routes are for those who are on the segment")]
+    EthernetSegment,
+    /// RFC 7432 §5: zero is no segment.
+    #[error("the Ethernet segment identifier is zero")]
+    NoSegment,
+    /// Types that nobody knows.
     #[error("E-VPN routes of this type are not used for forwarding")]
     RouteType,
     /// VLAN-aware bundles (RFC 7432 §6.3) are not supported.
@@ -191,10 +245,24 @@ pub fn classify(
 ) -> Result<(RouteKey, RemoteRoute), Ignored> {
     let key = RouteKey::of(nlri);
     let reader = Reader { attributes, config };
+    let mut segment = None;
     let (frames, packets) = match nlri {
         Nlri::Evpn(route) => match route {
-            EvpnRoute::MacIp { tag, mac, ip, label, ip_label, .. } => {
-                reader.mac_ip(*tag, *mac, *ip, *label, *ip_label)?
+            EvpnRoute::EthernetAutoDiscovery { esi: EthernetSegmentId::ZERO, .. } => {
+                return Err(Ignored::NoSegment);
+            }
+            EvpnRoute::EthernetAutoDiscovery { tag: MAX_ET, .. } => {
+                segment = Some(reader.on_segment()?);
+                (None, None)
+            }
+            EvpnRoute::EthernetAutoDiscovery { tag, label, .. } => {
+                check_tag(*tag)?;
+                (Some(reader.frames(reader.endpoint(reader.next_hop()?)?, *label)?), None)
+            }
+            EvpnRoute::EthernetSegment { .. } => return Err(Ignored::EthernetSegment),
+            EvpnRoute::MacIp { esi, tag, mac, ip, label, ip_label, .. } => {
+                let (frames, packets) = reader.mac_ip(*tag, *mac, *ip, *label, *ip_label)?;
+                (Some(Frames { esi: *esi, ..frames }), packets)
             }
             EvpnRoute::InclusiveMulticast { tag, .. } => (Some(reader.multicast(*tag)?), None),
             EvpnRoute::IpPrefix { tag, label, prefix, .. } => {
@@ -208,9 +276,10 @@ pub fn classify(
             check_prefix(route.prefix)?;
             (None, Some(reader.vpn_prefix(route)?))
         }
+        Nlri::FlowSpec(_) => return Err(Ignored::FlowSpec),
         _ => return Err(Ignored::Family),
     };
-    let route = RemoteRoute { frames, packets, attributes: Arc::clone(attributes) };
+    let route = RemoteRoute { frames, packets, segment, attributes: Arc::clone(attributes) };
     key.map(|key| (key, route)).ok_or(Ignored::RouteType)
 }
 
@@ -228,7 +297,7 @@ impl Reader<'_> {
         ip: Option<IpAddr>,
         label: LabelField,
         ip_label: Option<LabelField>,
-    ) -> Result<(Option<Frames>, Option<Through>), Ignored> {
+    ) -> Result<(Frames, Option<Through>), Ignored> {
         if mac.is_multicast() || mac.is_zero() {
             return Err(Ignored::Mac);
         }
@@ -240,7 +309,14 @@ impl Reader<'_> {
         // RFC 9135 §4.1: the second label is that of the IP-VPN. Without the Router's MAC it leads nowhere, but the
         // first still does.
         let packets = ip.and(ip_label).and_then(|label| self.routed(endpoint, label).ok());
-        Ok((Some(self.frames(endpoint, label)?), packets))
+        Ok((self.frames(endpoint, label)?, packets))
+    }
+
+    /// Without an ESI Label community, which there has to be, nothing says that only one node forwards.
+    fn on_segment(&self) -> Result<OnSegment, Ignored> {
+        let label = self.attributes.extended_communities.iter().find_map(ExtendedCommunity::as_esi_label);
+        let single_active = label.is_some_and(|label| label.single_active);
+        Ok(OnSegment { endpoint: self.endpoint(self.next_hop()?)?, single_active })
     }
 
     fn multicast(&self, tag: EthernetTagId) -> Result<Frames, Ignored> {
@@ -258,7 +334,7 @@ impl Reader<'_> {
         let mobility =
             self.attributes.extended_communities.iter().find_map(ExtendedCommunity::as_mac_mobility);
         let (sticky, sequence) = mobility.map_or((false, 0), |mobility| (mobility.sticky, mobility.sequence));
-        Ok(Frames { target, endpoint, sticky, sequence })
+        Ok(Frames { target, endpoint, esi: EthernetSegmentId::ZERO, sticky, sequence })
     }
 
     fn evpn_prefix(&self, route: &EvpnRoute, label: LabelField) -> Result<Through, Ignored> {

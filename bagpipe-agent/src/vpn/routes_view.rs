@@ -128,7 +128,7 @@ impl Vpns {
             Target::Port(port) => HopView::Port { interface: self.interface_of(port)?, mac },
             Target::Vxlan { endpoint, vni } => HopView::Vxlan { endpoint, vni, mac },
             Target::Mpls { endpoint, label, form } => HopView::Mpls { endpoint, label, form },
-            Target::Router(_) => HopView::Gateway,
+            Target::Router(_) | Target::Segment(_) => HopView::Gateway,
         })
     }
 

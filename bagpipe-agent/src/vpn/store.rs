@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::address::InterfaceAddress;
 use super::error::RestoreError;
 use super::instance::Instance;
+use super::networks::Networks;
 use super::request::Endpoint;
 use super::router::{Attached, Router, Site};
 use super::vpns::{Vpns, VpnsConfig};
@@ -23,6 +24,9 @@ pub struct Snapshot {
     pub next: NextNumbers,
     /// The instances, by number.
     pub vpns: Vec<StoredVpn>,
+    /// The named networks.
+    #[serde(default)]
+    pub networks: Networks,
 }
 
 /// Where the search for free identifiers goes on.
@@ -134,7 +138,7 @@ pub struct StoredMac {
 }
 
 impl Vpns {
-    /// All attachments and identifiers, to be stored.
+    /// All attachments and identifiers, to be stored; not the networks, of which instances know nothing.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
@@ -145,6 +149,7 @@ impl Vpns {
                 label: self.labels.position(),
             },
             vpns: self.instances.values().map(store).collect(),
+            networks: Networks::default(),
         }
     }
 

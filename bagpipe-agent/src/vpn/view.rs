@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, RouteDistinguisher, RouteTarget, Vni};
+use bagpipe_bgp::types::{EthernetSegmentId, IpPrefix, Label, MacAddr, RouteDistinguisher, RouteTarget, Vni};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -47,6 +47,8 @@ pub struct VpnView {
     pub remote_routes: usize,
     /// Tunnel endpoints that packets are accepted from, in order.
     pub remote_endpoints: Vec<IpAddr>,
+    /// MAC addresses that have moved too often, and are frozen (RFC 7432 §15.1).
+    pub frozen_macs: Vec<MacAddr>,
     /// Its description.
     pub description: Option<Value>,
 }
@@ -96,6 +98,21 @@ pub struct PrefixView {
     pub endpoint: Endpoint,
 }
 
+/// An E-VPN instance that is plugged into an IP-VPN.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlugView {
+    /// Number of the IP-VPN.
+    pub ipvpn: VpnId,
+    /// Number of the E-VPN.
+    pub evpn: VpnId,
+    /// The MAC address that was given.
+    pub mac: MacAddr,
+    /// The address.
+    pub address: InterfaceAddress,
+    /// What becomes of it.
+    pub endpoint: Endpoint,
+}
+
 /// Where frames for a MAC address go.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FdbView {
@@ -106,6 +123,9 @@ pub struct FdbView {
     /// The target.
     #[serde(flatten)]
     pub target: TargetView,
+    /// It has moved too often, and is frozen (RFC 7432 §15.1).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
 }
 
 /// A target.
@@ -134,6 +154,13 @@ pub enum TargetView {
         label: Label,
         /// What carries it.
         form: MplsForm,
+    },
+    /// An Ethernet segment: the flow chooses one of its remote endpoints.
+    Segment {
+        /// The segment.
+        esi: EthernetSegmentId,
+        /// Their addresses.
+        endpoints: Vec<IpAddr>,
     },
     /// The router.
     Router {
@@ -174,6 +201,7 @@ impl Vpns {
             routes: instance.installed.routes.len(),
             remote_routes: instance.router.as_ref().map_or(instance.remote.len(), |router| router.routes()),
             remote_endpoints: sorted(instance.installed.endpoints.iter().copied()),
+            frozen_macs: instance.duplicates.all_frozen().collect(),
             description: instance.description.clone(),
         })
     }
@@ -190,6 +218,30 @@ impl Vpns {
         })
     }
 
+    /// The E-VPN instances that are plugged into IP-VPNs.
+    pub fn plugs(&self) -> impl Iterator<Item = PlugView> + '_ {
+        let routers =
+            self.instances.values().filter_map(|instance| Some((instance.id, instance.router.as_ref()?)));
+        routers.flat_map(|(ipvpn, router)| {
+            router.attached.iter().filter_map(move |((site, address), attached)| {
+                let Site::Evpn(evpn, mac) = *site else { return None };
+                Some(PlugView { ipvpn, evpn, mac, address: *address, endpoint: attached.endpoint })
+            })
+        })
+    }
+
+    /// The instance whose routes have a route distinguisher, and its type.
+    #[must_use]
+    pub fn owner(&self, rd: RouteDistinguisher) -> Option<(VpnId, &'static str)> {
+        let router_id = self.config().router_id;
+        let is = |number: VpnId| RouteDistinguisher::from_ipv4(router_id, number) == rd;
+        let has = |instance: &&Instance| {
+            let attached = instance.router.iter().flat_map(|router| router.attached.values());
+            is(instance.id) || attached.filter_map(|attached| attached.rd).any(is)
+        };
+        self.instances.values().find(has).map(|instance| (instance.id, instance.vpn_type()))
+    }
+
     /// Where MAC addresses are, by instance and MAC address.
     pub fn fdb(&self) -> impl Iterator<Item = FdbView> + '_ {
         self.instances.values().flat_map(|instance| {
@@ -202,11 +254,30 @@ impl Vpns {
                     },
                     Target::Vxlan { endpoint, vni } => TargetView::Vxlan { endpoint, vni },
                     Target::Mpls { endpoint, label, form } => TargetView::Mpls { endpoint, label, form },
+                    Target::Segment(segment) => TargetView::Segment {
+                        esi: segment.esi,
+                        endpoints: instance
+                            .installed
+                            .segments
+                            .get(&segment.esi)?
+                            .iter()
+                            .filter_map(Target::endpoint)
+                            .collect(),
+                    },
                     Target::Router(router) => TargetView::Router { router: self.name_of(router) },
                 };
-                Some(FdbView { vpn: instance.name.clone(), mac, target })
+                let frozen = instance.duplicates.frozen(&mac).is_some();
+                Some(FdbView { vpn: instance.name.clone(), mac, target, frozen })
             })
         })
+    }
+
+    /// The MAC addresses that have moved too often, with the names of their instances.
+    pub fn frozen_macs(&self) -> impl Iterator<Item = (&str, MacAddr)> {
+        let frozen = |instance: &Instance| instance.duplicates.all_frozen().collect::<Vec<_>>();
+        self.instances
+            .values()
+            .flat_map(move |instance| frozen(instance).into_iter().map(|mac| (instance.name.as_str(), mac)))
     }
 
     /// The MAC addresses of IP addresses, by instance and IP address.

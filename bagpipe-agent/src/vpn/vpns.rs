@@ -12,6 +12,7 @@ use bagpipe_common::limits;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
+use super::duplicates::{Duplicate, DuplicateDetection, Duplicates};
 use super::effects::Effects;
 use super::error::{AttachError, DetachError};
 use super::imports::Imports;
@@ -36,6 +37,8 @@ pub struct VpnsConfig {
     pub vnis: RangeInclusive<u32>,
     /// Tunnels, labels and the router.
     pub overlay: Overlay,
+    /// When a MAC address moves too often.
+    pub duplicates: DuplicateDetection,
 }
 
 /// All VPN instances.
@@ -46,7 +49,7 @@ pub struct Vpns {
     pub(super) names: FxHashMap<String, VpnId>,
     pub(super) interfaces: FxHashMap<String, (VpnId, PortId)>,
     pub(super) owners: FxHashMap<Vni, VpnId>,
-    imports: Imports,
+    pub(super) imports: Imports,
     /// Of instances, and of route distinguishers that are not those of an instance.
     pub(super) numbers: Numbers,
     pub(super) ports: Numbers,
@@ -54,6 +57,8 @@ pub struct Vpns {
     pub(super) labels: Numbers,
     /// Instances that something was told since the last time.
     pub(super) touched: BTreeSet<VpnId>,
+    /// When MAC addresses that are frozen may move again.
+    recoveries: BTreeSet<(Instant, VpnId, MacAddr)>,
     pub(super) effects: Effects,
 }
 
@@ -112,6 +117,7 @@ impl Vpns {
             vnis: Numbers::new(config.vnis.clone()),
             labels: Numbers::new(config.overlay.labels.clone()),
             touched: BTreeSet::new(),
+            recoveries: BTreeSet::new(),
             effects: Effects::default(),
             config,
         }
@@ -255,7 +261,8 @@ impl Vpns {
             overlay: overlay.clone(),
             bridge: label.filter(|_| !is_routed),
         };
-        let mut instance = Instance::new(vpn, name.to_owned(), originator);
+        let duplicates = Duplicates::new(self.config.duplicates);
+        let mut instance = Instance::new(vpn, name.to_owned(), originator, duplicates);
         if let Some(label) = label {
             instance.router = is_routed.then(|| Box::new(Router::new(vpn, label, overlay)));
             self.labels.take(label.get());
@@ -386,6 +393,7 @@ impl Vpns {
     /// E-VPN instances come first: they tell those that they are plugged into of their hosts. Then IP-VPN instances
     /// originate, which depends on nothing imported, so that those of one node hear of each other. Routes come last.
     pub fn settle(&mut self, now: Instant) -> Effects {
+        self.recover(now);
         for vpn in self.touched.clone() {
             if let Some(instance) = self.instances.get_mut(&vpn).filter(|instance| instance.router.is_none())
             {
@@ -416,8 +424,40 @@ impl Vpns {
             }
         }
         let mut effects = std::mem::take(&mut self.effects);
+        self.plan_recoveries(&effects.duplicates, now);
         effects.changes.sort_by_key(crate::fib::Change::rank);
         effects
+    }
+
+    /// When to settle again although nothing happens.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Instant> {
+        self.recoveries.first().map(|(time, ..)| *time)
+    }
+
+    /// Lets a frozen MAC address move again; `None` if there is no such instance, else whether it was frozen.
+    pub fn release_mac(&mut self, vpn: &str, mac: MacAddr) -> Option<bool> {
+        let vpn = *self.names.get(vpn)?;
+        let released = self.instances.get_mut(&vpn)?.release(mac, &mut self.effects);
+        self.touched.insert(vpn);
+        Some(released)
+    }
+
+    fn plan_recoveries(&mut self, duplicates: &[Duplicate], now: Instant) {
+        let Some(recovery) = self.config.duplicates.recovery else { return };
+        for Duplicate { vpn, mac, .. } in duplicates.iter().filter(|duplicate| duplicate.frozen) {
+            self.recoveries.extend(self.names.get(vpn).map(|vpn| (now + recovery, *vpn, *mac)));
+        }
+    }
+
+    fn recover(&mut self, now: Instant) {
+        while let Some((_, vpn, mac)) = self.recoveries.first().copied().filter(|(time, ..)| *time <= now) {
+            self.recoveries.pop_first();
+            if let Some(instance) = self.instances.get_mut(&vpn) {
+                instance.recover(mac, now, &mut self.effects);
+                self.touched.insert(vpn);
+            }
+        }
     }
 
     /// Names of the instances that import a route with these attributes.

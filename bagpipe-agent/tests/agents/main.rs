@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // A test fails by panicking.
 
+mod duplicates;
 mod lab;
 mod routing;
 mod sessions;

@@ -104,7 +104,8 @@ fn a_session_over_ipv6_from_near() {
     client.wait("session", || client.is_well());
     assert_eq!(peer(&reflector)["address"], "::1");
     let negotiated = &peer(&client)["negotiated"];
-    assert_eq!(negotiated["families"], serde_json::json!(["evpn", "vpnv4", "vpnv6", "rtc"]));
+    let families = ["evpn", "vpnv4", "vpnv6", "flowspec-vpnv4", "flowspec-vpnv6", "rtc"];
+    assert_eq!(negotiated["families"], serde_json::json!(families));
     assert_eq!(negotiated["extended_next_hop"], true);
     let announced = negotiated["capabilities"].as_array().unwrap();
     for capability in

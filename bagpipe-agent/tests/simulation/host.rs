@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bagpipe_agent::engine::{Engine, EngineConfig, EngineEvent};
 use bagpipe_agent::fib::{Change, Fib, Target};
-use bagpipe_agent::vpn::{Overlay, Snapshot};
+use bagpipe_agent::vpn::{DuplicateDetection, Overlay, Snapshot};
 use bagpipe_bgp::speaker::{Action, ConnId, PeerConfig, Refused, Speaker, SpeakerConfig, SpeakerEvent};
 use bagpipe_bgp::types::Family;
 use bytes::Bytes;
@@ -101,6 +101,8 @@ impl Plan {
             local_endpoint: self.address(host).into(),
             vnis: 1_000..=2_000,
             overlay: Overlay::new(self.address(host).into()),
+            // Hosts move more often here than anybody would let them.
+            duplicates: DuplicateDetection { moves: 0, ..DuplicateDetection::default() },
         };
         let (stored, kept) = before.unwrap_or_default();
         let mut engine = Engine::new(config, Some(&stored), now).unwrap();
@@ -191,8 +193,10 @@ impl Node {
                     self.kept = Fib::default();
                 }
                 EngineEvent::Speaker(SpeakerEvent::Error { error, .. }) => panic!("{error}"),
-                EngineEvent::Speaker(_) | EngineEvent::VpnCreated { .. } | EngineEvent::VpnRemoved { .. } => {
-                }
+                EngineEvent::Speaker(_)
+                | EngineEvent::VpnCreated { .. }
+                | EngineEvent::VpnRemoved { .. }
+                | EngineEvent::Duplicate(_) => {}
             }
         }
     }
@@ -204,6 +208,7 @@ impl Node {
             Target::Port(port) => fib.ports.contains_key(port),
             Target::Vxlan { .. } | Target::Mpls { .. } => true,
             Target::Router(vpn) => fib.vpns.contains_key(vpn),
+            Target::Segment(segment) => fib.segments.contains_key(segment),
         };
         let sound = match change {
             Change::Vpn(vpn, None) => {
@@ -235,6 +240,13 @@ impl Node {
             }
             Change::Endpoint(vpn, endpoint, wanted) => {
                 fib.vpns.contains_key(vpn) && fib.endpoints.contains(&(*vpn, *endpoint)) != *wanted
+            }
+            Change::Segment(segment, None) => {
+                let used = |other: Target| other == Target::Segment(*segment);
+                fib.segments.contains_key(segment) && !fib.macs.values().any(|mac| used(mac.target))
+            }
+            Change::Segment(segment, targets) => {
+                fib.vpns.contains_key(&segment.vpn) && fib.segments.get(segment) != targets.as_ref()
             }
             Change::Router(vpn, value) => {
                 fib.vpns.contains_key(vpn) && fib.routers.get(vpn) != value.as_ref()

@@ -4,7 +4,9 @@
 //! them for all routes, in the place of that peer: else it would get none of those that only that peer imports.
 
 use super::peer::Peer;
+use super::route::Route;
 use super::rt_constraint::is_constrained;
+use super::table::Table;
 use super::{Export, Rib, RibPeer};
 use crate::wire::{Nlri, RouteTargetMembership};
 
@@ -45,9 +47,11 @@ impl Peer {
     }
 }
 
-/// Whether an encoded membership is the default one: no bits at all.
-pub(super) fn is_default_membership(encoded: &[u8]) -> bool {
-    encoded == [0]
+impl Table {
+    /// Whether a membership is the default one: no bits at all.
+    pub(super) fn is_default_membership(&self, route: &Route) -> bool {
+        self.nlri(route) == [0]
+    }
 }
 
 impl Rib {

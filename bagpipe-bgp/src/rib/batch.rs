@@ -79,9 +79,12 @@ pub(super) struct Message {
     pub(super) routes: usize,
 }
 
-/// The batches that peers read, and their messages by where they begin.
+/// The batches that peers read, and their messages.
 #[derive(Debug, Default)]
-pub(super) struct Batches(Vec<(Arc<Batch>, FxHashMap<usize, Vec<Message>>)>);
+pub(super) struct Batches(Vec<(Arc<Batch>, Messages)>);
+
+/// The messages of a batch, by where they begin.
+type Messages = FxHashMap<usize, Vec<Message>>;
 
 impl Batches {
     /// The batch that begins at a position of a log; `None` at the end of the log.

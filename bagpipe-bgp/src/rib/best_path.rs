@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use rustc_hash::FxHashMap;
+use serde::Serialize;
 
 use super::PeerId;
 use super::long_lived::LLGR_STALE;
@@ -88,24 +89,80 @@ pub(super) struct Candidate<'a> {
     pub(super) origination: Origination,
 }
 
+/// A rule of the decision process, by which a path is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// A route of this speaker comes first.
+    Local,
+    /// What has been stale for long is the last resort, whatever else speaks for it (RFC 9494 §4.3).
+    LongLivedStale,
+    /// The MAC address is pinned elsewhere, or has moved since (RFC 7432 §15).
+    MacMobility,
+    /// A higher LOCAL_PREF.
+    LocalPref,
+    /// A shorter AS_PATH (RFC 4271 §9.1.2.2 a).
+    AsPathLength,
+    /// A lower ORIGIN (§9.1.2.2 b).
+    Origin,
+    /// A lower MED from the same neighboring AS (§9.1.2.2 c).
+    Med,
+    /// A path from another AS comes before one from our own (§9.1.2.2 d).
+    External,
+    /// A lower BGP identifier, or ORIGINATOR_ID in its place (§9.1.2.2 f, RFC 4456 §9).
+    RouterId,
+    /// A shorter CLUSTER_LIST (RFC 4456 §9).
+    ClusterListLength,
+    /// A lower peer address, then a lower path identifier (§9.1.2.2 g).
+    PeerAddress,
+}
+
 /// The position of the best path. `mobile`: MAC Mobility decides first.
 pub(super) fn best<'a>(candidates: impl Iterator<Item = Candidate<'a>>, mobile: bool) -> Option<usize> {
-    let mut left: Vec<(usize, Candidate<'a>)> = candidates.enumerate().collect();
-    keep(&mut left, |(_, path)| !matches!(path.origination, Origination::Local));
-    // RFC 9494 §4.3: what has been stale for long is the last resort, whatever else speaks for it.
-    keep(&mut left, |(_, path)| path.preference.long_lived_stale);
+    decide(candidates.enumerate().collect(), mobile, |_, _| {})
+}
+
+/// For each path the rule by which it lost; `None` for the best one.
+pub(super) fn lost_by<'a>(
+    candidates: impl Iterator<Item = Candidate<'a>>,
+    mobile: bool,
+) -> Vec<Option<Rule>> {
+    let candidates: Vec<_> = candidates.enumerate().collect();
+    let mut rules = vec![None; candidates.len()];
+    decide(candidates, mobile, |position, rule| {
+        if let Some(lost) = rules.get_mut(position) {
+            *lost = Some(rule);
+        }
+    });
+    rules
+}
+
+/// Applies rule after rule, and tells of each path that is left out by one.
+fn decide<'a>(
+    mut left: Vec<(usize, Candidate<'a>)>,
+    mobile: bool,
+    mut lost: impl FnMut(usize, Rule),
+) -> Option<usize> {
+    keep(
+        &mut left,
+        |(_, path)| !matches!(path.origination, Origination::Local),
+        |it| lost(it.0, Rule::Local),
+    );
+    keep(&mut left, |(_, path)| path.preference.long_lived_stale, |it| lost(it.0, Rule::LongLivedStale));
     if mobile {
-        keep(&mut left, |(_, path)| Reverse((path.preference.sticky, path.preference.sequence)));
+        let rank = |path: &Candidate<'a>| Reverse((path.preference.sticky, path.preference.sequence));
+        keep(&mut left, |(_, path)| rank(path), |it| lost(it.0, Rule::MacMobility));
     }
-    keep(&mut left, |(_, path)| Reverse(path.preference.local_pref));
-    keep(&mut left, |(_, path)| path.preference.as_path_length);
-    keep(&mut left, |(_, path)| path.preference.origin);
-    keep_lowest_med(&mut left, |(_, path)| path.preference);
-    keep(&mut left, |(_, path)| path.is_internal());
+    keep(&mut left, |(_, path)| Reverse(path.preference.local_pref), |it| lost(it.0, Rule::LocalPref));
+    keep(&mut left, |(_, path)| path.preference.as_path_length, |it| lost(it.0, Rule::AsPathLength));
+    keep(&mut left, |(_, path)| path.preference.origin, |it| lost(it.0, Rule::Origin));
+    keep_lowest_med(&mut left, |(_, path)| path.preference, |it| lost(it.0, Rule::Med));
+    keep(&mut left, |(_, path)| path.is_internal(), |it| lost(it.0, Rule::External));
     // RFC 4456 §9: ORIGINATOR_ID stands for the router identifier, and the CLUSTER_LIST breaks the next tie.
-    keep(&mut left, |(_, path)| path.router_id());
-    keep(&mut left, |(_, path)| path.preference.cluster_list_length);
-    keep(&mut left, |(_, path)| path.peer());
+    keep(&mut left, |(_, path)| path.router_id(), |it| lost(it.0, Rule::RouterId));
+    let cluster_list = |path: &Candidate<'a>| path.preference.cluster_list_length;
+    keep(&mut left, |(_, path)| cluster_list(path), |it| lost(it.0, Rule::ClusterListLength));
+    keep(&mut left, |(_, path)| path.peer(), |it| lost(it.0, Rule::PeerAddress));
     left.first().map(|(position, _)| *position)
 }
 
@@ -118,25 +175,25 @@ pub fn equally_good<'a, T>(paths: Vec<T>, attributes: impl Fn(&T) -> &'a Attribu
     }
     let mut left: Vec<(Preference, T)> =
         paths.into_iter().map(|path| (Preference::of(attributes(&path)), path)).collect();
-    keep(&mut left, |(preference, _)| Reverse(preference.local_pref));
-    keep(&mut left, |(preference, _)| preference.as_path_length);
-    keep(&mut left, |(preference, _)| preference.origin);
-    keep_lowest_med(&mut left, |(preference, _)| preference);
+    keep(&mut left, |(preference, _)| Reverse(preference.local_pref), |_| {});
+    keep(&mut left, |(preference, _)| preference.as_path_length, |_| {});
+    keep(&mut left, |(preference, _)| preference.origin, |_| {});
+    keep_lowest_med(&mut left, |(preference, _)| preference, |_| {});
     left.into_iter().map(|(_, path)| path).collect()
 }
 
-/// Keep the paths with the lowest rank.
-fn keep<T, R: Ord>(left: &mut Vec<T>, rank: impl Fn(&T) -> R) {
+/// Keep the paths with the lowest rank, and tell of the others.
+fn keep<T, R: Ord>(left: &mut Vec<T>, rank: impl Fn(&T) -> R, lost: impl FnMut(&T)) {
     if left.len() < 2 {
         return;
     }
     if let Some(lowest) = left.iter().map(&rank).min() {
-        left.retain(|path| rank(path) == lowest);
+        retain(left, |path| rank(path) == lowest, lost);
     }
 }
 
 /// Of the paths from one neighboring AS, keep those with the lowest MED (RFC 4271 §9.1.2.2 c).
-fn keep_lowest_med<T>(left: &mut Vec<T>, preference: impl Fn(&T) -> &Preference) {
+fn keep_lowest_med<T>(left: &mut Vec<T>, preference: impl Fn(&T) -> &Preference, lost: impl FnMut(&T)) {
     if left.len() < 2 {
         return;
     }
@@ -145,9 +202,20 @@ fn keep_lowest_med<T>(left: &mut Vec<T>, preference: impl Fn(&T) -> &Preference)
         let med = lowest.entry(path.neighbor).or_insert(u32::MAX);
         *med = path.med.min(*med);
     }
-    left.retain(|path| {
+    let is_lowest = |path: &T| {
         let Preference { neighbor, med, .. } = preference(path);
         lowest.get(neighbor) == Some(med)
+    };
+    retain(left, is_lowest, lost);
+}
+
+fn retain<T>(left: &mut Vec<T>, wanted: impl Fn(&T) -> bool, mut lost: impl FnMut(&T)) {
+    left.retain(|path| {
+        let kept = wanted(path);
+        if !kept {
+            lost(path);
+        }
+        kept
     });
 }
 

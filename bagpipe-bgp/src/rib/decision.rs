@@ -22,10 +22,16 @@ impl Rib {
     pub(super) fn put(&mut self, key: PathKey, family: FamilyId, encoded: &[u8], attributes: AttributesId) {
         let id = self.table.find_or_add(family, encoded);
         let before = self.table.get(id).and_then(Route::best).map(identity);
+        let watched = self.watched.is_some();
+        let stale =
+            watched && self.table.get(id).and_then(|route| route.path(key)).is_some_and(|path| path.stale);
         let Some(put) = self.table.put(id, key, encoded, attributes) else { return };
         self.attributes.refer(attributes);
         if put.changed {
             self.decide(id, before, key.source);
+        }
+        if put.changed || stale {
+            self.note_put(id, key);
         }
         if let Some(released) = put.released {
             self.attributes.release(released);
@@ -56,11 +62,18 @@ impl Rib {
     pub(super) fn remove_from(&mut self, key: PathKey, id: RouteId) {
         let Some(route) = self.table.get(id) else { return };
         let before = route.best().map(identity);
+        let nlri = route
+            .path(key)
+            .filter(|_| self.watched.is_some())
+            .map(|path| self.table.nlri_of(route, path).to_vec());
         let (family, prefix) = (route.family, TargetPrefix::of(self.table.nlri(route)));
         let Some(removed) = self.table.remove(id, key) else { return };
         self.decide(id, before, key.source);
         self.attributes.release(removed.attributes);
         self.counted(key, family, prefix, -1);
+        if let Some(nlri) = nlri {
+            self.note_removal(id, key, family, &nlri);
+        }
     }
 
     /// Select the best path again, and pass on what changed. `touched`: the source whose path is not what it was.

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use super::ask_for_all::is_default_membership;
 use super::attributes::{AttributeTable, AttributesId};
 use super::best_path::{self, Candidate, DEFAULT_LOCAL_PREF, Origination};
 use super::key;
@@ -111,7 +110,7 @@ impl<'a> Exporter<'a> {
     /// that came from a non-client and so could not be sent to it. That this speaker asks for all routes is told to
     /// those who have some for the peers that take all; others hear who else asks for them.
     fn membership(&self, slot: Slot, peer: &Peer, route: &'a Route) -> Option<&'a PathRecord> {
-        let asks = !is_default_membership(self.table.nlri(route)) || self.peers.takers.of(&peer.facts);
+        let asks = !self.table.is_default_membership(route) || self.peers.takers.of(&peer.facts);
         let anywhere = peer.facts.client || !peer.facts.internal;
         let goes = |path: &&PathRecord| {
             (asks || path.key.source.is_some())
@@ -150,11 +149,8 @@ impl<'a> Exporter<'a> {
         source: Option<Slot>,
     ) -> Option<NextHop> {
         let ourselves = peer.policy.next_hop == NextHopPolicy::Ourselves && source.is_some();
-        if ourselves && family != Family::ROUTE_TARGET {
-            Some(self.address_toward(peer).into())
-        } else {
-            received
-        }
+        let leads_somewhere = family != Family::ROUTE_TARGET && family.flow_specifications().is_none();
+        if ourselves && leads_somewhere { Some(self.address_toward(peer).into()) } else { received }
     }
 
     /// The attributes that go to a peer with a path.

@@ -7,6 +7,7 @@
 //! Made for many routes and many peers: a route is kept as it is encoded and typed on demand; attributes are held
 //! once; what a peer has yet to be told is a position in a log that all peers share.
 
+mod adj_rib_out;
 mod ask_for_all;
 mod attributes;
 mod batch;
@@ -27,6 +28,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod update_queue;
+mod watch;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
@@ -35,13 +37,15 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-pub use self::best_path::equally_good;
+pub use self::best_path::{Rule, equally_good};
 pub use self::policy::{Export, Import, NextHopPolicy, Policy};
+pub use self::watch::{PathChange, RouteSource, Walk};
 
 use self::attributes::AttributeTable;
 use self::batch::Batches;
+use self::export::Exporter;
 use self::peer::{End, Peers, Slot};
-use self::route::PathKey;
+use self::route::{PathKey, Route};
 use self::rt_constraint::Target;
 use self::table::{FamilyId, Position, RouteId, Table};
 use crate::types::{Asn, Family, RouterId};
@@ -155,6 +159,8 @@ pub struct Rib {
     changes: VecDeque<RouteId>,
     /// End-of-RIB markers are held back.
     deferred: bool,
+    /// What has happened to paths, if anybody watches.
+    watched: Option<VecDeque<PathChange>>,
 }
 
 impl Rib {
@@ -170,6 +176,7 @@ impl Rib {
             imports: FxHashMap::default(),
             changes: VecDeque::new(),
             deferred: false,
+            watched: None,
         }
     }
 
@@ -370,17 +377,36 @@ impl Rib {
 
     /// All paths held, those of a route together, the best first.
     pub fn routes(&self) -> impl Iterator<Item = HeldPath> + '_ {
-        self.table.routes().flat_map(move |route| {
-            let family = self.table.family(route.family);
-            route.paths().iter().enumerate().filter_map(move |(position, path)| {
-                Some(HeldPath {
-                    nlri: key::decode(family, self.table.nlri_of(route, path))?,
-                    attributes: Arc::clone(&self.attributes.get(path.attributes)?.attributes),
-                    peer: path.key.source.and_then(|slot| self.peers.get(slot)).map(|peer| peer.id),
-                    best: position == 0,
-                    stale: path.stale,
-                    path_id: path.key.received,
-                })
+        self.table.routes().flat_map(|route| self.held_paths(route))
+    }
+
+    /// The paths of a route, each with the rule by which it lost against the first, of all routes that have a path
+    /// as wanted.
+    pub fn ranked(&self, wanted: impl Fn(&Nlri) -> bool) -> Vec<(HeldPath, Option<Rule>)> {
+        let Self { config, table, attributes, peers, .. } = self;
+        let exporter = Exporter { config, table, attributes, peers };
+        let mut ranked = Vec::new();
+        for route in table.routes() {
+            let paths: Vec<_> = self.held_paths(route).collect();
+            if paths.iter().any(|path| wanted(&path.nlri)) {
+                let mobile = key::is_mobile(table.family(route.family), table.nlri(route));
+                let candidates = route.paths().iter().filter_map(|path| exporter.candidate(path));
+                ranked.extend(paths.into_iter().zip(best_path::lost_by(candidates, mobile)));
+            }
+        }
+        ranked
+    }
+
+    fn held_paths<'a>(&'a self, route: &'a Route) -> impl Iterator<Item = HeldPath> + 'a {
+        let family = self.table.family(route.family);
+        route.paths().iter().enumerate().filter_map(move |(position, path)| {
+            Some(HeldPath {
+                nlri: key::decode(family, self.table.nlri_of(route, path))?,
+                attributes: Arc::clone(&self.attributes.get(path.attributes)?.attributes),
+                peer: path.key.source.and_then(|slot| self.peers.get(slot)).map(|peer| peer.id),
+                best: position == 0,
+                stale: path.stale,
+                path_id: path.key.received,
             })
         })
     }

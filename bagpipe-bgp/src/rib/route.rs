@@ -130,6 +130,10 @@ impl Route {
         }
     }
 
+    pub(super) fn path(&self, key: PathKey) -> Option<&PathRecord> {
+        self.paths().iter().find(|path| path.key == key)
+    }
+
     pub(super) fn best(&self) -> Option<&PathRecord> {
         self.paths().first()
     }
@@ -153,7 +157,7 @@ impl Route {
         version: u32,
         store: &mut OctetStore,
     ) -> Put {
-        let before = self.paths().iter().find(|path| path.key == key).copied();
+        let before = self.path(key).copied();
         let unchanged =
             before.filter(|path| path.attributes == attributes && self.nlri_of(path, store) == encoded);
         let path = PathRecord {
@@ -201,7 +205,7 @@ impl Route {
 
     /// Remove a path. The octets of the only one that is left become those of the route.
     pub(super) fn remove(&mut self, key: PathKey, store: &mut OctetStore) -> Option<PathRecord> {
-        let removed = self.paths().iter().find(|path| path.key == key).copied()?;
+        let removed = self.path(key).copied()?;
         self.paths = match std::mem::take(&mut self.paths) {
             Paths::None | Paths::One(_) => Paths::None,
             Paths::Several(mut several) => {

@@ -95,6 +95,12 @@ impl Table {
         (0..u32::try_from(self.routes.len()).unwrap_or(u32::MAX)).map(RouteId)
     }
 
+    /// The names from one number up to another; `None` if there is none at that number or beyond.
+    pub(super) fn ids_between(&self, start: u32, end: u32) -> Option<impl Iterator<Item = RouteId> + use<>> {
+        let length = u32::try_from(self.routes.len()).unwrap_or(u32::MAX);
+        (start < length).then(|| (start..end.min(length)).map(RouteId))
+    }
+
     pub(super) fn routes(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter().flatten()
     }

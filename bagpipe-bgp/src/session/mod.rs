@@ -28,7 +28,9 @@ pub use counters::{Counters, MessageCounts};
 pub use negotiation::{AddPaths, GracefulRestart, Negotiated, SessionConfig};
 
 use crate::types::Family;
-use crate::wire::message::{self, Context, Frame, HEADER_LENGTH, MAX_EXTENDED_LENGTH, MAX_LENGTH, refresh};
+use crate::wire::message::{
+    self, Context, Frame, HEADER_LENGTH, MAX_EXTENDED_LENGTH, MAX_LENGTH, kind, refresh,
+};
 use crate::wire::{Message, MessageError, Notification, Open, Update};
 
 /// How long to wait for the peer's OPEN (RFC 4271 §8.2.2: "a large value", 4 minutes suggested).
@@ -96,6 +98,15 @@ impl fmt::Display for DownReason {
     }
 }
 
+/// The OPEN messages of a session, as they went over the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opens {
+    /// Ours.
+    pub sent: Bytes,
+    /// The peer's.
+    pub received: Bytes,
+}
+
 /// One BGP connection.
 #[derive(Debug)]
 pub struct Session {
@@ -107,6 +118,8 @@ pub struct Session {
     /// How messages are read and written: the plain form until the OPENs have been exchanged.
     context: Context,
     negotiated: Option<Negotiated>,
+    /// The peer's OPEN as it came.
+    received_open: Bytes,
     hold: Option<Instant>,
     keepalive: Option<Instant>,
     /// When a peer that takes no bytes is given up; counts while it takes none.
@@ -127,6 +140,7 @@ impl Session {
             events: VecDeque::new(),
             context: Context::default(),
             negotiated: None,
+            received_open: Bytes::new(),
             hold: Some(now + OPEN_WAIT),
             keepalive: None,
             send_hold: None,
@@ -231,6 +245,14 @@ impl Session {
         self.negotiated.as_ref()
     }
 
+    /// Both OPENs, once they agree.
+    #[must_use]
+    pub fn opens(&self) -> Option<Opens> {
+        self.negotiated.as_ref()?;
+        let sent = Message::Open(self.config.open()).encode(&Context::default());
+        Some(Opens { sent, received: self.received_open.clone() })
+    }
+
     /// How UPDATEs for this peer are written.
     #[must_use]
     pub fn context(&self) -> &Context {
@@ -244,6 +266,9 @@ impl Session {
     }
 
     fn receive_frame(&mut self, frame: Frame, now: Instant) {
+        if self.state == State::OpenSent && frame.kind == kind::OPEN {
+            self.received_open = frame.encode();
+        }
         let message = match Message::decode(frame, &self.context) {
             Ok(message) => message,
             Err(error) => return self.reset(error),

@@ -44,7 +44,14 @@ pub struct SpeakerConfig {
 
 impl SpeakerConfig {
     /// The families of VPNs, and of what their route targets ask for.
-    pub const FAMILIES: [Family; 4] = [Family::EVPN, Family::VPNV4, Family::VPNV6, Family::ROUTE_TARGET];
+    pub const FAMILIES: [Family; 6] = [
+        Family::EVPN,
+        Family::VPNV4,
+        Family::VPNV6,
+        Family::FLOWSPEC_VPNV4,
+        Family::FLOWSPEC_VPNV6,
+        Family::ROUTE_TARGET,
+    ];
 
     /// The usual proposal for the hold time, in seconds (RFC 4271 §10).
     pub const HOLD_TIME: u16 = 90;
@@ -95,7 +102,7 @@ impl SpeakerConfig {
 }
 
 /// A configured peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PeerConfig {
     /// Its address.
     pub address: IpAddr,

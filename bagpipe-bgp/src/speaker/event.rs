@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::rib::PeerId;
-use crate::session::Negotiated;
+use crate::session::{DownReason, Negotiated};
 use crate::types::Family;
 use crate::wire::UpdateError;
 
@@ -52,6 +52,8 @@ pub enum SpeakerEvent {
         peer: PeerId,
         /// Why.
         reason: String,
+        /// How the session ended; `None` for an attempt.
+        session: Option<DownReason>,
     },
     /// The peer has sent all its routes of a family (RFC 4724 §2).
     EndOfRib {

@@ -121,7 +121,7 @@ impl Speaker {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         if state.last_error.as_deref() != Some(reason) {
             state.last_error = Some(reason.to_owned());
-            self.events.push_back(SpeakerEvent::PeerDown { peer, reason: reason.to_owned() });
+            self.events.push_back(SpeakerEvent::PeerDown { peer, reason: reason.to_owned(), session: None });
         }
     }
 
@@ -236,7 +236,8 @@ impl Speaker {
                 state.count_failure(Some(state.since), now);
                 state.since = now;
                 state.last_error = Some(text.clone());
-                self.events.push_back(SpeakerEvent::PeerDown { peer, reason: text });
+                let session = Some(reason.clone());
+                self.events.push_back(SpeakerEvent::PeerDown { peer, reason: text, session });
                 if !self.stopped {
                     self.keep_or_drop(peer, &up, reason, now);
                 }

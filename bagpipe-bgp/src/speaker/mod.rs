@@ -19,10 +19,12 @@ mod lifecycle;
 mod long_lived;
 mod peer;
 mod prefix_limit;
+mod reconfigure;
 mod refresh;
 mod restart;
 mod status;
 mod timers;
+mod watch;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -35,15 +37,19 @@ pub use self::administration::Held;
 pub use self::config::{PeerConfig, SpeakerConfig};
 pub use self::event::{Action, ConnId, Refused, SpeakerEvent};
 pub use self::faults::{Direction, Faults, LastNotification};
-pub use self::status::{PeerState, PeerStatus, RouteSource, RouteStatus};
-pub use crate::rib::{Export, Import, NextHopPolicy, Path, PeerId, Policy, RouteChange};
-pub use crate::session::AddPaths;
+pub use self::status::{PeerState, PeerStatus, RouteStatus};
+pub use crate::rib::{
+    Export, HeldPath, Import, NextHopPolicy, Path, PathChange, PeerId, Policy, RouteChange, RouteSource,
+    Rule, Walk,
+};
+pub use crate::session::{AddPaths, DownReason, Opens};
 
 use self::peer::{Connection, Peer};
 pub use self::prefix_limit::MaxPrefixes;
+pub use self::reconfigure::SpeakerTerms;
 use self::timers::{Timer, Timers};
 use crate::rib::{Rib, RibConfig};
-use crate::session::{DownReason, notification::Cease};
+use crate::session::notification::Cease;
 use crate::types::RouteTarget;
 use crate::wire::{Attributes, Nlri};
 

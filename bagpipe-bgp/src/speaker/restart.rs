@@ -95,11 +95,17 @@ impl Speaker {
         self.check_convergence();
     }
 
-    /// Holds VPN routes back until the peer's memberships are known (RFC 4684 §6).
+    /// Holds VPN routes back until the peer's memberships are known (RFC 4684 §6). Without graceful restart no
+    /// End-of-RIB is promised, nor sent by most: routes follow the memberships then as these come.
     pub(super) fn await_memberships(&mut self, peer: PeerId, now: Instant) {
-        let up = self.peers.get(&peer).and_then(|state| state.up.as_ref());
-        if up.is_some_and(|up| up.negotiated.families.contains(&Family::ROUTE_TARGET)) {
+        let Some(up) = self.peers.get(&peer).and_then(|state| state.up.as_ref()) else { return };
+        if !up.negotiated.families.contains(&Family::ROUTE_TARGET) {
+            return;
+        }
+        if up.negotiated.graceful_restart.is_some() {
             self.timers.set(Timer::Memberships(peer), Some(now + MEMBERSHIP_WAIT));
+        } else {
+            self.rib.release_memberships(peer);
         }
     }
 }

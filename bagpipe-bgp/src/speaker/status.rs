@@ -10,10 +10,10 @@ use super::administration::Held;
 use super::faults::Faults;
 use super::peer::{Connection, Peer};
 use super::{PeerId, Speaker};
-use crate::rib::FamilyCount;
+use crate::rib::{FamilyCount, HeldPath, RouteSource};
 use crate::session::{Counters, Negotiated, State};
 use crate::types::{Asn, Family, RouterId};
-use crate::wire::{Attributes, Nlri};
+use crate::wire::{Attributes, Nlri, PathId};
 
 /// The states of RFC 4271 §8.2.2; of several connections the one that is furthest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -71,16 +71,6 @@ pub struct PeerStatus {
     pub faults: Faults,
 }
 
-/// Where a route comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RouteSource {
-    /// This speaker.
-    Local,
-    /// A peer.
-    Peer(PeerId, IpAddr),
-}
-
 /// A route, as `show routes` gives it.
 #[derive(Clone, Debug, Serialize)]
 pub struct RouteStatus {
@@ -94,6 +84,8 @@ pub struct RouteStatus {
     pub best: bool,
     /// Kept from an earlier session (RFC 4724 §4.2).
     pub stale: bool,
+    /// The path identifier that it came with, or went with; zero without add-path (RFC 7911).
+    pub path_id: PathId,
 }
 
 impl Speaker {
@@ -116,17 +108,25 @@ impl Speaker {
 
     /// All routes held: our own and those received.
     pub fn routes(&self) -> impl Iterator<Item = RouteStatus> + '_ {
-        self.rib.routes().map(|held| {
-            let address = |peer| self.peers.get(&peer).map(|state| state.config.address);
-            let source = held.peer.and_then(|peer| Some(RouteSource::Peer(peer, address(peer)?)));
-            RouteStatus {
-                nlri: held.nlri,
-                attributes: held.attributes,
-                source: source.unwrap_or(RouteSource::Local),
-                best: held.best,
-                stale: held.stale,
-            }
-        })
+        self.rib.routes().map(|held| self.route_status(held))
+    }
+
+    /// The routes that a peer holds of us, with the attributes that go to it.
+    pub fn routes_sent(&self, peer: PeerId) -> impl Iterator<Item = RouteStatus> + '_ {
+        self.rib.sent(peer).map(|held| self.route_status(held))
+    }
+
+    pub(super) fn route_status(&self, held: HeldPath) -> RouteStatus {
+        let address = |peer| self.peers.get(&peer).map(|state| state.config.address);
+        let source = held.peer.and_then(|peer| Some(RouteSource::Peer(peer, address(peer)?)));
+        RouteStatus {
+            nlri: held.nlri,
+            attributes: held.attributes,
+            source: source.unwrap_or(RouteSource::Local),
+            best: held.best,
+            stale: held.stale,
+            path_id: held.path_id,
+        }
     }
 
     fn status(&self, peer: PeerId, state: &Peer) -> PeerStatus {

@@ -13,6 +13,15 @@ pub struct IpPrefix {
     length: u8,
 }
 
+/// The two versions of IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum IpVersion {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
 impl IpPrefix {
     /// The prefix of this length that holds an address; `None` if the length exceeds that of the address.
     #[must_use]
@@ -39,6 +48,15 @@ impl IpPrefix {
     pub(crate) fn v6(address: u128, length: u8) -> Option<Self> {
         let mask = u128::MAX.checked_shl(128_u32.checked_sub(length.into())?).unwrap_or(0);
         Some(Self { address: IpAddr::V6(Ipv6Addr::from_bits(address & mask)), length })
+    }
+
+    /// Of which IP version it is.
+    #[must_use]
+    pub const fn version(&self) -> IpVersion {
+        match self.address {
+            IpAddr::V4(_) => IpVersion::V4,
+            IpAddr::V6(_) => IpVersion::V6,
+        }
     }
 
     /// The network address.

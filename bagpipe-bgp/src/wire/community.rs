@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::text::{Hex, serialize_as_text};
-use crate::types::{Assigned, MacAddr, RouteTarget};
+use crate::types::{Assigned, LabelField, MacAddr, RouteTarget};
 
 /// An extended community, of any kind.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,6 +45,15 @@ pub struct MacMobility {
     pub sequence: u32,
 }
 
+/// How a segment is used, and what frames from it carry (RFC 7432 §7.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EsiLabel {
+    /// One of the nodes at a time forwards, not all of them.
+    pub single_active: bool,
+    /// The label of split horizon; of no use to VXLAN (RFC 8365 §8.3.1).
+    pub label: LabelField,
+}
+
 impl From<RouteTarget> for ExtendedCommunity {
     fn from(target: RouteTarget) -> Self {
         Self(target.octets())
@@ -71,6 +80,16 @@ impl fmt::Display for ExtendedCommunity {
         }
         if self.is_default_gateway() {
             return f.write_str("default-gateway");
+        }
+        if let Some(label) = self.as_esi_label() {
+            let mode = if label.single_active { "single-active" } else { "all-active" };
+            return write!(f, "esi-label:{}:{mode}", label.label);
+        }
+        if let Some(mac) = self.as_es_import() {
+            return write!(f, "es-import:{mac}");
+        }
+        if let Some(action) = self.as_traffic_action() {
+            return action.fmt(f);
         }
         write!(f, "0x{}", Hex(&self.0))
     }
@@ -154,6 +173,38 @@ impl ExtendedCommunity {
         }
     }
 
+    /// The ESI Label community (RFC 7432 §7.5).
+    #[must_use]
+    pub const fn esi_label(EsiLabel { single_active, label: LabelField([a, b, c]) }: EsiLabel) -> Self {
+        Self([0x06, 0x01, single_active as u8, 0, 0, a, b, c])
+    }
+
+    /// How a segment is used, if this is an ESI Label community.
+    #[must_use]
+    pub const fn as_esi_label(&self) -> Option<EsiLabel> {
+        match self.0 {
+            [0x06, 0x01, flags, _, _, a, b, c] => {
+                Some(EsiLabel { single_active: flags & 1 != 0, label: LabelField([a, b, c]) })
+            }
+            _ => None,
+        }
+    }
+
+    /// The ES-Import route target (RFC 7432 §7.6): those who are on the segment import it.
+    #[must_use]
+    pub const fn es_import(MacAddr([a, b, c, d, e, f]): MacAddr) -> Self {
+        Self([0x06, 0x02, a, b, c, d, e, f])
+    }
+
+    /// The octets of a segment's identifier, if this is an ES-Import route target.
+    #[must_use]
+    pub const fn as_es_import(&self) -> Option<MacAddr> {
+        match self.0 {
+            [0x06, 0x02, a, b, c, d, e, f] => Some(MacAddr([a, b, c, d, e, f])),
+            _ => None,
+        }
+    }
+
     /// Whether this is the Default Gateway community (RFC 7432 §7.8).
     #[must_use]
     pub const fn is_default_gateway(&self) -> bool {
@@ -183,6 +234,9 @@ mod tests {
         let vxlan = ExtendedCommunity::encapsulation(TunnelType::VXLAN);
         assert_eq!(vxlan.as_encapsulation(), Some(TunnelType::VXLAN));
         assert_eq!(vxlan.as_mac_mobility(), None);
+        let segment = EsiLabel { single_active: true, label: LabelField([0, 0x1f, 0x40]) };
+        assert_eq!(ExtendedCommunity::esi_label(segment).as_esi_label(), Some(segment));
+        assert_eq!(ExtendedCommunity::es_import(mac).as_es_import(), Some(mac));
         for (community, text) in [
             (ExtendedCommunity::mac_mobility(mobility), "mac-mobility:7:sticky"),
             (ExtendedCommunity::router_mac(mac), "router-mac:02:00:00:00:00:01"),
@@ -196,6 +250,9 @@ mod tests {
             (ExtendedCommunity([1, 3, 10, 0, 0, 1, 0, 9]), "origin:10.0.0.1:9"),
             (ExtendedCommunity([2, 3, 0, 1, 0, 0, 0, 9]), "origin:65536:9"),
             (ExtendedCommunity([0, 2, 0xfc, 0, 0, 0, 0, 9]), "rt:64512:9"),
+            (ExtendedCommunity([6, 1, 1, 0, 0, 0, 1, 0xf4]), "esi-label:500:single-active"),
+            (ExtendedCommunity([6, 1, 0, 0, 0, 0, 1, 0xf4]), "esi-label:500:all-active"),
+            (ExtendedCommunity::es_import(mac), "es-import:02:00:00:00:00:01"),
             (ExtendedCommunity([0x40, 1, 2, 3, 4, 5, 6, 7]), "0x4001020304050607"),
         ] {
             assert_eq!(community.to_string(), text);

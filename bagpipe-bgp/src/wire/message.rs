@@ -99,6 +99,14 @@ pub struct Frame {
     pub body: Bytes,
 }
 
+impl Frame {
+    /// The message as it came, with its header.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        message(self.kind, &self.body)
+    }
+}
+
 /// Takes one message off the front of what has been received; `None` until all of it is there.
 ///
 /// # Errors

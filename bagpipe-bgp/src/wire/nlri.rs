@@ -6,9 +6,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
 use super::text::{Hex, hex};
-use super::vpn::{self, Version};
-use super::{EvpnRoute, RouteTargetMembership, VpnRoute, evpn};
-use crate::types::Family;
+use super::{EvpnRoute, FlowSpecRoute, RouteTargetMembership, VpnRoute, evpn, flowspec, vpn};
+use crate::types::{Family, IpVersion};
 
 /// Network layer reachability information of any family.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -20,6 +19,8 @@ pub enum Nlri {
     RouteTarget(RouteTargetMembership),
     /// VPN-IPv4 or VPN-IPv6 unicast.
     Vpn(VpnRoute),
+    /// A flow specification of a VPN.
+    FlowSpec(FlowSpecRoute),
     /// Any other family: kept as it is.
     Other(Family, #[serde(serialize_with = "hex")] Bytes),
 }
@@ -32,6 +33,7 @@ impl Nlri {
             Self::Evpn(_) => Family::EVPN,
             Self::RouteTarget(_) => Family::ROUTE_TARGET,
             Self::Vpn(route) => route.family(),
+            Self::FlowSpec(route) => route.family(),
             Self::Other(family, _) => *family,
         }
     }
@@ -42,6 +44,7 @@ impl Nlri {
             Self::Evpn(route) => route.encode(out),
             Self::RouteTarget(membership) => membership.encode(out),
             Self::Vpn(route) => route.encode(out),
+            Self::FlowSpec(route) => route.encode(out),
             Self::Other(_, bytes) => out.put_slice(bytes),
         }
     }
@@ -58,7 +61,7 @@ impl Nlri {
         length: usize,
         block: &Bytes,
     ) -> Result<Self, &'static str> {
-        if let Some(version) = Version::of(family) {
+        if let Some(version) = vpn::version_of(family) {
             return VpnRoute::decode(version, rest).map(Self::Vpn);
         }
         let nlri = rest.get(..length).unwrap_or(rest);
@@ -67,7 +70,10 @@ impl Nlri {
                 EvpnRoute::decode(*route_type, value, block).map(Self::Evpn)
             }
             (Family::ROUTE_TARGET, _) => RouteTargetMembership::decode(nlri).map(Self::RouteTarget),
-            _ => Ok(Self::Other(family, block.slice_ref(nlri))),
+            _ => match family.flow_specifications() {
+                Some(version) => FlowSpecRoute::decode(version, nlri).map(Self::FlowSpec),
+                None => Ok(Self::Other(family, block.slice_ref(nlri))),
+            },
         }
     }
 }
@@ -78,6 +84,7 @@ impl fmt::Display for Nlri {
             Self::Evpn(route) => route.fmt(f),
             Self::RouteTarget(membership) => membership.fmt(f),
             Self::Vpn(route) => route.fmt(f),
+            Self::FlowSpec(route) => route.fmt(f),
             Self::Other(family, bytes) => write!(f, "{family} {}", Hex(bytes)),
         }
     }
@@ -102,7 +109,9 @@ pub(super) enum Framing {
     /// A length in bits, then as many octets as that needs.
     Prefix { max_bits: u8 },
     /// The same, with labels and a route distinguisher in front, which the length has to fit.
-    Vpn(Version),
+    Vpn(IpVersion),
+    /// A length in octets, in one or two of them.
+    FlowSpec,
     /// All that there is counts as one.
     Unknown,
 }
@@ -115,8 +124,9 @@ impl Framing {
             (1, 132) => Self::Prefix { max_bits: 96 },
             (1, 1 | 2) => Self::Prefix { max_bits: 32 },
             (2, 1 | 2) => Self::Prefix { max_bits: 128 },
-            (1, 128) => Self::Vpn(Version::V4),
-            (2, 128) => Self::Vpn(Version::V6),
+            (1, 128) => Self::Vpn(IpVersion::V4),
+            (2, 128) => Self::Vpn(IpVersion::V6),
+            (1 | 2, 134) => Self::FlowSpec,
             // With labels any number of bits can be right.
             (1 | 2, 4) => Self::Prefix { max_bits: u8::MAX },
             _ => Self::Unknown,
@@ -136,6 +146,10 @@ impl Framing {
             (Self::Typed, _) => return Err("NLRI ends before its length"),
             (Self::Prefix { max_bits }, [bits, ..]) if *bits <= max_bits => 1 + usize::from(bits.div_ceil(8)),
             (Self::Prefix { .. }, _) => return Err("NLRI longer than its family allows"),
+            (Self::FlowSpec, _) => match flowspec::length(bytes) {
+                Some((octets, length)) => octets + length,
+                None => return Err("NLRI ends before its length"),
+            },
             (Self::Vpn(version), _) => return vpn::split(version, bytes),
             (Self::Unknown, _) => bytes.len(),
         };
@@ -145,7 +159,7 @@ impl Framing {
 
 /// Appends an encoded route as it stands in MP_UNREACH_NLRI.
 pub(super) fn put_withdrawal(family: Family, out: &mut BytesMut, encoded: &[u8]) {
-    match Version::of(family) {
+    match vpn::version_of(family) {
         Some(_) => vpn::put_withdrawal(out, encoded),
         None => out.put_slice(encoded),
     }

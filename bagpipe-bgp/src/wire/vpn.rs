@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 
 use super::label_stack::{LABEL_BITS, LabelStack, WITHDRAWN, label_octets};
-use crate::types::{Family, IpPrefix, RouteDistinguisher};
+use crate::types::{Family, IpPrefix, IpVersion, RouteDistinguisher};
 
 const RD_BITS: usize = 64;
 
@@ -38,8 +38,8 @@ impl VpnRoute {
     ///
     /// Those of [`split`].
     #[inline]
-    pub(super) fn decode(version: Version, bytes: &[u8]) -> Result<Self, &'static str> {
-        if version == Version::V4
+    pub(super) fn decode(version: IpVersion, bytes: &[u8]) -> Result<Self, &'static str> {
+        if version == IpVersion::V4
             && let Some(Common { bits, label, rd, address }) = Common::of(bytes)
             && let Some(prefix) = IpPrefix::v4(u32::from_be_bytes(address), bits)
         {
@@ -47,8 +47,8 @@ impl VpnRoute {
         }
         let Parts { labels, rd, prefix_bits, prefix, .. } = Parts::of(bytes)?;
         let prefix = match version {
-            Version::V4 => IpPrefix::v4(u32::from_be_bytes(padded(prefix)), prefix_bits),
-            Version::V6 => IpPrefix::v6(u128::from_be_bytes(padded(prefix)), prefix_bits),
+            IpVersion::V4 => IpPrefix::v4(u32::from_be_bytes(padded(prefix)), prefix_bits),
+            IpVersion::V6 => IpPrefix::v6(u128::from_be_bytes(padded(prefix)), prefix_bits),
         };
         let prefix = prefix.ok_or(TOO_LONG)?;
         Ok(Self { labels: LabelStack::decode(labels), rd: RouteDistinguisher(*rd), prefix })
@@ -76,20 +76,12 @@ impl VpnRoute {
     }
 }
 
-/// The IP version of a VPN family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
-    V4,
-    V6,
-}
-
-impl Version {
-    pub(super) const fn of(family: Family) -> Option<Self> {
-        match family {
-            Family::VPNV4 => Some(Self::V4),
-            Family::VPNV6 => Some(Self::V6),
-            _ => None,
-        }
+/// The IP version of a family of VPN routes.
+pub(super) const fn version_of(family: Family) -> Option<IpVersion> {
+    match family {
+        Family::VPNV4 => Some(IpVersion::V4),
+        Family::VPNV6 => Some(IpVersion::V6),
+        _ => None,
     }
 }
 
@@ -102,10 +94,10 @@ const TOO_LONG: &str = "prefix longer than an address";
 /// The lengths do not agree, or do not fit the family. Nothing after such a route can be found
 /// (RFC 7606 §5.3, RFC 8277 §2.3).
 #[inline]
-pub(super) fn split(version: Version, bytes: &[u8]) -> Result<usize, &'static str> {
+pub(super) fn split(version: IpVersion, bytes: &[u8]) -> Result<usize, &'static str> {
     let longest = match version {
-        Version::V4 => 32,
-        Version::V6 => 128,
+        IpVersion::V4 => 32,
+        IpVersion::V6 => 128,
     };
     if let Some(common) = Common::of(bytes).filter(|common| common.bits <= longest) {
         let length = common.length();

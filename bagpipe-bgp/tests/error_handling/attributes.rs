@@ -6,7 +6,7 @@ use crate::table::{Row, check, check_all, each};
 
 /// What is added to ORIGIN, AS_PATH and a route.
 #[rustfmt::skip]
-const ADDED: &[Row] = &[
+pub(crate) const ADDED: &[Row] = &[
     // section            attribute in hexadecimal              session      outcome
     ("nothing wrong",     "",                                   Internal,    Accepted),
     ("nothing wrong",     "",                                   External,    Accepted),
@@ -82,7 +82,7 @@ const ADDED: &[Row] = &[
 ];
 
 #[rustfmt::skip]
-const WHOLE: &[Row] = &[
+pub(crate) const WHOLE: &[Row] = &[
     // section            all attributes in hexadecimal (O, P and R stand for those above)
     ("7606 3 (d)",        "P R",                                Internal,    Withdrawn),
     ("7606 3 (d)",        "O R",                                Internal,    Withdrawn),

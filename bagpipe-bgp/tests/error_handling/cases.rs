@@ -9,10 +9,10 @@ use crate::table::Session::{self, External, Internal};
 use crate::table::{check, each};
 
 /// RFC and section, type, flags, value, outcome on internal and on external sessions.
-type Case = (&'static str, u8, u8, &'static str, Outcome, Outcome);
+pub(crate) type Case = (&'static str, u8, u8, &'static str, Outcome, Outcome);
 
 #[rustfmt::skip]
-const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     ("7606 3 (c)",   1, 0xc0, "00",                 Withdrawn, Withdrawn),
     // The Partial bit of a well-known attribute is to be zero (RFC 4271 §4.3); RFC 7606 §3 (c) is about the other two.
     ("7606 3 (c)",   1, 0x60, "00",                 Accepted,  Accepted),

@@ -1,17 +1,21 @@
 //! A speaker with a live session, and routes of all families in it.
 
 use std::net::Ipv4Addr;
+use std::num::NonZeroU32;
 use std::time::Instant;
 
 use bagpipe_bgp::session::SessionConfig;
 use bagpipe_bgp::speaker::{
-    Action, ConnId, Export, Import, PeerConfig, PeerState, PeerStatus, Policy, RouteSource, RouteStatus,
-    Speaker, SpeakerConfig,
+    Action, AddPaths, ConnId, Export, Import, PeerConfig, PeerState, PeerStatus, Policy, RouteSource,
+    RouteStatus, Speaker, SpeakerConfig,
 };
-use bagpipe_bgp::types::{EthernetSegmentId, IpPrefix, Label, LabelField, MacAddr, RouteDistinguisher};
+use bagpipe_bgp::types::{
+    EthernetSegmentId, Family, IpPrefix, IpVersion, Label, LabelField, MacAddr, RouteDistinguisher,
+};
+use bagpipe_bgp::wire::flowspec::{Component, FlowPrefix};
 use bagpipe_bgp::wire::{
-    Attributes, Capability, Context, EvpnRoute, LabelStack, Message, Nlri, NlriBlock, RouteTargetMembership,
-    Update, UpdateWriter, VpnRoute, frame,
+    AddPathFamilies, Attributes, Capability, Context, EvpnRoute, FlowSpecRoute, LabelStack, Message, Nlri,
+    NlriBlock, RouteTargetMembership, Update, UpdateWriter, VpnRoute, frame,
 };
 use bytes::BytesMut;
 
@@ -53,7 +57,9 @@ impl Live {
         let mut speaker = Speaker::new(SpeakerConfig::new(LOCAL_ASN, LOCAL), now);
         let asn = asn(session);
         let policy = Policy { import: Import::All, export: Export::All, ..Policy::default() };
-        speaker.add_peer(PeerConfig { passive: true, policy, ..PeerConfig::new(PEER.into(), asn) }, now);
+        let add_paths = add_paths(session);
+        let peer = PeerConfig { passive: true, policy, add_paths, ..PeerConfig::new(PEER.into(), asn) };
+        speaker.add_peer(peer, now);
         let conn = speaker.accepted((PEER, 1024).into(), now).expect("a configured peer");
         let mut live = Self { speaker, now, session, conn, sent: BytesMut::new(), closed: false };
         live.settle();
@@ -66,6 +72,7 @@ impl Live {
             internal: self.session != Session::External,
             four_octet_as: self.session != Session::OldInternal,
             extended_next_hop: self.session != Session::OldInternal,
+            add_paths: AddPathFamilies { receive: identified(self.session), send: identified(self.session) },
             ..support::context()
         }
     }
@@ -73,7 +80,7 @@ impl Live {
     /// The peer's OPEN.
     pub(crate) fn open(&self) -> Message {
         let mut open = SessionConfig {
-            add_paths: bagpipe_bgp::session::AddPaths::default(),
+            add_paths: add_paths(self.session),
             local_asn: asn(self.session),
             router_id: PEER,
             remote_asn: LOCAL_ASN,
@@ -245,6 +252,10 @@ fn bystanders() -> Vec<Nlri> {
         let labels = LabelStack::from(Label::new(99).unwrap());
         Nlri::Vpn(VpnRoute { labels, rd, prefix: prefix(text) })
     };
+    let flow = |version, text: &str| {
+        let destination = FlowPrefix::new(prefix(text), 0).unwrap();
+        Nlri::FlowSpec(FlowSpecRoute::new(rd, version, vec![Component::Destination(destination)]).unwrap())
+    };
     vec![
         Nlri::Evpn(EvpnRoute::EthernetAutoDiscovery { rd, esi, tag, label }),
         Nlri::Evpn(EvpnRoute::MacIp {
@@ -268,6 +279,8 @@ fn bystanders() -> Vec<Nlri> {
         }),
         vpn("198.51.100.9"),
         vpn("2001:db8:9::"),
+        flow(IpVersion::V4, "198.51.100.9"),
+        flow(IpVersion::V6, "2001:db8:9::"),
         Nlri::RouteTarget(RouteTargetMembership::exact(LOCAL_ASN, "64512:9".parse().unwrap())),
     ]
 }
@@ -286,6 +299,17 @@ fn without_labels(nlri: &Nlri) -> Nlri {
 const fn asn(session: Session) -> u32 {
     match session {
         Session::External => EXTERNAL_ASN,
-        Session::Internal | Session::OldInternal => LOCAL_ASN,
+        Session::Internal | Session::OldInternal | Session::Paths => LOCAL_ASN,
     }
+}
+
+/// What both ends do with several paths.
+fn add_paths(session: Session) -> AddPaths {
+    let several = session == Session::Paths;
+    AddPaths { receive: several, send: several.then_some(NonZeroU32::MIN) }
+}
+
+/// The families whose routes have identifiers.
+fn identified(session: Session) -> Vec<Family> {
+    if session == Session::Paths { vec![Family::EVPN, Family::VPNV4, Family::VPNV6] } else { Vec::new() }
 }

@@ -9,8 +9,10 @@ mod support;
 
 mod attributes;
 mod cases;
+mod census;
 mod fields;
 mod live;
+mod matrix;
 mod messages;
 mod nlri;
 mod published;

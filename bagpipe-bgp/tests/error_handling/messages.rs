@@ -33,7 +33,7 @@ use Answer::{Ended, Nothing, Refused};
 pub(crate) type Row = (&'static str, State, u8, &'static str, Answer);
 
 #[rustfmt::skip]
-const MESSAGES: &[Row] = &[
+pub(crate) const MESSAGES: &[Row] = &[
     // Types and lengths (RFC 4271 §6.1).
     ("4271 6.1",  Established, 0,   "",                                Refused(1, 3)),
     ("4271 6.1",  Established, 6,   "",                                Refused(1, 3)),
@@ -77,6 +77,8 @@ const MESSAGES: &[Row] = &[
     ("6793 3",    OpenSent,    1,   "04 fc00 005a c0000209 09 0207 4105 0000fc0000", Refused(2, 0)),
     ("7607 2",    OpenSent,    1,   "04 fc00 005a c0000209 08 0206 4104 00000000", Refused(2, 2)),
     ("6793 4.1",  OpenSent,    1,   "04 fc00 005a c0000209 08 0206 4104 0000fc01", Refused(2, 2)),
+    ("7911 4",    OpenSent,    1,   "04 fc00 005a c0000209 07 0205 4503 001946", Refused(2, 0)),
+    ("7911 4",    OpenSent,    1,   "04 fc00 005a c0000209 09 0207 4505 00194603 00", Refused(2, 0)),
     ("7313 3.1",  OpenSent,    1,   "04 fc00 005a c0000209 05 0203 4601 00", Refused(2, 0)),
     ("9494 3.1",  OpenSent,    1,   "04 fc00 005a c0000209 08 0206 4704 0019 46 80", Refused(2, 0)),
     // Messages that do not belong in the state (RFC 4271 §6.6, RFC 6608 §3).

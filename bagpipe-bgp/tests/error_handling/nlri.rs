@@ -1,11 +1,11 @@
 //! NLRI of each family (RFC 7606 §5.3, §5.4): short, long, with lengths that contradict each other.
 
 use crate::table::Outcome::{Accepted, Discarded, Reset, Withdrawn};
-use crate::table::Session::{Internal, OldInternal};
+use crate::table::Session::{Internal, OldInternal, Paths};
 use crate::table::{Row, check_all};
 
 #[rustfmt::skip]
-const ROUTES: &[Row] = &[
+pub(crate) const ROUTES: &[Row] = &[
     // section            all attributes in hexadecimal (O, P and R: see `table`)
     // E-VPN: NLRI that overrun, that are wrong in themselves, and of types nobody knows.
     ("7606 5.3",          "O P 800e0b 0019 46 04 0a000001 00 0311", Internal, Reset(9)),
@@ -70,7 +70,7 @@ const ROUTES: &[Row] = &[
 
 /// Each form of a route: right, an octet short, an octet long, empty, then with lengths that contradict what encloses them.
 #[rustfmt::skip]
-const LENGTHS: &[Row] = &[
+pub(crate) const LENGTHS: &[Row] = &[
     ("7432 7.1",          "O P 800e24 0019 46 04 0a000001 00 0119 0001 0a000001 0001 00000000000000000000 00000000 00000a", Internal, Accepted),
     ("7432 7.1",          "O P 800e23 0019 46 04 0a000001 00 0118 0001 0a000001 0001 00000000000000000000 00000000 0000", Internal, Discarded),
     ("7432 7.1",          "O P 800e25 0019 46 04 0a000001 00 011a 0001 0a000001 0001 00000000000000000000 00000000 00000a 00", Internal, Discarded),
@@ -180,8 +180,71 @@ const LENGTHS: &[Row] = &[
     ("7606 5.3",          "O P 800e3a 0002 80 18 0000000000000000 20010db8000000000000000000000001 00 d9 000641 0000fc0000000064 20010db8000000000000000000000001 80", Internal, Reset(9)),
 ];
 
+/// Routes behind path identifiers (RFC 7911 §3): of the wrong length, cut off, or without the route. Those that are there
+/// already have the identifier of zero.
+#[rustfmt::skip]
+pub(crate) const IDENTIFIED: &[Row] = &[
+    ("7911 3",            "O P 800e20 0019 46 04 0a000001 00 00000000 0311 0001 0a000001 0001 00000000 20 0a000001", Paths, Accepted),
+    ("7911 3",            "O P 800e37 0019 46 04 0a000001 00 00000000 0311 0001 0a000001 0001 00000000 20 0a000001 00000000 0311 0001 0a000001 0001 00000000 20 0a000002", Paths, Accepted),
+    ("7911 3",            "O P 800e20 0019 46 04 0a000001 00 00000000 0311 0001 0a000001 0001 00000000 21 0a000001", Paths, Discarded),
+    ("7606 5.3",          "O P 800e0d 0019 46 04 0a000001 00 00000007", Paths, Reset(9)),
+    ("7606 5.3",          "O P 800e0c 0019 46 04 0a000001 00 000007", Paths, Reset(9)),
+    ("7606 5.3",          "O P 800e0e 0019 46 04 0a000001 00 00000007 03", Paths, Reset(9)),
+    ("7606 5.3",          "O P 800e1f 0019 46 04 0a000001 00 00000007 0311 0001 0a000001 0001 00000000 20 0a0000", Paths, Reset(9)),
+    ("7606 5.3",          "O P 800e23 0019 46 04 0a000001 00 00000007 0311 0001 0a000001 0001 00000000 20 0a000001 000000", Paths, Reset(9)),
+    ("7606 5.3",          "800f07 0019 46 00000007",            Paths, Reset(9)),
+    ("7606 5.3",          "800f06 0019 46 000007",              Paths, Reset(9)),
+    ("7911 3",            "800f1a 0019 46 00000000 0311 0001 0a000001 0001 00000000 20 0a000001", Paths, Withdrawn),
+    ("7911 3",            "O P 800e24 0001 80 0c 0000000000000000 0a000001 00 00000000 70 000641 0000fc0000000064 0a0000", Paths, Accepted),
+    ("7606 5.3",          "O P 800e23 0001 80 0c 0000000000000000 0a000001 00 00000007 70 000641 0000fc0000000064 0a00", Paths, Reset(9)),
+    ("7606 5.3",          "O P 800e15 0001 80 0c 0000000000000000 0a000001 00 00000007", Paths, Reset(9)),
+    ("7606 5.3",          "O P 800e30 0002 80 18 0000000000000000 20010db8000000000000000000000001 00 00000007 78 000641 0000fc0000000064 20010d", Paths, Reset(9)),
+    // Memberships have no identifiers: what stands in the place of one is read as lengths.
+    ("7606 5.3",          "O P 800e1a 0001 84 04 0a000001 00 00000007 60 0000fc00 0002fc0000000064", Paths, Reset(9)),
+];
+
+/// Flow specifications of VPNs: what stands in an NLRI is wrong in itself, or overruns it.
+#[rustfmt::skip]
+const FLOWS: &[Row] = &[
+    ("8955 8",            "O P 800e16 0001 86 00 00 10 0000fc0000000007 01 18 c00002 03 81 06", Internal, Accepted),
+    ("8955 8",            "O P 800e0e 0001 86 00 00 08 0000fc0000000007", Internal, Accepted),
+    ("8955 4",            "O P 800e15 0001 86 04 0a000001 00 0b 0000fc0000000007 03 81 06", Internal, Accepted),
+    ("8955 4",            "O P 800e15 0001 86 04 00000000 00 0b 0000fc0000000007 03 81 06", Internal, Accepted),
+    ("8955 4",            "O P 800e14 0001 86 03 0a0000 00 0b 0000fc0000000007 03 81 06", Internal, Accepted),
+    ("8955 4.2",          "O P 800e16 0001 86 00 00 10 0000fc0000000007 03 81 06 01 18 c00002", Internal, Discarded),
+    ("8955 4.2",          "O P 800e14 0001 86 00 00 0e 0000fc0000000007 03 81 06 03 81 11", Internal, Discarded),
+    ("8955 4.2",          "O P 800e20 0001 86 00 00 0b 0000fc0000000007 03 81 06 0e 0000fc0000000007 03 81 06 03 81 11", Internal, Discarded),
+    ("8955 4.2",          "O P 800e11 0001 86 00 00 0b 0000fc0000000007 0e 81 06", Internal, Discarded),
+    ("8955 4.2",          "O P 800e11 0001 86 00 00 0b 0000fc0000000007 00 81 06", Internal, Discarded),
+    ("8955 4.2.1.1",      "O P 800e11 0001 86 00 00 0b 0000fc0000000007 03 01 06", Internal, Discarded),
+    ("8955 4.2.1.1",      "O P 800e16 0001 86 00 00 10 0000fc0000000007 03 b1 000000000006", Internal, Discarded),
+    ("8955 4.2.2.1",      "O P 800e15 0001 86 00 00 0f 0000fc0000000007 01 21 c000020000", Internal, Discarded),
+    ("8955 4.2.2.1",      "O P 800e12 0001 86 00 00 0c 0000fc0000000007 01 18 c000", Internal, Discarded),
+    ("8955 4.2.2.9",      "O P 800e14 0001 86 00 00 0e 0000fc0000000007 09 a1 00000002", Internal, Discarded),
+    ("8955 4.2.2.11",     "O P 800e12 0001 86 00 00 0c 0000fc0000000007 0b 91 002e", Internal, Discarded),
+    ("8955 4.2.2.12",     "O P 800e12 0001 86 00 00 0c 0000fc0000000007 0c 91 0002", Internal, Discarded),
+    ("8955 8",            "O P 800e0d 0001 86 00 00 07 0000fc00000000", Internal, Discarded),
+    ("8955 8",            "O P 800e06 0001 86 00 00 00", Internal, Discarded),
+    ("8956 3.1",          "O P 800e20 0002 86 00 00 1a 0000fc0000000007 01 20 00 20010db8 02 68 40 123456789a 03 81 06", Internal, Accepted),
+    ("8956 3.1",          "O P 800e11 0002 86 00 00 0b 0000fc0000000007 01 20 20", Internal, Discarded),
+    ("8956 3.1",          "O P 800e11 0002 86 00 00 0b 0000fc0000000007 01 20 21", Internal, Discarded),
+    ("8956 3.1",          "O P 800e22 0002 86 00 00 1c 0000fc0000000007 01 81 00 20010db8000000000000000000000001 80", Internal, Discarded),
+    ("8956 3.7",          "O P 800e14 0002 86 00 00 0e 0000fc0000000007 0d a1 00000009", Internal, Accepted),
+    ("8956 3.7",          "O P 800e14 0001 86 00 00 0e 0000fc0000000007 0d a1 00000009", Internal, Discarded),
+    ("8955 4.1",          "O P 800e12 0001 86 00 00 f00b 0000fc0000000007 03 81 06", Internal, Accepted),
+    ("7606 5.3",          "O P 800e06 0001 86 00 00 f0", Internal, Reset(9)),
+    ("7606 5.3",          "O P 800e11 0001 86 00 00 0c 0000fc0000000007 03 81 06", Internal, Reset(9)),
+    ("7606 5.3",          "O P 800e11 0001 86 00 00 0a 0000fc0000000007 03 81 06", Internal, Reset(9)),
+    ("7606 5.3",          "O P 800e12 0001 86 00 00 f10b 0000fc0000000007 03 81 06", Internal, Reset(9)),
+    ("8955 8",            "800f14 0001 86 10 0000fc0000000007 01 18 c00002 03 81 06", Internal, Withdrawn),
+    ("8955 8",            "800f0f 0002 86 0b 0000fc0000000007 03 81 06", Internal, Withdrawn),
+    ("7606 5.3",          "800f0f 0001 86 0c 0000fc0000000007 03 81 06", Internal, Reset(9)),
+];
+
 #[test]
 fn routes_in_error_have_the_consequences_of_rfc_7606() {
     check_all(ROUTES);
     check_all(LENGTHS);
+    check_all(IDENTIFIED);
+    check_all(FLOWS);
 }

@@ -12,7 +12,7 @@ use crate::table::Session::{External, Internal, OldInternal};
 use crate::table::{Row, check, check_all, hex, message};
 
 #[rustfmt::skip]
-const MESSAGES: &[MessageRow] = &[
+pub(crate) const MESSAGES: &[MessageRow] = &[
     // FRR: optional parameters in the extended form, cut short where three octets are read for two.
     ("CVE-2022-40302",  OpenSent,    1, "04 fc00 005a c0000209 ff ff 00",   Refused(2, 0)),
     ("CVE-2022-40318",  OpenSent,    1, "04 fc00 005a c0000209 ff ff 0003 02 00", Refused(2, 0)),
@@ -39,7 +39,7 @@ const MESSAGES: &[MessageRow] = &[
 ];
 
 #[rustfmt::skip]
-const UPDATES: &[Row] = &[
+pub(crate) const UPDATES: &[Row] = &[
     // FRR: MP_REACH_NLRI too short, and with a next hop that fills it.
     ("CVE-2023-46752",  "O P 800e03 001946",                    Internal,    Reset(9)),
     ("CVE-2023-46752",  "O P 800e05 0019 46 ff 00",             Internal,    Reset(9)),

@@ -27,6 +27,8 @@ pub(crate) enum Session {
     External,
     /// Two-octet AS numbers, and no IPv6 next hops of VPN-IPv4 routes.
     OldInternal,
+    /// Several paths of a route, told apart by identifiers (RFC 7911).
+    Paths,
 }
 
 /// RFC and section, attributes in hexadecimal, session, outcome.
@@ -53,8 +55,7 @@ pub(crate) fn each<T>(rows: &[T], check: impl Fn(&T)) {
 /// nothing to do with.
 pub(crate) fn check(section: &str, attributes: &str, session: Session, expected: &Outcome) {
     let row = format!("{section}: {attributes}");
-    let text = attributes.replace('O', ORIGIN).replace('P', AS_PATH).replace('R', REACH);
-    let bytes = update(&[], &hex(&text), &[]);
+    let bytes = update(&[], &octets(attributes), &[]);
     let mut live = Live::new(session);
     let decoded = match decode(&bytes, &live.context()) {
         Ok(Message::Update(update)) => Ok(update),
@@ -79,6 +80,11 @@ pub(crate) fn check(section: &str, attributes: &str, session: Session, expected:
         (Err(error), _) => panic!("{row}: {error}"),
     }
     live.assert_alive(&row);
+}
+
+/// The attributes of a row.
+pub(crate) fn octets(attributes: &str) -> Vec<u8> {
+    hex(&attributes.replace('O', ORIGIN).replace('P', AS_PATH).replace('R', REACH))
 }
 
 /// What an UPDATE comes to.

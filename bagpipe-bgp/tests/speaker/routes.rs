@@ -93,6 +93,23 @@ fn routes_wait_for_the_peers_memberships() {
 
 #[test]
 fn a_peer_that_never_ends_its_memberships_gets_what_it_asked_for_after_a_while() {
+    let (mut network, sent) = after_memberships_without_end(120);
+    network.run_for(Duration::from_secs(4));
+    assert_eq!(sent(&network), 0);
+    network.run_for(Duration::from_secs(2));
+    assert_eq!(sent(&network), 1);
+}
+
+#[test]
+fn a_peer_that_promises_no_end_of_its_memberships_gets_what_it_asks_for_at_once() {
+    let (mut network, sent) = after_memberships_without_end(0);
+    network.run_for(Duration::from_millis(1));
+    assert_eq!(sent(&network), 1);
+}
+
+/// A speaker with a route, and a peer with a restart time that has asked for all routes, without an End-of-RIB after
+/// that; and what counts the routes that the peer was sent.
+fn after_memberships_without_end(restart_time: u16) -> (Network, impl Fn(&Network) -> usize) {
     let mut network = Network::new();
     network.start(1, speaker_config(1), &[passive(9)]);
     network.announce(1, 1);
@@ -104,7 +121,7 @@ fn a_peer_that_never_ends_its_memberships_gets_what_it_asked_for_after_a_while()
         remote_asn: 64512,
         hold_time: 0,
         families: FAMILIES.to_vec(),
-        restart_time: 0,
+        restart_time,
         restarting: false,
         long_lived_time: 0,
         add_paths: AddPaths::default(),
@@ -118,13 +135,9 @@ fn a_peer_that_never_ends_its_memberships_gets_what_it_asked_for_after_a_while()
         let counts = network.peer(1, 9).unwrap().routes;
         counts.iter().filter(|count| count.family == Family::EVPN).map(|count| count.sent).sum::<usize>()
     };
-    // The wildcard membership, without an End-of-RIB after it.
     let wildcard = wildcard_membership(&[0x40, 1, 1, 0]);
     network.with(1, |speaker| speaker.received(conn, &wildcard, now));
-    network.run_for(Duration::from_secs(4));
-    assert_eq!(sent(&network), 0);
-    network.run_for(Duration::from_secs(2));
-    assert_eq!(sent(&network), 1);
+    (network, sent)
 }
 
 #[test]

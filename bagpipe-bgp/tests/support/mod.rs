@@ -8,13 +8,16 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bagpipe_bgp::types::{
-    EthernetSegmentId, Family, IpPrefix, Label, LabelField, MacAddr, RouteDistinguisher,
+    EthernetSegmentId, Family, IpPrefix, IpVersion, Label, LabelField, MacAddr, RouteDistinguisher,
 };
 use bagpipe_bgp::wire::community::TunnelType;
+use bagpipe_bgp::wire::flowspec::{
+    Bitmask, BitmaskField, Comparison, Component, FlowPrefix, Numeric, NumericField,
+};
 use bagpipe_bgp::wire::pmsi::{PmsiTunnel, PmsiTunnelKind};
 use bagpipe_bgp::wire::{
-    AsPath, AsSegment, Attributes, Context, EvpnRoute, ExtendedCommunity, Frame, LabelStack, Message,
-    MessageError, NextHop, Nlri, NlriBlock, Origin, RawAttribute, RouteTargetMembership, Update,
+    AsPath, AsSegment, Attributes, Context, EvpnRoute, ExtendedCommunity, FlowSpecRoute, Frame, LabelStack,
+    Message, MessageError, NextHop, Nlri, NlriBlock, Origin, RawAttribute, RouteTargetMembership, Update,
     UpdateWriter, VpnRoute, frame,
 };
 use bytes::{Bytes, BytesMut};
@@ -26,7 +29,14 @@ use proptest::prelude::*;
 pub fn context() -> Context {
     Context {
         four_octet_as: true,
-        families: vec![Family::EVPN, Family::ROUTE_TARGET, Family::VPNV4, Family::VPNV6],
+        families: vec![
+            Family::EVPN,
+            Family::ROUTE_TARGET,
+            Family::VPNV4,
+            Family::VPNV6,
+            Family::FLOWSPEC_VPNV4,
+            Family::FLOWSPEC_VPNV6,
+        ],
         extended_next_hop: true,
         ..Context::default()
     }
@@ -195,6 +205,93 @@ pub fn vpn_routes(labels: RangeInclusive<usize>) -> impl Strategy<Value = Vec<Nl
     })
 }
 
+fn numeric() -> impl Strategy<Value = Numeric> {
+    let comparison = proptest::sample::select(vec![
+        Comparison::NEVER,
+        Comparison::EQUAL,
+        Comparison::GREATER,
+        Comparison::AT_LEAST,
+        Comparison::LESS,
+        Comparison::AT_MOST,
+        Comparison::OTHER,
+        Comparison::ALWAYS,
+    ]);
+    let value = prop_oneof![0_u64..256, 0_u64..65_536, 0_u64..1 << 32, any::<u64>()];
+    (comparison, value).prop_map(|(comparison, value)| Numeric::new(comparison, value))
+}
+
+/// Terms, of which all but the first may be tied to the one before.
+fn terms<T>(term: impl Strategy<Value = T>, and: impl Fn(&mut T) + Clone) -> impl Strategy<Value = Vec<T>>
+where
+    T: std::fmt::Debug,
+{
+    vec((term, any::<bool>()), 1..5).prop_map(move |terms| {
+        let tied = |(position, (mut term, tied)): (usize, (T, bool))| {
+            if tied && position > 0 {
+                and(&mut term);
+            }
+            term
+        };
+        terms.into_iter().enumerate().map(tied).collect()
+    })
+}
+
+fn component(version: IpVersion) -> impl Strategy<Value = Component> {
+    let prefix = move || {
+        let prefix = match version {
+            IpVersion::V4 => ipv4_prefix().boxed(),
+            IpVersion::V6 => ipv6_prefix().boxed(),
+        };
+        (prefix, any::<u8>()).prop_map(|(prefix, offset)| {
+            FlowPrefix::new(prefix, offset).or(FlowPrefix::new(prefix, 0)).expect("no offset is always right")
+        })
+    };
+    let mut fields = vec![
+        NumericField::Protocol,
+        NumericField::Port,
+        NumericField::DestinationPort,
+        NumericField::SourcePort,
+        NumericField::IcmpType,
+        NumericField::IcmpCode,
+        NumericField::PacketLength,
+    ];
+    if version == IpVersion::V6 {
+        fields.push(NumericField::FlowLabel);
+    }
+    let numbers = (proptest::sample::select(fields), terms(numeric(), |term| term.and = true))
+        .prop_map(|(field, terms)| Component::Numeric(field, terms));
+    let dscp = (0_u64..64).prop_map(|dscp| Numeric::new(Comparison::EQUAL, dscp));
+    let dscp = vec(dscp, 1..4).prop_map(|terms| Component::Numeric(NumericField::Dscp, terms));
+    let bits = (proptest::sample::select(vec![BitmaskField::TcpFlags, BitmaskField::Fragment]), {
+        let bits = (0_u64..256, any::<bool>(), any::<bool>()).prop_map(|(bits, all, not)| {
+            let mut term = if all { Bitmask::all(bits) } else { Bitmask::any(bits) };
+            term.not = not;
+            term
+        });
+        terms(bits, |term| term.and = true)
+    });
+    prop_oneof![
+        1 => prefix().prop_map(Component::Destination),
+        1 => prefix().prop_map(Component::Source),
+        3 => numbers,
+        1 => dscp,
+        1 => bits.prop_map(|(field, terms)| Component::Bitmask(field, terms)),
+    ]
+}
+
+/// Flow specifications of one of the two families.
+pub fn flow_routes() -> impl Strategy<Value = Vec<Nlri>> {
+    let of = |version| {
+        let route = (rd(), vec(component(version), 0..8)).prop_map(move |(rd, mut components)| {
+            components.sort_by_key(Component::kind);
+            components.dedup_by_key(|component| component.kind());
+            Nlri::FlowSpec(FlowSpecRoute::new(rd, version, components).expect("components in order"))
+        });
+        vec(route, 1..40)
+    };
+    prop_oneof![of(IpVersion::V4), of(IpVersion::V6)]
+}
+
 pub fn membership() -> impl Strategy<Value = RouteTargetMembership> {
     prop_oneof![
         Just(RouteTargetMembership::DEFAULT),
@@ -213,6 +310,7 @@ pub fn nlri_list() -> impl Strategy<Value = Vec<Nlri>> {
         4 => vec(prop_oneof![9 => known_route(), 1 => unknown].prop_map(Nlri::Evpn), 1..80),
         1 => vec(membership().prop_map(Nlri::RouteTarget), 1..80),
         2 => vpn_routes(0..=2),
+        1 => flow_routes(),
     ]
 }
 
@@ -269,6 +367,14 @@ pub fn extended_community() -> impl Strategy<Value = ExtendedCommunity> {
     prop_oneof![4 => with_tail, 1 => mobility, 1 => tunnel.prop_map(ExtendedCommunity::encapsulation)]
 }
 
+/// Those of segments and of flow specifications, in which others forget what is reserved.
+fn particular_community() -> impl Strategy<Value = ExtendedCommunity> {
+    let kinds =
+        [(0x06, 1), (0x06, 2), (0x80, 6), (0x80, 7), (0x80, 8), (0x81, 8), (0x82, 8), (0x80, 9), (0x80, 12)];
+    (proptest::sample::select(kinds.to_vec()), any::<[u8; 6]>())
+        .prop_map(|((kind, sub), [a, b, c, d, e, f])| ExtendedCommunity([kind, sub, a, b, c, d, e, f]))
+}
+
 /// Attributes that every implementation of the RFCs reads alike.
 pub fn common_attributes() -> impl Strategy<Value = Attributes> {
     let origin = prop_oneof![Just(Origin::Igp), Just(Origin::Egp), Just(Origin::Incomplete)];
@@ -312,7 +418,8 @@ pub fn common_attributes() -> impl Strategy<Value = Attributes> {
 /// The above, and what is particular: unknown attributes, link-local next hops, values of extended length.
 pub fn attributes() -> impl Strategy<Value = Attributes> {
     let unknown = option::of((prop_oneof![19_u8..=21, 23_u8..=31, 100_u8..=127], vec(any::<u8>(), 0..400)));
-    let more = (unknown, option::of(ipv6()), vec(extended_community(), 0..64));
+    let community = prop_oneof![4 => extended_community(), 1 => particular_community()];
+    let more = (unknown, option::of(ipv6()), vec(community, 0..64));
     (common_attributes(), more).prop_map(|(mut attributes, (unknown, link_local, communities))| {
         attributes.extended_communities.extend(communities);
         let raw = |(kind, value): (u8, Vec<u8>)| RawAttribute { flags: 0xe0, kind, value: value.into() };

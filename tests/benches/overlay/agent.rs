@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,15 @@ pub fn report() -> Result<(), LabError> {
     let times = attach(&lab, &agent)?;
     println!("{:<44} {:>8.3} ms", "agent: attach request, a new port each", median(times));
     println!("{:<44} {:>8.1} MB", "agent: resident memory, 200 ports", resident(&agent));
+    let clients = clients(&lab, &agent)?;
+    for (name, gap) in [("1,000 in a second", Duration::from_millis(100)), ("all at once", Duration::ZERO)] {
+        let times = concurrent(agent.socket(), &clients, gap);
+        let [half, most] = [50, 99].map(|percent| percentile(&times, percent));
+        println!(
+            "{:<44} {half:>8.3} ms median, {most:.3} ms p99",
+            format!("agent: attach, 100 clients, {name}")
+        );
+    }
     Ok(())
 }
 
@@ -92,7 +101,66 @@ fn attach(lab: &Lab, agent: &Agent) -> Result<Vec<f64>, LabError> {
     Ok((0..PORTS).map(|port| request(agent.socket(), port)).collect())
 }
 
+/// Clients at the same time, each with a port of its own.
+const CLIENTS: usize = 100;
+/// How often each of them attaches it.
+const TURNS: usize = 20;
+
+/// The numbers of their ports.
+fn clients(lab: &Lab, agent: &Agent) -> Result<Vec<usize>, LabError> {
+    let hosts = lab.node("clients")?;
+    let ports: Vec<usize> = (PORTS..PORTS + CLIENTS).collect();
+    for port in &ports {
+        lab.link((agent.node(), &format!("port{port}")), (&hosts, &format!("eth{port}")))?;
+    }
+    Ok(ports)
+}
+
+/// Milliseconds of each attach request of many clients, each of which attaches its port every `gap`, out of step with the
+/// others; without a gap all of them attach at the same moment. In between they detach, which is not measured.
+fn concurrent(socket: &Path, ports: &[usize], gap: Duration) -> Vec<f64> {
+    let barrier = Barrier::new(ports.len());
+    let start = Instant::now() + Duration::from_millis(100);
+    let client = |place: usize, port: usize| {
+        let mut times = Vec::new();
+        let phase = gap * u32::try_from(place).expect("few clients")
+            / u32::try_from(ports.len()).expect("few clients");
+        for turn in 0..u32::try_from(TURNS).expect("few turns") {
+            if gap.is_zero() {
+                barrier.wait();
+            } else {
+                thread::sleep((start + phase + gap * turn).saturating_duration_since(Instant::now()));
+            }
+            times.push(request(socket, port));
+            if gap.is_zero() {
+                barrier.wait();
+            }
+            detach(socket, port);
+        }
+        times
+    };
+    thread::scope(|scope| {
+        let places = ports.iter().enumerate();
+        let clients: Vec<_> = places.map(|(place, &port)| scope.spawn(move || client(place, port))).collect();
+        clients.into_iter().flat_map(|client| client.join().expect("a client ends")).collect()
+    })
+}
+
+fn percentile(times: &[f64], percent: usize) -> f64 {
+    let mut times = times.to_vec();
+    times.sort_by(f64::total_cmp);
+    times[(times.len() * percent / 100).min(times.len() - 1)]
+}
+
 fn request(socket: &Path, port: usize) -> f64 {
+    post(socket, "attach_localport", port)
+}
+
+fn detach(socket: &Path, port: usize) {
+    post(socket, "detach_localport", port);
+}
+
+fn post(socket: &Path, path: &str, port: usize) -> f64 {
     let body = format!(
         r#"{{"vpn_type":"evpn","vpn_instance_id":"bench","mac_address":"02:00:00:00:{:02x}:{:02x}","ip_address":"10.{}.{}.1","local_port":{{"linuxif":"port{port}"}},"import_rt":"64512:10","export_rt":"64512:10"}}"#,
         port >> 8,
@@ -101,7 +169,7 @@ fn request(socket: &Path, port: usize) -> f64 {
         port & 0xff,
     );
     let head = format!(
-        "POST /attach_localport HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        "POST /{path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     let start = Instant::now();

@@ -48,12 +48,22 @@ pub(super) fn vpn_name(name: Option<&str>) -> Result<String, FieldError> {
 pub(super) fn mac_address(text: Option<&str>) -> Result<MacAddr, FieldError> {
     let text = text
         .ok_or(FieldError::Missing { field: "mac_address", expected: "the MAC address behind the port" })?;
-    let mac: MacAddr =
-        text.parse().map_err(|error: ParseError| invalid("mac_address", text, error.to_string()))?;
+    let mac: MacAddr = text
+        .parse()
+        .or_else(|error| undivided_mac(text).ok_or(error))
+        .map_err(|error: ParseError| invalid("mac_address", text, error.to_string()))?;
     if mac.is_multicast() || mac.is_zero() {
         return Err(invalid("mac_address", text, "no interface has a group or all-zero address"));
     }
     Ok(mac)
+}
+
+/// Twelve digits, perhaps in groups of four: `0200.5e00.5301`.
+fn undivided_mac(text: &str) -> Option<MacAddr> {
+    let digits: String = text.chars().filter(|character| !matches!(character, '.' | '-')).collect();
+    let number = u64::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 12 && digits.is_ascii())?;
+    let [_, _, octets @ ..] = number.to_be_bytes();
+    Some(MacAddr(octets))
 }
 
 pub(super) fn port(port: Option<&LocalPort>, is_routed: bool) -> Result<AttachPort, FieldError> {
@@ -61,30 +71,45 @@ pub(super) fn port(port: Option<&LocalPort>, is_routed: bool) -> Result<AttachPo
         field: "local_port",
         expected: "an interface name, or an object with 'linuxif' or 'evpn'",
     };
+    if let Some(LocalPort::Object { vlan, ovs, .. }) = port {
+        let vlans = vlan.iter().chain(ovs.iter().filter_map(|ovs| ovs.vlan.as_ref()));
+        if vlans.into_iter().any(|vlan| vlan.text() != "0") {
+            return Err(NO_VLANS);
+        }
+    }
     match port {
-        Some(LocalPort::Object { linuxif: Some(interface), evpn: Some(_) }) => {
+        Some(LocalPort::Object { linuxif: Some(interface), evpn: Some(_), .. }) => {
             Err(invalid("local_port", interface, "it is an interface or an E-VPN, not both; leave one out"))
         }
-        Some(LocalPort::Object { linuxif: None, evpn: Some(evpn) }) if is_routed => {
+        Some(LocalPort::Object { linuxif: None, evpn: Some(evpn), .. }) if is_routed => {
             vpn_name(Some(&evpn.id)).map(AttachPort::Evpn)
         }
-        Some(LocalPort::Object { linuxif: None, evpn: Some(evpn) }) => {
+        Some(LocalPort::Object { linuxif: None, evpn: Some(evpn), .. }) => {
             Err(invalid("local_port", &evpn.id, "an E-VPN is plugged into an IP-VPN only; give an interface"))
         }
         Some(LocalPort::Name(name) | LocalPort::Object { linuxif: Some(name), .. }) => {
             interface(name).map(AttachPort::Interface)
         }
-        Some(LocalPort::Object { linuxif: None, evpn: None }) | None => Err(MISSING),
+        Some(LocalPort::Object { linuxif: None, evpn: None, .. }) | None => Err(MISSING),
     }
 }
 
+const NO_VLANS: FieldError = FieldError::Unsupported {
+    field: "local_port.vlan (a VLAN of an interface, also as linuxif 'NAME:VLAN')",
+    remedy: "give an interface of its own for the VLAN",
+};
+
 fn interface(name: &str) -> Result<String, FieldError> {
+    if name.split_once(':').is_some_and(|(_, vlan)| vlan.parse::<u16>().is_ok()) {
+        return Err(NO_VLANS);
+    }
     let valid = !name.is_empty()
         && name.len() <= MAX_INTERFACE
         && !matches!(name, "." | "..")
-        && !name.chars().any(|c| c == '/' || c.is_whitespace() || c.is_control());
+        && !name.chars().any(|c| matches!(c, '/' | ':') || c.is_whitespace() || c.is_control());
     if !valid {
-        let reason = format!("an interface name has 1 to {MAX_INTERFACE} octets, without '/' and blanks");
+        let reason =
+            format!("an interface name has 1 to {MAX_INTERFACE} octets, without '/', ':' and blanks");
         return Err(invalid("local_port", name, reason));
     }
     Ok(name.to_owned())
@@ -103,7 +128,8 @@ pub(super) fn prefix_address(text: &str, subnet: bool) -> Result<InterfaceAddres
     };
     let given = |address: IpAddr, length: &str| {
         let longest = if address.is_ipv4() { 32 } else { 128 };
-        length.parse().ok().and_then(|length| InterfaceAddress::new(address, length)).ok_or_else(|| {
+        let parsed = length.parse().ok().or_else(|| mask_length(length).filter(|_| address.is_ipv4()));
+        parsed.and_then(|length| InterfaceAddress::new(address, length)).ok_or_else(|| {
             invalid("ip_address", text, format!("the prefix length is a number from 0 to {longest}"))
         })
     };
@@ -119,6 +145,12 @@ pub(super) fn prefix_address(text: &str, subnet: bool) -> Result<InterfaceAddres
     }
     let address = host("ip_address", address)?;
     length.map_or_else(|| Ok(InterfaceAddress::host(address)), |length| given(address, length))
+}
+
+/// The length that a mask such as 255.255.255.0 means.
+fn mask_length(mask: &str) -> Option<u8> {
+    let bits = mask.parse::<Ipv4Addr>().ok()?.to_bits();
+    u8::try_from(bits.leading_ones()).ok().filter(|_| bits.leading_ones() == bits.count_ones())
 }
 
 /// An address that one host can have.
@@ -142,11 +174,9 @@ pub(super) fn route_targets(
     list: Option<&TextList>,
 ) -> Result<BTreeSet<RouteTarget>, FieldError> {
     const EXPECTED: &str = "a list of route targets such as 64512:100, which may be empty";
-    let texts: Vec<&str> = match list.ok_or(FieldError::Missing { field, expected: EXPECTED })? {
-        TextList::List(texts) => texts.iter().map(|text| text.trim()).collect(),
-        TextList::Text(text) => text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect(),
-    };
-    let targets: BTreeSet<RouteTarget> = texts
+    let list = list.ok_or(FieldError::Missing { field, expected: EXPECTED })?;
+    let targets: BTreeSet<RouteTarget> = list
+        .texts()
         .into_iter()
         .map(|text| text.parse().map_err(|error: ParseError| invalid(field, text, error.to_string())))
         .collect::<Result<_, _>>()?;
@@ -175,11 +205,7 @@ pub(super) fn vni(number: Option<&Number>) -> Result<Option<Vni>, FieldError> {
 
 /// A number of 32 bits, if there is one.
 pub(super) fn bounded(field: &'static str, number: Option<&Number>) -> Result<Option<u32>, FieldError> {
-    let text = match number {
-        None => return Ok(None),
-        Some(Number::Number(number)) => number.to_string(),
-        Some(Number::Text(text)) => text.trim().to_owned(),
-    };
+    let Some(text) = number.map(Number::text) else { return Ok(None) };
     text.parse().map(Some).map_err(|_| invalid(field, &text, "give a number from 0 to 4294967295"))
 }
 

@@ -1,14 +1,17 @@
 //! Attach and detach: the request as it comes in JSON; `valid`: what it says once it is right; `fields`: what each field
-//! may be.
+//! may be; `route_control`: the fields about routes of others.
 //!
 //! The field names are those of bagpipe-bgp's REST API. Fields that this agent has no use for are ignored.
 
 mod fields;
+mod route_control;
 mod valid;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+pub use self::route_control::{AttractTraffic, Classifier, Fallback, Readvertise};
 pub use self::valid::{Attach, AttachPort, Detach, Direction, Endpoint, Routed};
 
 /// A request to attach a MAC address, and perhaps an IP address of it, of a local port to a VPN instance.
@@ -19,6 +22,8 @@ pub struct AttachRequest {
     pub vpn_type: Option<String>,
     /// Name of the instance; the first attach creates it.
     pub vpn_instance_id: Option<String>,
+    /// Name of a network, whose route target is imported and exported besides those given.
+    pub network: Option<String>,
     /// The MAC address.
     pub mac_address: Option<String>,
     /// The IP address, one more of the MAC address; with or without a prefix length. Without an address the MAC
@@ -49,6 +54,22 @@ pub struct AttachRequest {
     pub lb_consistent_hash_order: Option<Number>,
     /// IP-VPN: answer ARP and ND for addresses that nobody has, too.
     pub proxy_arp: Option<bool>,
+    /// IP-VPN: announce routes of others again.
+    pub readvertise: Option<Readvertise>,
+    /// IP-VPN: attract traffic by FlowSpec routes.
+    pub attract_traffic: Option<AttractTraffic>,
+    /// IP-VPN: what becomes of packets without a route.
+    pub fallback: Option<Fallback>,
+}
+
+/// The field of a JSON object that stands in the way of a `T` whose fields are all optional, and why.
+#[must_use]
+pub fn wrong_field<T: DeserializeOwned>(object: &[u8]) -> Option<String> {
+    let fields: Map<String, Value> = serde_json::from_slice(object).ok()?;
+    fields.into_iter().find_map(|(field, value)| {
+        let alone = Value::Object(Map::from_iter([(field.clone(), value)]));
+        serde_json::from_value::<T>(alone).err().map(|error| format!("'{field}' is not valid: {error}"))
+    })
 }
 
 /// An attach as a client posts it: with more than one IP address it is several attachments, all or none of them.
@@ -129,7 +150,21 @@ pub enum LocalPort {
         /// An E-VPN instance in place of an interface.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         evpn: Option<EvpnPort>,
+        /// A VLAN of the interface.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vlan: Option<Number>,
+        /// What Open vSwitch knows of the interface.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ovs: Option<OvsPort>,
     },
+}
+
+/// A port of Open vSwitch; members other than the VLAN are ignored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OvsPort {
+    /// The VLAN that is attached, if it is not the whole port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<Number>,
 }
 
 /// An E-VPN instance that is plugged into an IP-VPN.
@@ -145,7 +180,7 @@ impl LocalPort {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Name(name) => Some(name),
-            Self::Object { linuxif, evpn } => {
+            Self::Object { linuxif, evpn, .. } => {
                 linuxif.as_deref().or(evpn.as_ref().map(|evpn| evpn.id.as_str()))
             }
         }
@@ -154,7 +189,7 @@ impl LocalPort {
 
 /// A list of texts, or one text with commas.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "route targets must be a list of strings, or one string separated by commas")]
+#[serde(untagged, expecting = "a list of strings is expected, or one string separated by commas")]
 pub enum TextList {
     /// A list.
     List(Vec<String>),
@@ -162,14 +197,36 @@ pub enum TextList {
     Text(String),
 }
 
+impl TextList {
+    /// The texts, without blanks around them.
+    #[must_use]
+    pub fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::List(texts) => texts.iter().map(|text| text.trim()).collect(),
+            Self::Text(text) => text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect(),
+        }
+    }
+}
+
 /// A number, perhaps as a text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "vni, local_pref and lb_consistent_hash_order must be numbers")]
+#[serde(untagged, expecting = "a number is expected")]
 pub enum Number {
     /// A number.
     Number(i64),
     /// A number in a text.
     Text(String),
+}
+
+impl Number {
+    /// As a text, without blanks around it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => text.trim().to_owned(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -180,7 +237,7 @@ mod tests {
     use crate::vpn::FieldError;
 
     const GOOD: &str = r#"{"vpn_type": "evpn", "vpn_instance_id": "blue", "mac_address": "02:00:00:00:00:01",
-        "ip_address": "192.0.2.1/24", "local_port": {"linuxif": "tap0", "vlan": 31}, "import_rt": "64512:1, 64512:2",
+        "ip_address": "192.0.2.1/24", "local_port": {"linuxif": "tap0", "ovs": {"plugged": true}}, "import_rt": "64512:1, 64512:2",
         "export_rt": ["64512:1"], "vni": 0, "readvertise": null, "attract_traffic": {}, "linuxbr": "brq0"}"#;
 
     fn request(replace: &str, by: &str) -> Result<Attach, FieldError> {
@@ -195,7 +252,7 @@ mod tests {
         assert_eq!(attach.ip, Some("192.0.2.1".parse().unwrap()));
         assert_eq!(attach.import.len(), 2);
         assert_eq!(attach.vni, None);
-        assert_eq!(request(r#"{"linuxif": "tap0", "vlan": 31}"#, r#""tap0""#).unwrap(), attach);
+        assert_eq!(request(r#"{"linuxif": "tap0", "ovs": {"plugged": true}}"#, r#""tap0""#).unwrap(), attach);
         assert_eq!(request(r#""192.0.2.1/24""#, "null").unwrap().ip, None);
         assert_eq!(request(r#""vni": 0"#, r#""vni": "101""#).unwrap().vni, Vni::new(101));
         assert_eq!(
@@ -203,6 +260,10 @@ mod tests {
             Some("2001:db8::1".parse().unwrap())
         );
         assert!(request(r#"["64512:1"]"#, "[]").unwrap().export.is_empty());
+        assert_eq!(request("192.0.2.1/24", "192.0.2.1/255.255.255.0").unwrap(), attach);
+        for mac in ["02-00-00-00-00-01", "0200.0000.0001", "020000000001", "02:0:0:0:0:1"] {
+            assert_eq!(request("02:00:00:00:00:01", mac).unwrap(), attach);
+        }
     }
 
     #[test]
@@ -221,7 +282,7 @@ mod tests {
             ("192.0.2.1/24", "224.0.0.1", "ip_address"),
             ("192.0.2.1/24", "::", "ip_address"),
             ("192.0.2.1/24", "::ffff:192.0.2.1", "ip_address"),
-            ("linuxif", "ovs", "local_port"),
+            ("linuxif", "port_name", "local_port"),
             ("tap0", "a-name-longer-than-any", "local_port"),
             ("tap0", "a/b", "local_port"),
             ("64512:1, 64512:2", "64512", "import_rt"),
@@ -233,9 +294,50 @@ mod tests {
             (r#""vni": 0"#, r#""gateway_ip": "x""#, "gateway_ip"),
             (r#""vni": 0"#, r#""direction": "to-port""#, "direction"),
             (r#""vni": 0"#, r#""advertise_subnet": true"#, "advertise_subnet"),
+            ("192.0.2.1/24", "192.0.2.1/255.0.255.0", "ip_address"),
+            ("02:00:00:00:00:01", "0200000000é1", "mac_address"),
+            ("\"tap0\"", "\"patch2tun:31\"", "VLAN"),
+            ("\"plugged\": true", "\"vlan\": 31", "local_port.vlan"),
+            (r#""vni": 0"#, r#""fallback": {"src_mac": "x"}"#, "mac_address"),
         ] {
             let text = request(replace, by).unwrap_err().to_string();
             assert!(text.contains(field), "{by}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_of_routes_is_checked_and_then_refused() {
+        const ATTRACT: &str =
+            r#""redirect_rts": ["64512:2"], "classifier": {"sourcePort": "80:90", "protocol": "udp"}"#;
+        let attract = |more: &str| format!(r#""attract_traffic": {{{ATTRACT}{more}}}"#);
+        let readvertise = r#""readvertise": {"from_rt": "64512:1", "to_rt": ["64512:3"]}"#;
+        for (fields, expected) in [
+            (readvertise.to_owned(), "readvertise is not supported yet"),
+            (format!("{readvertise}, {}", attract("")), "readvertise is not supported yet"),
+            (
+                attract(r#", "to": "64512:9", "static_destination_prefixes": ["10.0.0.0/8"]"#),
+                "attract_traffic is not supported yet",
+            ),
+            (
+                r#""fallback": {"src_mac": "02:00:00:00:00:01", "dst_mac": "02:00:00:00:00:02", "ovs_port_number": 6}"#
+                    .to_owned(),
+                "fallback is not supported yet",
+            ),
+            (r#""readvertise": {"to_rt": []}"#.to_owned(), "'readvertise.from_rt'"),
+            (r#""attract_traffic": {"redirect_rts": ["64512:2"]}"#.to_owned(), "classifier"),
+            (attract(""), "to_rt"),
+            (attract(r#", "to_rt": ["64512:9"]"#), "static_destination_prefixes"),
+            (attract(r#", "to_rt": ["64512:8", "64512:9"]"#), "one route target"),
+            (format!("{readvertise}, {}", attract(r#", "to_rt": ["64512:9"]"#)), "readvertise.to_rt"),
+            (attract("").replace("80:90", "90:80"), "sourcePort"),
+            (attract("").replace("udp", "vines"), "protocol"),
+        ] {
+            let text = GOOD
+                .replace(r#""readvertise": null, "attract_traffic": {}"#, &fields)
+                .replace("evpn", "ipvpn");
+            let request: AttachRequest = serde_json::from_str(&text).unwrap();
+            let error = request.validate().unwrap_err().to_string();
+            assert!(error.contains(expected), "{fields}: {error}");
         }
     }
 
@@ -264,6 +366,10 @@ mod tests {
     fn wrong_json_types_are_explained() {
         let error = serde_json::from_str::<AttachRequest>(r#"{"local_port": 5}"#).unwrap_err();
         assert!(error.to_string().contains("linuxif"), "{error}");
+        let named = |text: &str| wrong_field::<AttachPost>(text.as_bytes());
+        let error = named(r#"{"vni": 0, "advertise_subnet": "yes", "more": [1]}"#).unwrap();
+        assert!(error.contains("'advertise_subnet'") && error.contains("boolean"), "{error}");
+        assert_eq!((named(r#"{"vni": 0}"#), named("[]")), (None, None));
         let error = serde_json::from_str::<AttachPost>("[]").unwrap_err();
         assert!(error.to_string().contains("an attachment must be a JSON object"), "{error}");
     }

@@ -13,7 +13,7 @@ use super::fields::{
     bounded, direction, host, invalid, ip_address, is_ipvpn, mac_address, port, prefix_address,
     route_targets, vni, vpn_name,
 };
-use super::{AttachRequest, DetachRequest};
+use super::{AttachRequest, DetachRequest, route_control};
 
 /// A valid attach.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,6 +127,7 @@ impl AttachRequest {
         if !is_routed {
             check_evpn_only(self)?;
         }
+        route_control::check(self)?;
         let attach = Attach {
             vpn: vpn_name(self.vpn_instance_id.as_deref())?,
             mac: mac_address(self.mac_address.as_deref())?,

@@ -80,7 +80,7 @@ impl Router {
             // Where it is may change while the route stays the same.
             let route = place.filter(|_| matches!(key, RouteKey::Prefix(..))).map(|place| {
                 let attributes = Arc::new(attributes.clone());
-                Arc::new(RemoteRoute { frames: None, packets: Some(place), attributes })
+                Arc::new(RemoteRoute { frames: None, packets: Some(place), segment: None, attributes })
             });
             effects.local.push((key, route));
             after.insert(key, (nlri, attributes));

@@ -165,6 +165,9 @@ const fn kind(key: &RouteKey) -> u8 {
     match key {
         RouteKey::MacIp(..) => 0,
         RouteKey::EvpnPrefix(..) => 1,
-        RouteKey::Prefix(..) | RouteKey::Multicast(..) => 2,
+        RouteKey::Prefix(..)
+        | RouteKey::Multicast(..)
+        | RouteKey::OnSegment(..)
+        | RouteKey::ForSegment(..) => 2,
     }
 }

@@ -145,7 +145,7 @@ fn what_cannot_be_used_is_ignored_for_a_reason() {
         esi: Default::default(),
         originator: own,
     });
-    assert_eq!(reason_of(&segment, good.attributes()), Ignored::RouteType);
+    assert_eq!(reason_of(&segment, good.attributes()), Ignored::EthernetSegment);
 }
 
 #[test]

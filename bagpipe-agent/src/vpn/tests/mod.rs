@@ -1,12 +1,14 @@
 //! The rules of E-VPN instances, each with the routes and changes that it leads to.
 
 mod attaching;
+mod duplicates;
 mod importing;
 mod moving;
 mod mpls;
 mod overlay_index;
 mod restoring;
 mod routing;
+mod segments;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -110,6 +112,7 @@ fn config() -> VpnsConfig {
         local_endpoint: ip(OWN),
         vnis: 16_000..=16_003,
         overlay: Overlay { labels: 100..=109, ..Overlay::new(ip(OWN)) },
+        duplicates: DuplicateDetection::default(),
     }
 }
 

@@ -63,3 +63,24 @@ fn stored_state_that_contradicts_itself_is_refused() {
         assert!(error.contains(word), "{word}: {error}");
     }
 }
+
+#[test]
+fn what_is_attached_again_is_not_stale() {
+    let mut node = populated();
+    node.attach(&Attach {
+        port: AttachPort::Interface("tap5".into()),
+        ..attach("tap5", 5, Some("10.0.0.5"))
+    });
+    let snapshot = node.vpns.snapshot();
+    let mut stale = Stale::of(&snapshot);
+    assert_eq!(stale.len(), 5);
+    stale.confirm(&attach("tap0", 1, Some("10.0.0.1")));
+    // What may use any address is there as well when it is attached with one, and the other way round.
+    stale.confirm(&attach("tap1", 2, Some("10.0.0.2")));
+    stale.confirm(&attach("tap5", 5, None));
+    stale.confirm(&in_vpn("other", attach("tap1", 3, None)));
+    let rest: Vec<_> = stale.take().into_iter().map(|detach| (detach.mac, detach.ip)).collect();
+    let address = |text| Some(InterfaceAddress::host(ip(text)));
+    assert_eq!(rest, [(mac(1), address("2001:db8::1")), (mac(3), None)]);
+    assert!(stale.is_empty());
+}

@@ -9,6 +9,7 @@ mod policy;
 mod queue;
 mod reflection;
 mod vpn;
+mod watch;
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};

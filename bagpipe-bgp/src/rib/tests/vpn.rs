@@ -1,8 +1,11 @@
 //! IP VPN routes through the RIB: what names them, what is said of them, and which path is the best.
 
 use super::*;
-use crate::types::Label;
+use crate::rib::NextHopPolicy;
+use crate::types::{IpVersion, Label};
+use crate::wire::FlowSpecRoute;
 use crate::wire::attribute::AsSegment;
+use crate::wire::flowspec::{Comparison, Component, Numeric, NumericField};
 
 const FAMILIES: &[Family] = &[Family::VPNV4, Family::VPNV6];
 const PREFIXES: [&str; 4] = ["192.0.2.0/24", "0.0.0.0/0", "2001:db8::/61", "2001:db8::1/128"];
@@ -81,6 +84,31 @@ fn a_peer_gets_only_next_hops_that_it_can_take() {
     ] {
         network.announce(1, with(next_hop), &[route(prefix, Some(16))]);
         assert_eq!(network.knowing(&route(prefix, None)), knowing, "{prefix} by {next_hop}");
+    }
+}
+
+/// RFC 8955 §4: flow specifications have no next hop, also where this speaker is that of all other routes; their route
+/// targets count as those of routes do.
+#[test]
+fn flow_specifications_are_reflected_and_imported() {
+    let families = &[Family::FLOWSPEC_VPNV4, Family::FLOWSPEC_VPNV6];
+    let rd = RouteDistinguisher::from_ipv4(Ipv4Addr::new(10, 0, 0, 1), 7);
+    for version in [IpVersion::V4, IpVersion::V6] {
+        let port = Numeric::new(Comparison::EQUAL, 80);
+        let components = vec![Component::Numeric(NumericField::Port, vec![port])];
+        let flow = Nlri::FlowSpec(FlowSpecRoute::new(rd, version, components).unwrap());
+        let mut network = Network::new(&[(Kind::Client, families), (Kind::Client, families)]);
+        network.peers[1].0.policy.next_hop = NextHopPolicy::Ourselves;
+        network.rib.peer_up(PeerId(2), network.peers[1].0.clone());
+        network.rib.import(target(1));
+        network.announce(1, attributes(1, &[target(1)]), std::slice::from_ref(&flow));
+        assert_eq!(network.knowing(&flow), [2]);
+        assert_eq!(network.held(2, &flow).next_hop, None);
+        let changes = network.changes();
+        assert_eq!(changes.iter().filter(|change| change.nlri == flow && change.best.is_some()).count(), 1);
+        network.withdraw(1, std::slice::from_ref(&flow));
+        assert_eq!(network.knowing(&flow), [0; 0]);
+        assert_eq!(network.changes().iter().filter(|change| change.best.is_none()).count(), 1);
     }
 }
 

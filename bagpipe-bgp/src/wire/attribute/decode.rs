@@ -120,12 +120,14 @@ impl<'a> Decoded<'a> {
     }
 
     /// Too few octets for an attribute's header or value: the rest cannot be read, but the NLRI can be found
-    /// (RFC 7606 §4).
+    /// (RFC 7606 §4), unless they were to be in this attribute (RFC 7606 §3 (j)).
     fn overrun(&mut self, rest: &[u8]) {
         self.others = true;
+        let attribute = rest.get(1).copied();
+        let has_routes = matches!(attribute, Some(rules::MP_REACH_NLRI | rules::MP_UNREACH_NLRI));
         self.errors.push(UpdateError {
-            action: Action::TreatAsWithdraw,
-            attribute: rest.get(1).copied(),
+            action: if has_routes { Action::ResetSession } else { Action::TreatAsWithdraw },
+            attribute,
             subcode: subcode::MALFORMED_LIST,
             data: Bytes::copy_from_slice(rest),
             reason: "an attribute overruns the path attributes (RFC 7606 §4)".into(),

@@ -79,6 +79,7 @@ impl Update {
         // Memberships lead nowhere, so that their next hop may be anything (RFC 4684 §4).
         let wrong = match reach.next_hop {
             _ if reach.family == Family::ROUTE_TARGET => return,
+            _ if reach.family.flow_specifications().is_some() => return,
             Some(next_hop) if !next_hop.is_host() => "is not the address of a host (RFC 4271 §6.3)",
             Some(next_hop) if !context.allows_next_hop(reach.family, next_hop.address) => {
                 "is an IPv6 address, which was not agreed on (RFC 8950 §4)"
@@ -143,6 +144,10 @@ impl<'a> Reach<'a> {
         let (Some(next_hop), Some(_reserved)) = (reader.take(length.into()), reader.u8()) else {
             return Err(error("next hop overruns the attribute"));
         };
+        // Flow specifications lead nowhere: what stands there is to be ignored (RFC 8955 §4).
+        if family.flow_specifications().is_some() {
+            return Ok(Self { family, next_hop: None, nlri: reader.0 });
+        }
         let next_hop = decode_next_hop(family, next_hop);
         // Of a family that is not in use, nothing is read: what its next hop looks like does not matter.
         if next_hop.is_none() && context.families.contains(&family) {

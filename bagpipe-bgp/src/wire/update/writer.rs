@@ -188,6 +188,8 @@ fn pack(out: &mut BytesMut, block: &NlriBlock, start: impl Fn() -> UpdateWriter)
 /// IPv4 next hop of VPN-IPv6 routes is written as an IPv6 address (RFC 4659 §3.2.1.2).
 fn put_next_hop(out: &mut BytesMut, family: Family, next_hop: Option<NextHop>) {
     let mut value = Vec::with_capacity(48);
+    // Flow specifications have none (RFC 8955 §4).
+    let next_hop = next_hop.filter(|_| family.flow_specifications().is_none());
     if let Some(NextHop { address, link_local }) = next_hop {
         let distinguisher: &[u8] = if is_vpn(family) { &[0; 8] } else { &[] };
         value.put_slice(distinguisher);
