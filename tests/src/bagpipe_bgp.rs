@@ -16,8 +16,20 @@ use serde_json::{Value, json};
 
 use crate::speaker::within;
 
-/// What is installed.
-const REQUIREMENTS: &str = include_str!("../bagpipe-bgp.txt");
+/// What is installed, in a virtual environment of its own.
+#[derive(Clone, Copy, Debug)]
+struct Environment {
+    name: &'static str,
+    requirements: &'static str,
+}
+
+/// The daemon and its command line tools.
+const DAEMON: Environment =
+    Environment { name: "bagpipe-bgp", requirements: include_str!("../bagpipe-bgp.txt") };
+/// The REST client of Neutron's agents, of a later version.
+const CLIENT: Environment =
+    Environment { name: "bagpipe-agent", requirements: include_str!("../bagpipe-agent.txt") };
+
 /// Its API, in its node.
 pub(crate) const API: &str = "127.0.0.1:8082";
 /// It starts in four seconds, and in several times that on a busy machine.
@@ -233,7 +245,15 @@ pub(crate) fn exchange(method: &str, path: &str, body: &str) -> io::Result<Answe
 /// # Errors
 /// When it can't be installed.
 pub fn program(name: &str) -> Result<PathBuf, LabError> {
-    Ok(environment()?.join("bin").join(name))
+    Ok(environment(DAEMON)?.join("bin").join(name))
+}
+
+/// The Python that has the REST client of Neutron's agents.
+///
+/// # Errors
+/// When it can't be installed.
+pub fn client_python() -> Result<PathBuf, LabError> {
+    Ok(environment(CLIENT)?.join("bin/python"))
 }
 
 /// `PATH=...` with the directory of a program first.
@@ -244,24 +264,25 @@ fn search_path(program: &Path) -> String {
 
 /// The virtual environment. It is made by the first who asks, in any process, and made again when something else is to
 /// be installed; a mark that is written last says what is in it.
-fn environment() -> Result<PathBuf, LabError> {
+fn environment(what: Environment) -> Result<PathBuf, LabError> {
+    let Environment { name, requirements } = what;
     let top = target_directory();
-    let (place, lock) = (top.join("bagpipe-bgp"), top.join("bagpipe-bgp.lock"));
+    let (place, lock) = (top.join(name), top.join(format!("{name}.lock")));
     let _guard = File::create(&lock)
         .and_then(|lock| lock.lock().map(|()| lock))
         .map_err(|source| file(&lock, source))?;
     let mark = place.join("installed.txt");
-    if fs::read_to_string(&mark).is_ok_and(|installed| installed == REQUIREMENTS) {
+    if fs::read_to_string(&mark).is_ok_and(|installed| installed == requirements) {
         return Ok(place);
     }
-    let list = top.join("bagpipe-bgp.txt");
-    fs::write(&list, REQUIREMENTS).map_err(|source| file(&list, source))?;
+    let list = top.join(format!("{name}.txt"));
+    fs::write(&list, requirements).map_err(|source| file(&list, source))?;
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&place))?;
     run(Command::new(place.join("bin/pip")).args(["install", "--quiet", "--no-deps", "-r"]).arg(&list))?;
     // Its Linux driver asks for the kernel's VXLAN module first, also when that is built in and no file tells of it.
     let modprobe = place.join("bin/modprobe");
     symlink("/bin/true", &modprobe).map_err(|source| file(&modprobe, source))?;
-    fs::write(&mark, REQUIREMENTS).map_err(|source| file(&mark, source))?;
+    fs::write(&mark, requirements).map_err(|source| file(&mark, source))?;
     Ok(place)
 }
 

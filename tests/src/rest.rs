@@ -8,6 +8,8 @@ use std::time::Duration;
 use bagpipe_agent::lab::{Lab, LabError, Node, Process};
 
 use crate::bagpipe;
+use serde_json::Value;
+
 use crate::bagpipe_bgp::{API, Answer, exchange};
 use crate::speaker::within;
 
@@ -55,6 +57,32 @@ impl RestAgent {
         })?;
         self.process = Some(process);
         Ok(())
+    }
+
+    /// Starts it again without what it has kept: its clients have to attach again.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn forget_and_resume(&mut self) -> Result<(), LabError> {
+        self.stop()?;
+        let state = self.config.with_extension("state");
+        fs::remove_dir_all(&state).map_err(|source| LabError::File { path: state, source })?;
+        self.resume()
+    }
+
+    /// A place of its looking glass, such as `/bgp/routes`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn looking_glass(&self, place: &str) -> Result<Value, LabError> {
+        let answer = self.request("GET", &format!("/looking-glass{place}"), "")?;
+        serde_json::from_str(&answer.body).ok().filter(|_| answer.status == 200).ok_or_else(|| {
+            LabError::Failed {
+                command: format!("GET /looking-glass{place}"),
+                status: answer.status.to_string(),
+                output: answer.body,
+            }
+        })
     }
 
     /// SIGTERM.

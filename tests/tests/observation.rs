@@ -127,7 +127,7 @@ fn a_reload_touches_only_what_has_changed() -> Result<(), LabError> {
         (without.replace("hold_time", "hold_tiem"), "bgp.hold_tiem: unknown key"),
         (
             without.replace("as_number = 64512", "as_number = 64513"),
-            "only a restart of the agent can change bgp.as_number;",
+            "only a restart of the agent can change bgp.as_number, route_targets.as_number;",
         ),
     ] {
         network.edit(|_| bad)?;

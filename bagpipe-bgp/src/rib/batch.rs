@@ -79,50 +79,61 @@ pub(super) struct Message {
     pub(super) routes: usize,
 }
 
-/// The batches that peers read, and their messages.
+/// The batches that peers read.
 #[derive(Debug, Default)]
-pub(super) struct Batches(Vec<(Arc<Batch>, Messages)>);
+pub(super) struct Batches(Vec<Shared>);
 
-/// The messages of a batch, by where they begin.
-type Messages = FxHashMap<usize, Vec<Message>>;
+#[derive(Debug)]
+struct Shared {
+    batch: Arc<Batch>,
+    /// By where they begin.
+    messages: FxHashMap<usize, Vec<Message>>,
+}
 
 impl Batches {
     /// The batch that begins at a position of a log; `None` at the end of the log.
     pub(super) fn read(&mut self, table: &Table, family: FamilyId, from: Position) -> Option<Arc<Batch>> {
         let epoch = table.epoch(family);
         let same = |batch: &Batch| (batch.family, batch.from, batch.epoch) == (family, from, epoch);
-        if let Some((batch, _)) = self.0.iter().find(|(batch, _)| same(batch)) {
-            return Some(Arc::clone(batch));
+        if let Some(shared) = self.0.iter().find(|shared| same(&shared.batch)) {
+            return Some(Arc::clone(&shared.batch));
         }
         let batch = Arc::new(Batch::read(table, family, from)?);
-        let idle = self.0.iter().filter(|(batch, _)| Arc::strong_count(batch) == 1).count();
-        if idle >= KEPT {
-            // Those that came last are the ones that others are about to read.
-            self.0.retain(|(batch, _)| Arc::strong_count(batch) > 1);
+        if self.0.iter().filter(|shared| !shared.is_read()).count() >= KEPT {
+            self.0.retain(Shared::is_read);
         }
-        self.0.push((Arc::clone(&batch), FxHashMap::default()));
+        self.0.push(Shared { batch: Arc::clone(&batch), messages: FxHashMap::default() });
         Some(batch)
     }
 
     /// The message for a peer that begins at a place, if it was packed before.
     pub(super) fn message(&self, place: &Place, likeness: &Arc<Likeness>) -> Option<&Message> {
-        let (_, messages) = self.0.iter().find(|(batch, _)| Arc::ptr_eq(batch, &place.batch))?;
-        messages.get(&place.next)?.iter().find(|message| message.likeness == *likeness)
+        let shared = self.0.iter().find(|shared| Arc::ptr_eq(&shared.batch, &place.batch))?;
+        shared.messages.get(&place.next)?.iter().find(|message| message.likeness == *likeness)
     }
 
-    /// Keep a message for other peers, in place of an older one.
+    /// Keep a message for other peers.
     pub(super) fn keep(&mut self, batch: &Arc<Batch>, message: Message) {
-        let Some((_, messages)) = self.0.iter_mut().find(|(kept, _)| Arc::ptr_eq(kept, batch)) else {
-            return;
-        };
-        let messages = messages.entry(message.part.start).or_default();
-        messages.retain(|kept| kept.likeness != message.likeness);
-        messages.push(message);
+        if let Some(shared) = self.0.iter_mut().find(|shared| Arc::ptr_eq(&shared.batch, batch)) {
+            shared.messages.entry(message.part.start).or_default().push(message);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Nobody has anything to read.
     pub(super) fn clear(&mut self) {
         self.0 = Vec::new();
+    }
+}
+
+impl Shared {
+    /// Whether a peer is in the middle of it.
+    fn is_read(&self) -> bool {
+        Arc::strong_count(&self.batch) > 1
     }
 }
 

@@ -14,7 +14,7 @@ use crate::routes::{Kind, Route, short_address};
 pub(super) const ABILITIES: Abilities = Abilities {
     waits: false,
     secured: false,
-    families: &["evpn", "vpnv4", "rtc"],
+    families: &["evpn", "vpnv4", "flowspec-vpnv4", "rtc"],
     refreshes: false,
     marks: false,
     asks: false,

@@ -1,6 +1,7 @@
 //! The RIB as its users see it: UPDATEs in, UPDATEs and route changes out.
 
 mod add_paths;
+mod batches;
 mod best_path;
 mod constraint;
 mod long_lived;
