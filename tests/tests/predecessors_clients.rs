@@ -13,7 +13,8 @@ use serde_json::Value;
 /// Python takes its time to start on a busy machine.
 const LATER: Duration = Duration::from_secs(60);
 /// The tools want the daemon's configuration at this place only, so each sees an `/etc` of its own.
-const OWN_ETC: &str = "mount -t tmpfs none /etc && mkdir /etc/bagpipe-bgp && cp \"$0\" /etc/bagpipe-bgp/bgp.conf && exec \"$@\"";
+const OWN_ETC: &str = "mount -t tmpfs none /etc && mkdir /etc/bagpipe-bgp && cp \"$0\" /etc/bagpipe-bgp/bgp.conf && \
+                       echo 127.0.0.1 localhost >/etc/hosts && exec \"$@\"";
 
 struct Bench {
     agent: RestAgent,

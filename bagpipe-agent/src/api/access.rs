@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use hyper::{Method, StatusCode};
 
 use super::failure::Failure;
@@ -52,7 +52,7 @@ impl Token {
 
     /// Whether a request has it. How long that takes says nothing of where a wrong one differs.
     fn is_in(&self, headers: &HeaderMap) -> bool {
-        let given = headers.get(AUTHORIZATION).map(hyper::http::HeaderValue::as_bytes).unwrap_or_default();
+        let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
         let Some((scheme, given)) = given.split_at_checked(b"Bearer ".len()) else { return false };
         let differs = given.iter().zip(self.0.iter()).fold(0, |differs, (one, other)| differs | one ^ other);
         scheme.eq_ignore_ascii_case(b"Bearer ") && given.len() == self.0.len() && differs == 0
@@ -82,8 +82,6 @@ pub(super) fn check(token: Option<&Token>, method: &Method, headers: &HeaderMap)
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
-
     use super::*;
 
     fn headers(fields: &[(HeaderName, &'static str)]) -> HeaderMap {
