@@ -24,6 +24,9 @@ fn executable() -> Result<String, TaskError> {
     Ok(format!("target/{host}/release/bagpipe"))
 }
 
+/// The benchmarks of the BGP speaker: all of them, and each one. The others are those of the overlay.
+const BGP: [&str; 6] = ["bgp", "decoding", "reflecting", "clients", "importing", "withdrawing"];
+
 /// Builds the release executable, and runs the benchmarks with it as root.
 pub(crate) fn bench(name: Option<&str>) -> Result<(), TaskError> {
     let executable = fs::canonicalize(executable()?).map_err(|error| TaskError::Failed {
@@ -32,6 +35,9 @@ pub(crate) fn bench(name: Option<&str>) -> Result<(), TaskError> {
     })?;
     let mut command = cargo();
     command.args(["bench", "--package", "bagpipe-tests"]).env("BAGPIPE_BINARY", executable);
+    if let Some(name) = name {
+        command.args(["--bench", if BGP.contains(&name) { "bgp" } else { "overlay" }]);
+    }
     run(with_root(&mut command)?.arg("--").args(name))
 }
 

@@ -53,12 +53,13 @@ impl NlriBlock {
     /// the next one follows. If the next one cannot be found, which does not happen in a decoded [`Update`],
     /// the error asks to reset the session and is the last item.
     pub fn iter(&self) -> impl Iterator<Item = Result<Nlri, UpdateError>> + '_ {
-        self.paths().map(|item| item.map(|(_, nlri)| nlri))
+        NlriIter::new(self)
     }
 
     /// The same, each with its path identifier; zero where there are none.
     pub fn paths(&self) -> impl Iterator<Item = Result<(PathId, Nlri), UpdateError>> + '_ {
-        NlriIter::new(self)
+        let mut routes = NlriIter::new(self);
+        std::iter::from_fn(move || Some(routes.next()?.map(|nlri| (routes.id, nlri))))
     }
 
     /// The routes as they are encoded, one by one, with their path identifiers. Ends where the next one cannot be
@@ -95,10 +96,10 @@ impl NlriBlock {
                 continue;
             }
             match routes.next() {
-                Some(Ok((id, nlri))) => {
+                Some(Ok(nlri)) => {
                     written.clear();
                     nlri.encode(&mut written);
-                    action(Ok((id, &written)));
+                    action(Ok((routes.id, &written)));
                 }
                 Some(Err(error)) => action(Err(error)),
                 None => return,
@@ -112,16 +113,18 @@ struct NlriIter<'a> {
     block: &'a NlriBlock,
     framing: Framing,
     rest: &'a [u8],
+    /// The path identifier of the last route: beside it, so that who does not ask for it gets the route where it is made.
+    id: PathId,
 }
 
 impl<'a> NlriIter<'a> {
     fn new(block: &'a NlriBlock) -> Self {
-        Self { block, framing: Framing::of(block.family), rest: &block.bytes }
+        Self { block, framing: Framing::of(block.family), rest: &block.bytes, id: 0 }
     }
 }
 
 impl Iterator for NlriIter<'_> {
-    type Item = Result<(PathId, Nlri), UpdateError>;
+    type Item = Result<Nlri, UpdateError>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -129,8 +132,11 @@ impl Iterator for NlriIter<'_> {
             return None;
         }
         let family = self.block.family;
-        let (id, rest) = match take_path_id(self.block.path_ids, std::mem::take(&mut self.rest)) {
-            Ok(taken) => taken,
+        let rest = match take_path_id(self.block.path_ids, std::mem::take(&mut self.rest)) {
+            Ok((id, rest)) => {
+                self.id = id;
+                rest
+            }
             Err(what) => return Some(Err(nlri_error(Action::ResetSession, family, &[], what))),
         };
         let length = match self.framing.split(rest) {
@@ -138,13 +144,10 @@ impl Iterator for NlriIter<'_> {
             Err(what) => return Some(Err(nlri_error(Action::ResetSession, family, rest, what))),
         };
         self.rest = rest.get(length..).unwrap_or_default();
-        Some(match Nlri::decode(family, rest, length, &self.block.bytes) {
-            Ok(route) => Ok((id, route)),
-            Err(what) => {
-                let nlri = rest.get(..length).unwrap_or(rest);
-                Err(nlri_error(Action::Discard, family, nlri, what))
-            }
-        })
+        Some(Nlri::decode(family, rest, length, &self.block.bytes).map_err(|what| {
+            let nlri = rest.get(..length).unwrap_or(rest);
+            nlri_error(Action::Discard, family, nlri, what)
+        }))
     }
 }
 
