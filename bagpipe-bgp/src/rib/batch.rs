@@ -20,9 +20,9 @@ use crate::wire::Context;
 use crate::wire::update::UpdateWriter;
 
 /// Places of a log in a batch: enough to pack well, little memory for a slow peer.
-const LENGTH: u32 = 4096;
+const LENGTH: u32 = 2048;
 /// Batches that are kept though no peer is reading them: others may be about to.
-const KEPT: usize = 4;
+const KEPT: usize = 2;
 
 /// A part of a log.
 #[derive(Debug)]
