@@ -11,7 +11,7 @@ use bagpipe_bgp::types::Vni;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum NetworkCommand {
-    /// Make a network, with a route target of its own: drawn from [route_targets] ranges, or from a VNI
+    /// Make a network, with a route target of its own: drawn from the configured ranges, or from a VNI
     Create {
         /// Its name
         name: String,
