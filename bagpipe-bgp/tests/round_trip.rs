@@ -157,11 +157,8 @@ proptest! {
             }
         }
         let block = NlriBlock { family, bytes: bytes.freeze(), path_ids: false };
-        let (mut one_by_one, mut all) = (Vec::new(), Vec::new());
-        let mut routes = block.iter();
-        while let Some(route) = routes.next() {
-            one_by_one.push(route);
-        }
+        let (mut routes, mut all) = (block.iter(), Vec::new());
+        let one_by_one: Vec<_> = std::iter::from_fn(|| routes.next()).collect();
         block.iter().for_each(|route| all.push(route));
         prop_assert_eq!(one_by_one, all);
     }
