@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bagpipe_bgp::types::{EthernetSegmentId, MacAddr};
@@ -19,11 +19,11 @@ impl Frames {
     }
 }
 
-/// The routes that an instance has imported, ordered by who is preferred. Other nodes choose the keys: in trees, and in
-/// a hash table that is seeded, they cannot choose them so that all fall together.
+/// The routes that an instance has imported, ordered by who is preferred. Other nodes choose the keys: in trees they
+/// cannot choose them so that all fall together, and neighbours, which often come and go one after another, are close.
 #[derive(Debug, Default)]
 pub(crate) struct Remote {
-    routes: HashMap<RouteKey, Frames>,
+    routes: BTreeMap<RouteKey, Frames>,
     pub(crate) segments: Segments,
     on_segments: BTreeMap<RouteKey, OnSegment>,
     /// The MAC addresses on each segment, and how many routes say so.
