@@ -12,7 +12,7 @@ use bagpipe_common::{
     self as abi, FdbKey, FloodKey, FloodScope, NeighborKey, TargetKind, TunnelKey, VlanKey, limits,
     neighbor_flags, port_flags,
 };
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::address::{address_of, ip_of};
 use super::entry::{Key, Map};
@@ -85,7 +85,7 @@ impl Object {
         }
     }
 
-    const fn vpn(self) -> Option<VpnId> {
+    pub(super) const fn vpn(self) -> Option<VpnId> {
         match self {
             Self::Port(_) | Self::Label(_) => None,
             Self::Segment(segment) => Some(segment.vpn),
@@ -131,8 +131,8 @@ pub enum Failure {
 #[derive(Debug)]
 pub(crate) struct Tables {
     pub(super) fib: Fib,
-    /// What was adopted from the maps and not yet confirmed.
-    pub(super) stale: FxHashSet<Object>,
+    /// What was adopted from the maps and not yet confirmed, and what part of it was told again.
+    pub(super) stale: FxHashMap<Object, Option<Change>>,
     pub(super) vpn_of_vni: BTreeMap<u32, VpnId>,
     pub(super) port_of_interface: BTreeMap<String, PortId>,
     pub(super) links: Links,
@@ -164,7 +164,7 @@ impl Tables {
     pub(crate) fn new(underlay: Underlay) -> Self {
         Self {
             fib: Fib::default(),
-            stale: FxHashSet::default(),
+            stale: FxHashMap::default(),
             vpn_of_vni: BTreeMap::new(),
             port_of_interface: BTreeMap::new(),
             links: Links::default(),
@@ -197,7 +197,9 @@ impl Tables {
 
     /// Takes a change of the desired state.
     pub(crate) fn apply(&mut self, change: &Change) {
-        self.stale.remove(&Object::of(change));
+        if !self.confirm(change) {
+            return;
+        }
         match change {
             Change::Vpn(vpn, vni) => self.set_vpn(*vpn, *vni),
             Change::Port(port, value) => self.set_port(*port, value.as_ref()),
@@ -240,16 +242,6 @@ impl Tables {
             }
         }
         self.fib.apply(change);
-    }
-
-    /// Removes what was adopted and has not been confirmed since; how many objects that was.
-    pub(crate) fn sweep(&mut self) -> usize {
-        let mut stale: Vec<Object> = std::mem::take(&mut self.stale).into_iter().collect();
-        stale.sort_unstable();
-        for object in &stale {
-            self.apply(&object.removal());
-        }
-        stale.len()
     }
 
     /// Takes what netlink says of an interface.
@@ -456,10 +448,10 @@ impl Tables {
     fn set_vpn(&mut self, vpn: VpnId, vni: Option<Vni>) {
         let old = self.fib.vpns.get(&vpn).copied();
         if vni.is_none() {
-            self.forget_stale(|object| object.vpn() == Some(vpn));
+            self.forget_stale(vpn);
         }
         if let Some(holder) = vni.and_then(|vni| self.vpn_of_vni.get(&vni.get())).copied()
-            && self.stale.remove(&Object::Vpn(holder))
+            && self.stale.remove(&Object::Vpn(holder)).is_some()
         {
             self.apply(&Object::Vpn(holder).removal());
         }
@@ -485,7 +477,7 @@ impl Tables {
 
     fn set_port(&mut self, port: PortId, value: Option<&crate::fib::Port>) {
         if let Some(holder) = value.and_then(|value| self.port_of_interface.get(&value.interface)).copied()
-            && self.stale.remove(&Object::Port(holder))
+            && self.stale.remove(&Object::Port(holder)).is_some()
         {
             self.apply(&Object::Port(holder).removal());
         }
@@ -502,14 +494,6 @@ impl Tables {
             self.port_of_interface.insert(value.interface.clone(), port);
         }
         self.dirty.insert(Key::Port(port));
-    }
-
-    fn forget_stale(&mut self, which: impl Fn(&Object) -> bool) {
-        let mut gone: Vec<Object> = self.stale.iter().copied().filter(|object| which(object)).collect();
-        gone.sort_unstable();
-        for object in gone {
-            self.apply(&object.removal());
-        }
     }
 
     pub(super) fn refer(&mut self, target: Option<Target>) {
