@@ -145,7 +145,7 @@ pub(crate) struct Tables {
     /// Keys whose entry may differ from what is desired.
     pub(super) dirty: BTreeSet<Key>,
     /// What has been written.
-    pub(super) mirror: FxHashMap<Key, Value>,
+    pub(super) mirror: BTreeMap<Key, Value>,
     /// What could not be written.
     pub(super) failed: BTreeMap<Key, Failure>,
     /// Space has come since something could not be written.
@@ -174,7 +174,7 @@ impl Tables {
             groups: Groups::default(),
             floods: Floods::default(),
             dirty: BTreeSet::new(),
-            mirror: FxHashMap::default(),
+            mirror: BTreeMap::new(),
             failed: BTreeMap::new(),
             retry: false,
             setback: None,
