@@ -142,8 +142,8 @@ pub(crate) struct Tables {
     pub(super) adjacencies: Numbered<Adjacency>,
     pub(super) groups: Groups,
     pub(super) floods: Floods,
-    /// Keys whose entry may differ from what is desired.
-    pub(super) dirty: BTreeSet<Key>,
+    /// Keys whose entry may differ from what is desired, in any order and more than once.
+    pub(super) dirty: Vec<Key>,
     /// What has been written.
     pub(super) mirror: BTreeMap<Key, Value>,
     /// What could not be written.
@@ -173,7 +173,7 @@ impl Tables {
             adjacencies: Numbered::new(limits::ADJACENCIES),
             groups: Groups::default(),
             floods: Floods::default(),
-            dirty: BTreeSet::new(),
+            dirty: Vec::new(),
             mirror: BTreeMap::new(),
             failed: BTreeMap::new(),
             retry: false,
@@ -206,14 +206,10 @@ impl Tables {
             Change::Mac(vpn, mac, value) => {
                 self.refer(value.map(|value| value.target));
                 self.unrefer(self.fib.macs.get(&(*vpn, *mac)).map(|old| old.target));
-                self.dirty.insert(Key::Fdb(FdbKey { vpn: *vpn, mac: mac.0 }));
+                self.dirty.push(Key::Fdb(FdbKey { vpn: *vpn, mac: mac.0 }));
             }
             Change::Neighbor(vpn, ip, _) => {
-                self.dirty.insert(Key::Neighbor(NeighborKey {
-                    address: address_of(*ip),
-                    vpn: *vpn,
-                    zero: 0,
-                }));
+                self.dirty.push(Key::Neighbor(NeighborKey { address: address_of(*ip), vpn: *vpn, zero: 0 }));
             }
             Change::Flood(vpn, target, wanted) => {
                 let present = self.fib.floods.contains(&(*vpn, *target));
@@ -225,20 +221,20 @@ impl Tables {
                 self.floods.set(*vpn, *target, *wanted);
             }
             Change::Endpoint(vpn, endpoint, _) => {
-                self.dirty.insert(Key::of_endpoint(*vpn, *endpoint));
+                self.dirty.push(Key::of_endpoint(*vpn, *endpoint));
                 if let Some(vni) = self.fib.vpns.get(vpn) {
-                    self.dirty.insert(Key::of_tunnel(*endpoint, vni.get()));
+                    self.dirty.push(Key::of_tunnel(*endpoint, vni.get()));
                 }
             }
             Change::Segment(segment, targets) => self.replace_segment(*segment, targets.as_ref()),
-            Change::Router(vpn, _) => drop(self.dirty.insert(Key::Router(*vpn))),
+            Change::Router(vpn, _) => self.dirty.push(Key::Router(*vpn)),
             Change::Route(vpn, prefix, route) => {
                 self.replace_route((*vpn, *prefix), route.as_ref());
-                self.dirty.insert(Key::of_route(*vpn, *prefix));
+                self.dirty.push(Key::of_route(*vpn, *prefix));
             }
             Change::Label(label, meaning) => {
                 self.replace_label(*label, *meaning);
-                self.dirty.insert(Key::Label(label.get()));
+                self.dirty.push(Key::Label(label.get()));
             }
         }
         self.fib.apply(change);
@@ -455,12 +451,12 @@ impl Tables {
         {
             self.apply(&Object::Vpn(holder).removal());
         }
-        self.dirty.insert(Key::Vpn(vpn));
+        self.dirty.push(Key::Vpn(vpn));
         if old != vni {
             let endpoints =
                 (vpn, IpAddr::V4(Ipv4Addr::UNSPECIFIED))..=(vpn, IpAddr::V6(Ipv6Addr::from([0xff; 16])));
             for vni in [old, vni].into_iter().flatten() {
-                self.dirty.insert(Key::Vni(vni.get()));
+                self.dirty.push(Key::Vni(vni.get()));
                 let endpoints = self.fib.endpoints.range(endpoints.clone());
                 self.dirty.extend(endpoints.map(|(_, endpoint)| Key::of_tunnel(*endpoint, vni.get())));
             }
@@ -493,7 +489,7 @@ impl Tables {
         if let Some(value) = value {
             self.port_of_interface.insert(value.interface.clone(), port);
         }
-        self.dirty.insert(Key::Port(port));
+        self.dirty.push(Key::Port(port));
     }
 
     pub(super) fn refer(&mut self, target: Option<Target>) {
@@ -509,12 +505,12 @@ impl Tables {
     }
 
     fn link_changed(&mut self, index: u32, names: [Option<String>; 2]) {
-        self.dirty.insert(Key::PortOfInterface(index));
+        self.dirty.push(Key::PortOfInterface(index));
         let mut underlay = false;
         for name in names.into_iter().flatten() {
             let ports: Vec<(u16, PortId)> = self.ports_on(&name).collect();
             for (vlan, port) in ports {
-                self.dirty.insert(Key::Port(port));
+                self.dirty.push(Key::Port(port));
                 self.dirty.extend(keys_of(index, vlan));
             }
             underlay |= self.underlay.has_interface(&name);
