@@ -11,7 +11,10 @@ const ADDRESSES: [[u8; 4]; 2] = [[192, 0, 2, 1], [192, 0, 2, 2]];
 fn engine(number: usize, now: Instant) -> Engine {
     let address = ADDRESSES[number];
     let config = EngineConfig {
-        speaker: SpeakerConfig { restart_time: 120, ..SpeakerConfig::new(64_512, address.into()) },
+        speaker: SpeakerConfig {
+            terms: SpeakerTerms { restart_time: 120, ..SpeakerTerms::default() },
+            ..SpeakerConfig::new(64_512, address.into())
+        },
         local_endpoint: address.into(),
         vnis: 100..=199,
         overlay: Overlay::new(address.into()),

@@ -180,14 +180,13 @@ fn restore(config: EngineConfig, snapshot: Option<&Snapshot>, store: &Store) -> 
 
 fn speaker(config: &Config, identity: Identity, restarting: bool) -> SpeakerConfig {
     let cluster_id = config.bgp.reflector.as_ref().and_then(|reflector| reflector.cluster_id);
-    let mut speaker = SpeakerConfig {
+    SpeakerConfig {
         cluster_id: cluster_id.unwrap_or(identity.router_id),
         local_addresses: vec![identity.local_address, identity.endpoint],
         restarting,
+        terms: peering::terms(config),
         ..SpeakerConfig::new(config.bgp.as_number, identity.router_id)
-    };
-    speaker.set_terms(peering::terms(config));
-    speaker
+    }
 }
 
 fn sockets(config: &Config, local_address: IpAddr) -> Result<Sockets, RunError> {
