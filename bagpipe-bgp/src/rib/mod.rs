@@ -418,6 +418,14 @@ impl Rib {
         peer.map(|peer| peer.counts(&self.table)).unwrap_or_default()
     }
 
+    /// How many routes of a family a peer has announced.
+    #[must_use]
+    pub fn received(&mut self, id: PeerId, family: Family) -> usize {
+        let Some(family) = self.table.family_id(family) else { return 0 };
+        let peer = self.peers.slot(id).and_then(|slot| self.peers.get(slot));
+        peer.map_or(0, |peer| peer.received(family))
+    }
+
     /// Select again wherever a peer has a path.
     fn decide_all_of(&mut self, slot: Slot) {
         for id in self.table.ids() {
