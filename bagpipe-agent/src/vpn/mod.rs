@@ -11,6 +11,7 @@
 //! before. So equal input gives equal output whatever its order, and nothing flaps.
 
 mod address;
+mod candidates;
 mod duplicates;
 mod effects;
 pub mod error;
