@@ -131,3 +131,47 @@ pub(crate) fn set<K: Ord>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bagpipe_bgp::types::{RouteDistinguisher, Vni};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn candidate(node: u8, mac: u8, sequence: u32) -> Candidate {
+        let mac = MacAddr([2, 0, 0, 0, 0, mac]);
+        let key = RouteKey::MacIp(RouteDistinguisher::from_ipv4([10, 0, 0, node].into(), 1), mac, None);
+        let endpoint = IpAddr::from([10, 0, 0, node]);
+        let target = Target::Vxlan { endpoint, vni: Vni::from_octets([0, 0, 7]) };
+        let frames = Frames { target, endpoint, esi: EthernetSegmentId::ZERO, sticky: false, sequence };
+        Candidate::new(key, mac, &frames)
+    }
+
+    proptest! {
+        /// Each address has the last of each key, best first, and none that has no route is left.
+        #[test]
+        fn the_last_of_each_key_is_kept(
+            steps in prop::collection::vec((0u8..3, 0u8..4, prop::option::of(0u32..5)), 0..60),
+        ) {
+            let (mut index, mut model) = (BTreeMap::new(), BTreeMap::new());
+            for (mac, node, sequence) in steps {
+                let key = candidate(node, mac, 0).key;
+                let candidate = sequence.map(|sequence| candidate(node, mac, sequence));
+                let before = set(&mut index, mac, key, candidate);
+                let expected = match candidate {
+                    Some(candidate) => model.insert((mac, key), candidate),
+                    None => model.remove(&(mac, key)),
+                };
+                prop_assert_eq!(before, expected);
+                let macs: BTreeSet<u8> = model.keys().map(|(mac, _)| *mac).collect();
+                prop_assert!(index.keys().eq(&macs));
+                for (mac, candidates) in &index {
+                    let of_mac = model.iter().filter(|((of, _), _)| of == mac);
+                    let ordered: BTreeSet<Candidate> = of_mac.map(|(_, candidate)| *candidate).collect();
+                    prop_assert!(candidates.iter().eq(ordered.iter().rev()));
+                }
+            }
+        }
+    }
+}
