@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bagpipe_bgp::types::{MacAddr, RouteDistinguisher, RouteTarget};
 use bagpipe_bgp::wire::Attributes;
 
-use super::remote::decrement;
+use super::counts::Counts;
 use super::route::{RemoteRoute, RouteKey};
 use crate::fib::VpnId;
 
@@ -26,7 +26,7 @@ pub(crate) struct Imports {
     /// The attributes that were looked up last, and who imports them: routes with the same ones come together.
     recent: Option<(Arc<Attributes>, Arc<[VpnId]>)>,
     /// How many routes of each distinguisher have the target.
-    by_target: BTreeMap<(RouteTarget, RouteDistinguisher), usize>,
+    by_target: Counts<(RouteTarget, RouteDistinguisher)>,
 }
 
 impl Imports {
@@ -88,8 +88,8 @@ impl Imports {
 
     /// The routes that have a target.
     fn with(&self, target: RouteTarget) -> impl Iterator<Item = (RouteKey, &Arc<RemoteRoute>)> {
-        let rds = self.by_target.range((target, FIRST)..);
-        let rds = rds.map_while(move |((of, rd), _)| (*of == target).then_some(*rd));
+        let rds = self.by_target.from((target, FIRST));
+        let rds = rds.map_while(move |(of, rd)| (*of == target).then_some(*rd));
         let routes = rds.flat_map(|rd| {
             let first = RouteKey::MacIp(FIRST, MacAddr([0; 6]), None);
             self.routes.range((rd, first)..).take_while(move |((of, _), _)| *of == rd)
@@ -131,7 +131,7 @@ impl Imports {
 
     fn keep(&mut self, key: RouteKey, route: Arc<RemoteRoute>) {
         for target in route.attributes.route_targets() {
-            *self.by_target.entry((target, key.rd())).or_default() += 1;
+            self.by_target.add((target, key.rd()));
         }
         self.routes.insert((key.rd(), key), route);
     }
@@ -139,7 +139,7 @@ impl Imports {
     fn forget(&mut self, key: RouteKey) -> Option<Arc<RemoteRoute>> {
         let known = self.routes.remove(&(key.rd(), key))?;
         for target in known.attributes.route_targets() {
-            decrement(&mut self.by_target, &(target, key.rd()));
+            self.by_target.remove(&(target, key.rd()));
         }
         Some(known)
     }

@@ -12,6 +12,7 @@
 
 mod address;
 mod candidates;
+mod counts;
 mod duplicates;
 mod effects;
 pub mod error;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use bagpipe_bgp::types::{EthernetSegmentId, MacAddr};
 
 use super::candidates::{Candidate, Candidates, set};
+use super::counts::Counts;
 use super::duplicates::Place;
 use super::mobility::Claim;
 use super::route::{Frames, OnSegment, RouteKey};
@@ -21,14 +22,14 @@ pub(crate) struct Remote {
     pub(crate) segments: Segments,
     on_segments: BTreeMap<RouteKey, OnSegment>,
     /// The MAC addresses on each segment, and how many routes say so.
-    by_segment: BTreeMap<EthernetSegmentId, BTreeMap<MacAddr, usize>>,
+    by_segment: Counts<(EthernetSegmentId, MacAddr)>,
     by_mac: BTreeMap<MacAddr, Candidates>,
     /// How many routes those are.
     of_macs: usize,
     by_ip: BTreeMap<IpAddr, Candidates>,
     /// How many routes want a copy of flooded frames, and how many come from an endpoint.
-    flooded: BTreeMap<Target, usize>,
-    endpoints: BTreeMap<IpAddr, usize>,
+    flooded: Counts<Target>,
+    endpoints: Counts<IpAddr>,
 }
 
 impl Remote {
@@ -67,47 +68,42 @@ impl Remote {
             None => self.on_segments.remove(&key),
         };
         if let Some(before) = before {
-            decrement(&mut self.endpoints, &before.endpoint);
+            self.endpoints.remove(&before.endpoint);
         }
         if let Some(on) = on {
-            *self.endpoints.entry(on.endpoint).or_default() += 1;
+            self.endpoints.add(on.endpoint);
         }
         self.segments.set_on(esi, key, on);
         before
     }
 
     fn index(&mut self, key: RouteKey, route: &Frames) {
-        *self.endpoints.entry(route.endpoint).or_default() += 1;
+        self.endpoints.add(route.endpoint);
         match key {
             RouteKey::MacIp(_, mac, ip) => {
                 if route.esi != EthernetSegmentId::ZERO {
-                    *self.by_segment.entry(route.esi).or_default().entry(mac).or_default() += 1;
+                    self.by_segment.add((route.esi, mac));
                 }
                 if let Some(ip) = ip {
                     set(&mut self.by_ip, ip, key, Some(Candidate::new(key, mac, route)));
                 }
             }
-            RouteKey::Multicast(..) => *self.flooded.entry(route.target).or_default() += 1,
+            RouteKey::Multicast(..) => self.flooded.add(route.target),
             RouteKey::ForSegment(_, esi) => self.segments.set_takes(esi, key, Some(route)),
             RouteKey::OnSegment(..) | RouteKey::EvpnPrefix(..) | RouteKey::Prefix(..) => {}
         }
     }
 
     fn unindex(&mut self, key: RouteKey, route: &Frames) {
-        decrement(&mut self.endpoints, &route.endpoint);
+        self.endpoints.remove(&route.endpoint);
         match key {
             RouteKey::MacIp(_, mac, ip) => {
-                if let Some(macs) = self.by_segment.get_mut(&route.esi) {
-                    decrement(macs, &mac);
-                    if macs.is_empty() {
-                        self.by_segment.remove(&route.esi);
-                    }
-                }
+                self.by_segment.remove(&(route.esi, mac));
                 if let Some(ip) = ip {
                     set(&mut self.by_ip, ip, key, None);
                 }
             }
-            RouteKey::Multicast(..) => decrement(&mut self.flooded, &route.target),
+            RouteKey::Multicast(..) => self.flooded.remove(&route.target),
             RouteKey::ForSegment(_, esi) => self.segments.set_takes(esi, key, None),
             RouteKey::OnSegment(..) | RouteKey::EvpnPrefix(..) | RouteKey::Prefix(..) => {}
         }
@@ -158,7 +154,8 @@ impl Remote {
 
     /// The MAC addresses on a segment.
     pub(crate) fn macs_on(&self, esi: EthernetSegmentId) -> impl Iterator<Item = MacAddr> + '_ {
-        self.by_segment.get(&esi).into_iter().flat_map(|macs| macs.keys().copied())
+        let from = self.by_segment.from((esi, MacAddr([0; 6])));
+        from.map_while(move |(segment, mac)| (*segment == esi).then_some(*mac))
     }
 
     /// The greatest sequence number that any route for the MAC address has.
@@ -184,19 +181,10 @@ impl Remote {
     }
 
     pub(crate) fn has_endpoint(&self, endpoint: &IpAddr) -> bool {
-        self.endpoints.contains_key(endpoint)
+        self.endpoints.contains(endpoint)
     }
 
     pub(crate) fn floods_to(&self, target: &Target) -> bool {
-        self.flooded.contains_key(target)
-    }
-}
-
-pub(crate) fn decrement<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(key);
-        }
+        self.flooded.contains(target)
     }
 }

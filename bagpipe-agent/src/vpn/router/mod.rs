@@ -21,6 +21,7 @@ pub use self::hops::Reason;
 use self::imported::Imported;
 use self::relay::Relayed;
 use super::address::InterfaceAddress;
+use super::counts::Counts;
 use super::overlay::Overlay;
 use super::request::{Direction, Endpoint};
 use super::route::{RemoteRoute, RouteKey, Through};
@@ -40,9 +41,9 @@ pub(crate) struct Router {
     /// Attachments by what they make reachable: their prefix, and the address in it.
     by_prefix: BTreeMap<IpPrefix, BTreeSet<Attachment>>,
     /// How many attachments have each gateway.
-    gateways: BTreeMap<IpAddr, usize>,
+    gateways: Counts<IpAddr>,
     /// How many attachments each plugged E-VPN has.
-    plugs: BTreeMap<VpnId, usize>,
+    plugs: Counts<VpnId>,
     hosts: BTreeMap<IpAddr, BTreeMap<VpnId, Host>>,
     imported: Imported,
     relayed: Option<Box<Relayed>>,
@@ -105,8 +106,8 @@ impl Router {
             labels: BTreeMap::new(),
             attached: BTreeMap::new(),
             by_prefix: BTreeMap::new(),
-            gateways: BTreeMap::new(),
-            plugs: BTreeMap::new(),
+            gateways: Counts::default(),
+            plugs: Counts::default(),
             hosts: BTreeMap::new(),
             imported: Imported::default(),
             relayed: None,
@@ -144,7 +145,7 @@ impl Router {
             self.by_prefix.entry(prefix).or_default().insert(attachment);
         }
         if let Site::Evpn(evpn, _) = attachment.0 {
-            *self.plugs.entry(evpn).or_default() += 1;
+            self.plugs.add(evpn);
             // Type 5 routes begin with the first E-VPN.
             self.touched.announcements = true;
         }
@@ -160,7 +161,7 @@ impl Router {
             }
         }
         if let Site::Evpn(evpn, _) = attachment.0 {
-            super::remote::decrement(&mut self.plugs, &evpn);
+            self.plugs.remove(&evpn);
             self.touched.announcements = true;
         }
     }
@@ -179,9 +180,9 @@ impl Router {
     fn count_gateway(&mut self, gateway: Option<IpAddr>, more: bool) {
         let Some(gateway) = gateway else { return };
         if more {
-            *self.gateways.entry(gateway).or_default() += 1;
+            self.gateways.add(gateway);
         } else {
-            super::remote::decrement(&mut self.gateways, &gateway);
+            self.gateways.remove(&gateway);
         }
         self.touch(IpPrefix::host(gateway));
     }
@@ -249,7 +250,7 @@ impl Router {
     /// Whether a route leads to what is attached to this very instance.
     fn is_own(&self, through: &Through) -> bool {
         match through {
-            Through::Local(adjacency) => adjacency.vpn == self.id || self.plugs.contains_key(&adjacency.vpn),
+            Through::Local(adjacency) => adjacency.vpn == self.id || self.plugs.contains(&adjacency.vpn),
             _ => false,
         }
     }
@@ -312,7 +313,7 @@ impl Router {
     }
 
     pub(crate) fn is_gateway(&self, ip: &IpAddr) -> bool {
-        self.gateways.contains_key(ip)
+        self.gateways.contains(ip)
     }
 
     pub(crate) fn gateways(&self) -> impl Iterator<Item = IpAddr> + '_ {
