@@ -4,6 +4,7 @@
 //! Order is what it guarantees. Forwarding state is written before the routes that draw traffic to it are sent,
 //! an attach is answered after both and when it is stored, so that it outlives whatever ends the agent.
 
+mod attachments;
 mod calls;
 mod capabilities;
 mod claim;
@@ -136,9 +137,10 @@ impl Agent {
     async fn step(&mut self) {
         let timeout = self.engine.poll_timeout();
         let retry = self.saving.not_before.filter(|_| self.saving.needed);
+        let mut requests = Vec::new();
         tokio::select! {
             Some(event) = self.sockets.next() => self.socket(event),
-            Some(request) = self.calls.recv() => self.call(request),
+            1.. = self.calls.recv_many(&mut requests, start::CALLS) => self.answer(requests),
             () = until(timeout) => self.engine.timeout(Instant::now()),
             () = self.dataplane.event() => self.health.suspect = true,
             outcome = self.store.saved() => self.saved(outcome),

@@ -21,7 +21,7 @@ use crate::store::{Loaded, Store};
 use crate::vpn::{Overlay, Snapshot};
 
 /// Calls that may wait for the agent before clients do.
-const CALLS: usize = 64;
+pub(super) const CALLS: usize = 64;
 
 /// Who this agent is, once interfaces have been asked for their addresses.
 #[derive(Clone, Copy, Debug)]
