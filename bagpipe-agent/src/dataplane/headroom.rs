@@ -11,8 +11,9 @@ use super::links::Link;
 use super::netlink::request::Requests;
 use super::tables::Tables;
 
-/// How long a new port is without headroom: when many are attached at once, all of them forward first.
-const JOIN: Duration = Duration::from_millis(20);
+/// How long a new port is without headroom, which makes it slower and nothing else: when many are attached one after the
+/// other, all of them forward first.
+const JOIN: Duration = Duration::from_millis(200);
 
 /// How long an interface that is no port any more stays: mostly it is deleted, or attached again. To leave a bridge takes
 /// an RCU grace period under the kernel's one lock for all network configuration.
