@@ -24,8 +24,8 @@ pub use self::view::RouteView;
 use crate::fib::Change;
 use crate::vpn::networks::{Network, NetworkError, Networks, RouteTargets};
 use crate::vpn::{
-    AttachError, AttachRequest, Attached, Detach, DetachError, DetachRequest, Detached, Duplicate,
-    DuplicateDetection, Overlay, RestoreError, Snapshot, Stale, Vpns, VpnsConfig,
+    AttachError, AttachRequest, Attached, Detach, DetachError, DetachRequest, Detached, Difference,
+    Duplicate, DuplicateDetection, Overlay, RestoreError, Snapshot, Stale, Vpns, VpnsConfig,
 };
 
 /// What an engine is made with.
@@ -182,6 +182,13 @@ impl Engine {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot { networks: self.networks.clone(), ..self.vpns.snapshot() }
+    }
+
+    /// What has changed since a snapshot of this engine.
+    #[must_use]
+    pub fn difference(&self, stored: &Snapshot) -> Difference {
+        let networks = (self.networks != stored.networks).then(|| self.networks.clone());
+        Difference { networks, ..self.vpns.difference(stored) }
     }
 
     /// Makes a named network.

@@ -83,7 +83,7 @@ impl Agent {
         }
         match self.settle() {
             Err(error) if taken.iter().any(Taken::needs_writing) => self.sort_out(taken, &refused(error)),
-            _ => taken.into_iter().for_each(|taken| self.succeed(taken)),
+            _ => taken.into_iter().for_each(Self::succeed),
         }
     }
 
@@ -102,7 +102,7 @@ impl Agent {
                 (true, false) => self.attach_again(added),
             };
             match outcome {
-                Ok(()) => self.succeed(taken),
+                Ok(()) => Self::succeed(taken),
                 Err(refused) => {
                     tracing::warn!("{} {} failed: {refused}", taken.verb, taken.what);
                     drop(taken.reply.send(Err(refused)));
@@ -123,13 +123,13 @@ impl Agent {
         outcome
     }
 
-    fn succeed(&mut self, Taken { verb, what, changed, reply, .. }: Taken) {
+    fn succeed(Taken { verb, what, changed, reply, .. }: Taken) {
         if changed {
             tracing::info!("{verb} {what}");
         } else {
             tracing::debug!("{verb} {what}: nothing to change");
         }
-        self.answer_when_stored(reply, NULL);
+        drop(reply.send(Ok(NULL)));
     }
 
     /// Attaches all, once the requests and the interfaces are found to be right, and says which of them were not

@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 
 use super::Agent;
 use super::attachments::Taken;
@@ -51,30 +50,9 @@ impl Agent {
             Call::Reload => self.reload(),
             Call::Peer(action, peer) => self.peer(action, &peer),
             Call::ReleaseMac(mac) => self.release_mac(&mac),
-            Call::Network(action, network) => match self.network(action, &network) {
-                Ok(answer) => return self.answer_when_stored(reply, answer),
-                refused => refused,
-            },
+            Call::Network(action, network) => self.network(action, &network),
         };
         drop(reply.send(answer));
-    }
-
-    /// Answers when all that was changed so far outlives this process; at once when the store is out of order.
-    pub(super) fn answer_when_stored(&mut self, reply: oneshot::Sender<Answer>, answer: Bytes) {
-        if self.saving.needed && self.saving.not_before.is_none() {
-            self.saving.queued.push((reply, answer));
-        } else if self.store.is_idle() {
-            drop(reply.send(Ok(answer)));
-        } else {
-            self.saving.waiting.push((reply, answer));
-        }
-    }
-
-    /// Answers who waited for a write.
-    pub(super) fn answer_waiting(&mut self) {
-        for (reply, answer) in self.saving.waiting.drain(..) {
-            drop(reply.send(Ok(answer)));
-        }
     }
 
     fn answer_look(&self, request: &LookRequest) -> Answer {

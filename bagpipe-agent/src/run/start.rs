@@ -149,7 +149,7 @@ fn overlay(config: &Config, identity: Identity) -> Overlay {
 
 /// The attachments of an earlier agent. Damaged ones are no reason not to start: whoever attached can do so again.
 fn load(store: &Store) -> Result<Option<Snapshot>, RunError> {
-    match store.load()? {
+    match store.load(Snapshot::apply)? {
         Loaded::Nothing => Ok(None),
         Loaded::Snapshot(snapshot) => Ok(Some(snapshot)),
         Loaded::Damaged { kept, cause } => {
