@@ -45,7 +45,7 @@ impl Agent {
     /// Attaches what a call asks for; answers it if something is wrong with it.
     pub(super) fn take_attach(
         &mut self,
-        asked: &[AttachRequest],
+        asked: Vec<AttachRequest>,
         reply: oneshot::Sender<Answer>,
     ) -> Option<Taken> {
         let what = what(asked.iter().map(Endpoint::from));
@@ -134,22 +134,20 @@ impl Agent {
 
     /// Attaches all, once the requests and the interfaces are found to be right, and says which of them were not
     /// attached before. Tells whether anything changed.
-    fn attach(&mut self, asked: &[AttachRequest], added: &mut Vec<AttachRequest>) -> Result<bool, Refused> {
-        let trunks = &self.config.ports.trunks;
-        let complete = |request: &AttachRequest| {
-            let local_port = request.local_port.clone().map(|port| port.on(trunks));
-            self.engine.in_network(&AttachRequest { local_port, ..request.clone() }).map_err(refused)
-        };
-        let requests: Vec<AttachRequest> = asked.iter().map(complete).collect::<Result<_, _>>()?;
-        for request in &requests {
-            self.engine.check(request).map_err(refused)?;
-            if let Some(interface) = request.validate().map_err(refused)?.port.interface() {
+    fn attach(&mut self, asked: Vec<AttachRequest>, added: &mut Vec<AttachRequest>) -> Result<bool, Refused> {
+        let mut valid = Vec::with_capacity(asked.len());
+        for mut request in asked {
+            request.local_port = request.local_port.map(|port| port.on(&self.config.ports.trunks));
+            let request = self.engine.in_network(request).map_err(refused)?;
+            let attach = self.engine.check(&request).map_err(refused)?;
+            if let Some(interface) = attach.port.interface() {
                 self.dataplane.interface(interface).map_err(refused)?;
             }
+            valid.push((request, attach));
         }
         let mut changed = false;
-        for request in requests {
-            let attached = self.engine.attach(&request, Instant::now()).map_err(refused)?;
+        for (request, attach) in valid {
+            let attached = self.engine.attach_valid(attach, Instant::now()).map_err(refused)?;
             changed |= attached.changed;
             added.extend(attached.added.then_some(request));
         }

@@ -35,7 +35,7 @@ impl Agent {
     /// Answers a call at once, or takes it. A client that has gone meanwhile does not change what was done.
     fn call(&mut self, Request { call, reply }: Request, taken: &mut Vec<Taken>) {
         let answer = match call {
-            Call::Attach(asked) => return taken.extend(self.take_attach(&asked, reply)),
+            Call::Attach(asked) => return taken.extend(self.take_attach(asked, reply)),
             Call::Detach(asked) => return taken.extend(self.take_detach(&asked, reply)),
             Call::View(view) => self.view(view),
             Call::Routes(filter) => self.filtered_routes(&filter),
