@@ -193,7 +193,10 @@ impl Node {
         }
         while let Some(event) = self.engine.poll_event() {
             match event {
-                EngineEvent::AttachmentsChanged => self.stored = self.engine.snapshot(),
+                EngineEvent::AttachmentsChanged => {
+                    self.stored.apply(self.engine.difference(&self.stored));
+                    assert_eq!(self.stored, self.engine.snapshot());
+                }
                 EngineEvent::Speaker(SpeakerEvent::Converged) => {
                     assert!(!self.converged, "converged twice");
                     self.converged = true;

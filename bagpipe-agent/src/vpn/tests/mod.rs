@@ -34,11 +34,19 @@ struct Node {
     now: Instant,
     fib: Fib,
     routes: BTreeMap<RouteKey, (Nlri, Attributes)>,
+    /// What is stored, which has got nothing but differences.
+    stored: Snapshot,
 }
 
 impl Node {
     fn new() -> Self {
-        Self { vpns: Vpns::new(config()), now: Instant::now(), fib: Fib::default(), routes: BTreeMap::new() }
+        Self {
+            vpns: Vpns::new(config()),
+            now: Instant::now(),
+            fib: Fib::default(),
+            routes: BTreeMap::new(),
+            stored: Snapshot::default(),
+        }
     }
 
     fn wait(&mut self, time: Duration) {
@@ -63,7 +71,17 @@ impl Node {
         for nlri in &effects.withdraw {
             assert!(self.routes.remove(&RouteKey::of(nlri).unwrap()).is_some(), "withdrawn twice: {nlri:?}");
         }
+        self.store();
         effects
+    }
+
+    /// Stores the difference, as text. It leads to what is there, and then there is none any more.
+    fn store(&mut self) {
+        let text = serde_json::to_string(&self.vpns.difference(&self.stored)).unwrap();
+        self.stored.apply(serde_json::from_str(&text).unwrap());
+        assert_eq!(self.stored, self.vpns.snapshot());
+        let nothing = Difference { next: self.stored.next, ..Difference::default() };
+        assert_eq!(self.vpns.difference(&self.stored), nothing);
     }
 
     fn attach(&mut self, attach: &Attach) -> Attached {
