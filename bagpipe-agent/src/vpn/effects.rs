@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bagpipe_bgp::types::RouteTarget;
-use bagpipe_bgp::wire::{Attributes, Nlri};
+use bagpipe_bgp::wire::{Attributes, FlowSpecRoute, Nlri};
 
 use super::duplicates::Duplicate;
 use super::route::{RemoteRoute, RouteKey};
@@ -32,6 +32,8 @@ pub struct Effects {
     pub(crate) hosts: Vec<(VpnId, VpnId, IpAddr, Option<Host>)>,
     /// Routes for the other IP-VPN instances of this node.
     pub(crate) local: Vec<(RouteKey, Option<Arc<RemoteRoute>>)>,
+    /// Flow specifications for them.
+    pub(crate) local_flows: Vec<(FlowSpecRoute, Option<Arc<Attributes>>)>,
 }
 
 impl Effects {

@@ -298,7 +298,7 @@ impl Vpns {
         let Some(instance) = self.instances.get_mut(&vpn) else { return };
         let mut targets = instance.import.clone();
         let relay = instance.router.as_ref().and_then(|router| router.relay()).cloned();
-        targets.extend(relay.iter().flat_map(|relay| relay.from.iter().chain(&relay.to)));
+        targets.extend(relay.iter().flat_map(|relay| relay.from.iter().chain(relay.senders())));
         let before = std::mem::replace(&mut instance.subscribed, targets.clone());
         for target in targets.difference(&before) {
             self.effects.import.push(*target);

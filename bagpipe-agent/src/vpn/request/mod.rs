@@ -1,8 +1,9 @@
 //! Attach and detach: the request as it comes in JSON; `valid`: what it says once it is right; `fields`: what each field
-//! may be; `route_control`: the fields about routes of others.
+//! may be; `route_control` and `attract`: the fields about routes of others.
 //!
 //! The field names are those of bagpipe-bgp's REST API. Fields that this agent has no use for are ignored.
 
+mod attract;
 mod fields;
 mod route_control;
 mod valid;
@@ -13,7 +14,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use self::route_control::{AttractTraffic, Classifier, Fallback, Readvertise};
+pub use self::attract::{Attract, AttractTraffic, Classifier, TrafficClass};
+pub use self::route_control::{Fallback, Readvertise};
 pub use self::valid::{Attach, AttachPort, Detach, Direction, Endpoint, Relay, Routed};
 
 /// A request to attach a MAC address, and perhaps an IP address of it, of a local port to a VPN instance.
@@ -364,17 +366,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_of_routes_is_checked_and_then_refused() {
+    fn what_is_asked_of_routes_is_checked() {
         const ATTRACT: &str =
             r#""redirect_rts": ["64512:2"], "classifier": {"sourcePort": "80:90", "protocol": "udp"}"#;
         let attract = |more: &str| format!(r#""attract_traffic": {{{ATTRACT}{more}}}"#);
         let readvertise = r#""readvertise": {"from_rt": "64512:1", "to_rt": ["64512:3"]}"#;
         for (fields, expected) in [
-            (format!("{readvertise}, {}", attract("")), "attract_traffic is not supported yet"),
-            (
-                attract(r#", "to": "64512:9", "static_destination_prefixes": ["10.0.0.0/8"]"#),
-                "attract_traffic is not supported yet",
-            ),
             (
                 r#""fallback": {"src_mac": "02:00:00:00:00:01", "dst_mac": "02:00:00:00:00:02", "ovs_port_number": 6}"#
                     .to_owned(),
@@ -396,6 +393,22 @@ mod tests {
             let error = request.validate().unwrap_err().to_string();
             assert!(error.contains(expected), "{fields}: {error}");
         }
+        let relay = |fields: &str, vpn_type: &str| {
+            let text = GOOD.replace(r#""readvertise": null, "attract_traffic": {}"#, fields);
+            let request: AttachRequest = serde_json::from_str(&text.replace("evpn", vpn_type)).unwrap();
+            request.validate().map(|attach| attach.routed.unwrap().relay.unwrap())
+        };
+        let both = format!("{readvertise}, {}", attract(""));
+        let error = relay(&both, "evpn").unwrap_err().to_string();
+        assert!(error.contains("readvertise for an E-VPN"), "{error}");
+        let relayed = relay(&both, "ipvpn").unwrap();
+        assert_eq!((relayed.from.len(), relayed.to.len()), (1, 1));
+        let class = relayed.attract.unwrap().class;
+        assert_eq!((class.protocol, class.source_ports, class.destination_ports), (17, Some((80, 90)), None));
+        let fixed =
+            attract(r#", "to": "64512:9", "static_destination_prefixes": ["10.0.0.0/8", "2001:db8::1"]"#);
+        let relayed = relay(&fixed, "ipvpn").unwrap();
+        assert_eq!((relayed.from.len(), relayed.attract.unwrap().destinations.len()), (0, 2));
     }
 
     #[test]

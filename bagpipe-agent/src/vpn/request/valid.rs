@@ -13,7 +13,7 @@ use super::fields::{
     bounded, direction, host, invalid, ip_address, is_ipvpn, mac_address, port, prefix_address,
     route_targets, vni, vpn_name,
 };
-use super::{AttachRequest, DetachRequest, route_control};
+use super::{AttachRequest, Attract, DetachRequest, route_control};
 
 /// A valid attach.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,13 +95,21 @@ pub struct Relay {
     pub from: BTreeSet<RouteTarget>,
     /// Route targets that they are announced with.
     pub to: BTreeSet<RouteTarget>,
+    /// Not they are announced, but which packets are wanted, for them and other destinations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attract: Option<Attract>,
 }
 
 impl Relay {
     /// Whether nothing is announced again.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.from.is_empty() || self.to.is_empty()
+        self.to.is_empty() || self.from.is_empty() && self.attract.is_none()
+    }
+
+    /// Route targets of who may send because of it.
+    pub(crate) fn senders(&self) -> impl Iterator<Item = &RouteTarget> {
+        self.to.iter().chain(self.attract.iter().flat_map(|attract| &attract.redirect))
     }
 }
 

@@ -4,8 +4,10 @@
 //! * `hops`: where a prefix is, from all of that.
 //! * `announce`: the routes that follow from what is attached.
 //! * `relay`: the routes of others that are announced again.
+//! * `attract`: the flow specifications in their place.
 
 mod announce;
+mod attract;
 mod hops;
 mod imported;
 mod relay;
@@ -15,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, RouteTarget};
-use bagpipe_bgp::wire::{Attributes, Nlri};
+use bagpipe_bgp::wire::{Attributes, FlowSpecRoute, Nlri};
 
 pub use self::hops::Reason;
 use self::imported::Imported;
@@ -50,6 +52,8 @@ pub(crate) struct Router {
     pub(crate) relay_rds: BTreeMap<MacAddr, VpnId>,
     pub(crate) touched: Touched,
     advertised: BTreeMap<IpPrefix, BTreeMap<RouteKey, (Nlri, Attributes)>>,
+    /// The flow specifications that are originated, each for packets to a prefix.
+    flows: BTreeMap<IpPrefix, (FlowSpecRoute, Attributes)>,
 }
 
 /// Where a prefix is attached, and what was given for it.
@@ -113,6 +117,7 @@ impl Router {
             relay_rds: BTreeMap::new(),
             touched,
             advertised: BTreeMap::new(),
+            flows: BTreeMap::new(),
         }
     }
 

@@ -10,12 +10,12 @@ use crate::vpn::request::{LocalPort, Readvertise, TextList};
 const LEFT: &str = "64512:10";
 const RIGHT: &str = "64512:20";
 
-fn list(text: &str) -> Option<TextList> {
+pub(super) fn list(text: &str) -> Option<TextList> {
     Some(TextList::Text(text.into()))
 }
 
 /// An IP-VPN that imports `import`, and announces with it what has `from`.
-fn hop(vpn: &str, interface: &str, address: u8, import: &str, from: &str) -> AttachRequest {
+pub(super) fn hop(vpn: &str, interface: &str, address: u8, import: &str, from: &str) -> AttachRequest {
     AttachRequest {
         vpn_instance_id: Some(vpn.into()),
         local_port: Some(LocalPort::Name(interface.into())),
@@ -27,7 +27,7 @@ fn hop(vpn: &str, interface: &str, address: u8, import: &str, from: &str) -> Att
 }
 
 impl Node {
-    fn announce_with(&mut self, endpoint: &str, text: &str, targets: &[&str], record: &[&str]) {
+    pub(super) fn announce_with(&mut self, endpoint: &str, text: &str, targets: &[&str], record: &[&str]) {
         let route = Remote {
             encapsulation: None,
             targets: targets.iter().map(|text| target(text)).collect(),
@@ -41,7 +41,7 @@ impl Node {
     }
 
     /// What is announced for a prefix, each as label and communities.
-    fn announced(&self, text: &str) -> Vec<(u32, Vec<String>)> {
+    pub(super) fn announced(&self, text: &str) -> Vec<(u32, Vec<String>)> {
         let prefix: IpPrefix = text.parse().unwrap();
         let routes = self.routes.values().filter_map(|(nlri, attributes)| match nlri {
             Nlri::Vpn(route) if route.prefix == prefix => {
@@ -55,7 +55,7 @@ impl Node {
         routes.collect()
     }
 
-    fn hops_in(&self, vpn: VpnId, text: &str) -> Vec<Hop> {
+    pub(super) fn hops_in(&self, vpn: VpnId, text: &str) -> Vec<Hop> {
         let route = self.fib.routes.get(&(vpn, text.parse().unwrap()));
         route.map(|route| route.hops.to_vec()).unwrap_or_default()
     }
