@@ -1,6 +1,7 @@
 //! The command line: the daemon, and a client of its API.
 
 mod agent;
+mod attract;
 mod client;
 mod configuration;
 pub mod demo;

@@ -36,6 +36,8 @@ impl Tables {
             (group, found.frames(group).map(|targets| groups::Found::Segment(segment, targets)))
         });
         self.groups.adopt(of_routes.chain(of_segments));
+        // Rules come again with the flow specifications that they are of.
+        self.rules.adopt(found.rule_slots().map(|slot| (slot, None)));
         let flood_lists = found.flood_lists(known);
         for ((vpn, scope), members) in flood_lists {
             self.floods.adopt(vpn, scope, members);
@@ -46,7 +48,8 @@ impl Tables {
             self.stale.insert(object);
         }
         // What is written once is left as it is: nothing reads it any longer, or it is just right.
-        let rewritten = |key: &&Key| !matches!(key, Key::Encap(_) | Key::Adjacency(_) | Key::Bucket(_));
+        let rewritten =
+            |key: &&Key| !matches!(key, Key::Encap(_) | Key::Adjacency(_) | Key::Bucket(_) | Key::Rule(_));
         self.dirty.extend(contents.iter().map(|(key, _)| key).filter(rewritten));
         self.mirror.extend(contents);
         self.stale.len()
@@ -168,6 +171,10 @@ impl<'a> Found<'a> {
             [self.hop(target)?].into()
         };
         Some(Route { hops })
+    }
+
+    fn rule_slots(&self) -> impl Iterator<Item = u32> {
+        self.entries.keys().filter_map(|key| if let Key::Rule(slot) = key { Some(*slot) } else { None })
     }
 
     fn label(&self, label: &abi::Label) -> Option<LabelUse> {

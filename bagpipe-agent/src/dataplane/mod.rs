@@ -31,6 +31,7 @@ mod pins;
 mod pool;
 pub mod programs;
 mod routes;
+mod rules;
 mod tables;
 #[cfg(test)]
 mod tests;

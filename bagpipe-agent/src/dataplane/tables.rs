@@ -21,6 +21,7 @@ use super::groups::{Group, Groups};
 use super::links::{Link, Links};
 use super::nexthops::Nexthops;
 use super::numbered::Numbered;
+use super::rules::Rules;
 use super::underlay::Underlay;
 use super::value::Value;
 use crate::fib::{Adjacency, Change, Fib, MplsForm, PortId, Segment, Target, VpnId, on_trunk};
@@ -46,6 +47,8 @@ pub(crate) enum Object {
     Router(VpnId),
     /// An IP prefix.
     Route(VpnId, IpPrefix),
+    /// The rules of an instance.
+    Classifier(VpnId),
     /// A label.
     Label(Label),
 }
@@ -59,6 +62,7 @@ impl Object {
             Change::Router(vpn, _) => Self::Router(*vpn),
             Change::Segment(segment, _) => Self::Segment(*segment),
             Change::Route(vpn, prefix, _) => Self::Route(*vpn, *prefix),
+            Change::Classifier(vpn, _) => Self::Classifier(*vpn),
             Change::Label(label, _) => Self::Label(*label),
             Change::Port(port, _) => Self::Port(*port),
             Change::Mac(vpn, mac, _) => Self::Mac(*vpn, *mac),
@@ -76,6 +80,7 @@ impl Object {
             Self::Router(vpn) => Change::Router(vpn, None),
             Self::Segment(segment) => Change::Segment(segment, None),
             Self::Route(vpn, prefix) => Change::Route(vpn, prefix, None),
+            Self::Classifier(vpn) => Change::Classifier(vpn, None),
             Self::Label(label) => Change::Label(label, None),
             Self::Port(port) => Change::Port(port, None),
             Self::Mac(vpn, mac) => Change::Mac(vpn, mac, None),
@@ -94,6 +99,7 @@ impl Object {
             | Self::Flood(vpn, _)
             | Self::Endpoint(vpn, _)
             | Self::Router(vpn)
+            | Self::Classifier(vpn)
             | Self::Route(vpn, _)
             | Self::Vpn(vpn) => Some(vpn),
         }
@@ -141,6 +147,8 @@ pub(crate) struct Tables {
     /// Ethernet headers of routed packets. What is in a slot that nothing refers to stays until that is used again.
     pub(super) adjacencies: Numbered<Adjacency>,
     pub(super) groups: Groups,
+    /// Rules of instances, each with those that follow it.
+    pub(super) rules: Numbered<Rules>,
     pub(super) floods: Floods,
     /// Keys whose entry may differ from what is desired.
     pub(super) dirty: BTreeSet<Key>,
@@ -172,6 +180,7 @@ impl Tables {
             nexthops: Nexthops::default(),
             adjacencies: Numbered::new(limits::ADJACENCIES),
             groups: Groups::default(),
+            rules: Numbered::new(limits::RULES),
             floods: Floods::default(),
             dirty: BTreeSet::new(),
             mirror: FxHashMap::default(),
@@ -234,6 +243,10 @@ impl Tables {
                 self.replace_route((*vpn, *prefix), route.as_ref());
                 self.dirty.insert(Key::of_route(*vpn, *prefix));
             }
+            Change::Classifier(vpn, rules) => {
+                self.replace_rules(*vpn, rules.as_ref());
+                self.dirty.insert(Key::Classifier(*vpn));
+            }
             Change::Label(label, meaning) => {
                 self.replace_label(*label, *meaning);
                 self.dirty.insert(Key::Label(label.get()));
@@ -285,6 +298,8 @@ impl Tables {
             Key::Bucket(index) => self.bucket(*index)?,
             Key::Host(key) => self.host_route(key)?,
             Key::Route(key) => self.other_route(key)?,
+            Key::Rule(slot) => self.rule(*slot)?,
+            Key::Classifier(vpn) => self.first_rule(*vpn)?,
             Key::Label(label) => self.label(*label)?,
             Key::Router(vpn) => self.router(*vpn),
             Key::Neighbor(key) => self.neighbor(key).map(Value::Neighbor),
@@ -327,6 +342,7 @@ impl Tables {
         self.nexthops
             .keys()
             .chain(self.routing_keys())
+            .chain(self.rule_keys())
             .chain(ports)
             .chain(neighbors)
             .chain(macs)

@@ -38,6 +38,8 @@ pub(crate) struct Instance {
     pub(crate) installed: Installed,
     /// The instance is an IP-VPN.
     pub(crate) router: Option<Box<Router>>,
+    /// The route target whose traffic it routes: it is there because flow specifications redirect to it.
+    pub(crate) redirect: Option<RouteTarget>,
     /// The IP-VPN that this E-VPN is plugged into.
     pub(super) plug: Option<Plug>,
     /// The hosts that it was told of.
@@ -98,6 +100,7 @@ impl Instance {
             remote: Remote::default(),
             installed: Installed::default(),
             router: None,
+            redirect: None,
             plug: None,
             told: FxHashMap::default(),
             advertised: Advertised::default(),
@@ -309,6 +312,9 @@ impl Instance {
         }
         if let Some(label) = self.originator.bridge {
             self.installed.set_label(label, (!self.closed).then_some(LabelUse::Bridge(vpn)), changes);
+        }
+        if self.closed {
+            self.installed.set_classifier(vpn, Vec::new(), changes);
         }
         if self.router.is_some() {
             self.put_out_routes(effects);

@@ -16,6 +16,8 @@ mod effects;
 pub mod error;
 pub mod explain;
 pub mod explain_route;
+mod flow_rules;
+mod flows;
 mod imports;
 mod installed;
 mod instance;

@@ -191,8 +191,14 @@ pub enum Ignored {
     #[error("not a VPN route")]
     Family,
     /// A rule for packets, not a way for them.
-    #[error("flow specifications are not applied to packets")]
+    #[error("a flow specification is no way for packets")]
     FlowSpec,
+    /// Of what may become of packets, only one is known.
+    #[error("only flow specifications with a redirect and nothing else are applied")]
+    FlowAction,
+    /// The data plane looks at addresses, protocol and ports.
+    #[error("a condition that is not on whole prefixes, few protocols or few ranges of ports")]
+    FlowField,
     /// Type 4: by it those on a segment choose who forwards floods to it (RFC 7432 §8.5).
     #[error("Ethernet segment routes are for those who are on the segment")]
     EthernetSegment,

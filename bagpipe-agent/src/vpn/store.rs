@@ -154,7 +154,8 @@ impl Vpns {
                 vni: self.vnis.position(),
                 label: self.labels.position(),
             },
-            vpns: self.instances.values().map(store).collect(),
+            // The others come again with the flow specifications that they are for.
+            vpns: self.instances.values().filter(|instance| instance.redirect.is_none()).map(store).collect(),
             networks: Networks::default(),
         }
     }

@@ -53,7 +53,7 @@ fn a_default_route_and_flow_specifications_are_announced_in_place_of_routes() {
         ["rt:64512:30", "redirect:64512:10", "rt-record:64512:20", "rt-record:64512:77"].map(str::to_owned);
     let flow = |prefix: &str| {
         format!(
-            "flowspec-vpnv4 rd 192.0.2.1:1 destination {prefix} source 10.7.0.0/16 protocol =6 destination-port =80"
+            "flowspec-vpnv4 rd 192.0.2.10:1 destination {prefix} source 10.7.0.0/16 protocol =6 destination-port =80"
         )
     };
     assert_eq!(node.flows(), [(flow("10.2.0.0/16"), communities.to_vec())], "the others came around");
