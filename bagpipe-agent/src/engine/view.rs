@@ -173,7 +173,9 @@ impl Engine {
         let ignored =
             received.then(|| classify(&status.nlri, &status.attributes, self.vpns.config()).err()).flatten();
         // Route targets tell for whom a flow specification is, too.
-        let used = received && status.best && matches!(ignored, None | Some(Ignored::FlowSpec));
+        let is_flow = matches!(status.nlri, Nlri::FlowSpec(_));
+        let used = received && status.best && (ignored.is_none() || is_flow);
+        let ignored = ignored.filter(|reason| *reason != Ignored::FlowSpec);
         RouteView {
             route: status.nlri.to_string(),
             imported_by: if used { self.vpns.importers(&status.attributes) } else { Vec::new() },

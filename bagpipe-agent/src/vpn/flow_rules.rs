@@ -22,6 +22,15 @@ pub(super) fn redirected_to(attributes: &Attributes) -> Result<RouteTarget, Igno
     }
 }
 
+/// Whether a flow specification is applied to packets of who imports it.
+///
+/// # Errors
+/// Why it is not.
+pub(super) fn applied(flow: &FlowSpecRoute, attributes: &Attributes) -> Result<(), Ignored> {
+    redirected_to(attributes)?;
+    rules(flow).map(drop)
+}
+
 /// The rules that a flow specification comes to, one for each combination of what it lists; all to no instance yet.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ use bagpipe_bgp::types::{
 use bagpipe_bgp::wire::pmsi::PmsiTunnelKind;
 use bagpipe_bgp::wire::{Attributes, EvpnRoute, ExtendedCommunity, Nlri, OverlayIndex, VpnRoute};
 
+use super::flow_rules::applied;
 use super::overlay::{Encapsulation, Overlay, Tunnel};
 use super::vpns::VpnsConfig;
 use crate::fib::{Adjacency, Target};
@@ -282,7 +283,7 @@ pub fn classify(
             check_prefix(route.prefix)?;
             (None, Some(reader.vpn_prefix(route)?))
         }
-        Nlri::FlowSpec(_) => return Err(Ignored::FlowSpec),
+        Nlri::FlowSpec(flow) => return Err(applied(flow, attributes).err().unwrap_or(Ignored::FlowSpec)),
         _ => return Err(Ignored::Family),
     };
     let route = RemoteRoute { frames, packets, segment, attributes: Arc::clone(attributes) };
