@@ -1,5 +1,9 @@
 //! Attraction of traffic: what is announced for it, and what comes of the flow specifications of others.
 
+use bagpipe_bgp::types::IpVersion;
+use bagpipe_bgp::wire::flowspec::{Comparison, Component, FlowPrefix, Numeric, NumericField};
+use bagpipe_bgp::wire::{FlowSpecRoute, TrafficAction};
+
 use super::relaying::{hop, list};
 use super::routing::routed;
 use super::*;
@@ -71,4 +75,72 @@ fn a_default_route_and_flow_specifications_are_announced_in_place_of_routes() {
     node.settle();
     assert_eq!(node.flows(), []);
     assert!(node.routes.is_empty() && node.vpns.is_empty());
+}
+
+/// A flow specification of another node: TCP to a prefix, redirected.
+fn flow(prefix: &str) -> Nlri {
+    let components = vec![
+        Component::Destination(FlowPrefix::new(prefix.parse().unwrap(), 0).unwrap()),
+        Component::Numeric(NumericField::Protocol, vec![Numeric::new(Comparison::EQUAL, 6)]),
+    ];
+    let rd = RouteDistinguisher::from_ipv4("192.0.2.9".parse().unwrap(), 1);
+    Nlri::FlowSpec(FlowSpecRoute::new(rd, IpVersion::V4, components).unwrap())
+}
+
+fn redirecting(import: &str, to: &str) -> Arc<Attributes> {
+    let action = TrafficAction::Redirect(target(to));
+    Arc::new(Attributes {
+        extended_communities: vec![target(import).into(), action.into()],
+        ..Attributes::default()
+    })
+}
+
+#[test]
+fn packets_of_a_flow_specification_are_routed_by_an_instance_of_its_own() {
+    let mut node = Node::new();
+    node.attach(&routed(&AttachRequest { readvertise: None, ..hop("client", "tap0", 1, SENDERS, RIGHT) }));
+    node.vpns.route(&flow("10.2.0.0/16"), Some(&redirecting(SENDERS, LEFT)));
+    node.vpns.route(&flow("10.2.3.0/24"), Some(&redirecting(SENDERS, LEFT)));
+    let effects = node.settle();
+    assert_eq!(effects.import, [target(LEFT)]);
+    let rules = &node.fib.classifiers[&1];
+    let destinations: Vec<_> = rules.iter().filter_map(|rule| rule.destination).collect();
+    assert_eq!(destinations, ["10.2.3.0/24", "10.2.0.0/16"].map(|text| text.parse().unwrap()));
+    assert!(rules.iter().all(|rule| rule.vrf == 2 && rule.protocol == Some(6)));
+    assert_eq!(node.vpns.describe(2).unwrap(), "VPN instance 'redirect-to-ipvpn-64512_10' (ipvpn)");
+    node.announce_with(LOWER, "0.0.0.0/0", &[LEFT], &[]);
+    assert_eq!((node.hops_in(2, "0.0.0.0/0").len(), node.hops_in(1, "0.0.0.0/0").len()), (1, 0));
+
+    // It is neither attached to nor stored.
+    let attach = hop("redirect-to-ipvpn-64512_10", "tap1", 2, LEFT, RIGHT);
+    node.vpns.attach(&routed(&attach), node.now).unwrap_err();
+    assert_eq!(node.vpns.snapshot().vpns.len(), 1);
+
+    // What asks for more than a redirect is not applied.
+    let mut more = (*redirecting(SENDERS, LEFT)).clone();
+    more.extended_communities.push(TrafficAction::Mark(46).into());
+    node.vpns.route(&flow("10.2.3.0/24"), Some(&Arc::new(more)));
+    node.settle();
+    assert_eq!(node.fib.classifiers[&1].len(), 1);
+    node.vpns.route(&flow("10.2.0.0/16"), None);
+    let effects = node.settle();
+    assert_eq!(effects.unimport, [target(LEFT)]);
+    assert!(node.fib.classifiers.is_empty() && !node.fib.vpns.contains_key(&2));
+}
+
+#[test]
+fn instances_of_one_node_attract_from_each_other() {
+    let mut node = Node::new();
+    node.attach(&routed(&AttachRequest { readvertise: None, ..hop("client", "tap1", 2, SENDERS, RIGHT) }));
+    node.attach(&routed(&attracting(Some("10.9.0.0/24"))));
+    let rules = &node.fib.classifiers[&1];
+    let vrf = rules[0].vrf;
+    assert_eq!((rules.len(), rules[0].destination_ports), (1, Some((80, 80))));
+    assert_eq!(node.hops_in(vrf, "0.0.0.0/0").len(), 1);
+    node.vpns.detach(&Detach { routed: true, vpn: "left".into(), ..detach(1, None) }).unwrap();
+    node.settle();
+    assert!(node.fib.classifiers.is_empty());
+    node.vpns.detach(&Detach { routed: true, vpn: "client".into(), ..detach(2, None) }).unwrap();
+    node.settle();
+    assert!(node.vpns.is_empty() && node.fib == Fib::default());
 }
