@@ -316,6 +316,8 @@ impl Pins {
         array::<abi::Adjacency>(&pin("ADJACENCIES"));
         array_of::<abi::Target>(&pin("GROUPS"), 4 * abi::GROUP_BUCKETS);
         array::<abi::Router>(&pin("ROUTERS"));
+        array::<abi::Rule>(&pin("RULES"));
+        array::<u32>(&pin("CLASSIFIERS"));
         HashMap::<_, abi::NeighborKey, abi::Target>::create(64, 0).unwrap().pin(pin("HOSTS")).unwrap();
         LpmTrie::<_, abi::RoutePrefix, abi::Target>::create(64, NO_PREALLOC)
             .unwrap()
