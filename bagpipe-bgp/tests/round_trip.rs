@@ -144,6 +144,26 @@ proptest! {
     }
 
     #[test]
+    fn routes_are_the_same_one_by_one_and_all_at_once(
+        family in prop::sample::select(&[Family::EVPN, Family::VPNV4, Family::VPNV6]),
+        nlri in nlri_list(),
+        noise in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+    ) {
+        let mut bytes = BytesMut::new();
+        nlri.iter().filter(|nlri| nlri.family() == family).for_each(|nlri| nlri.encode(&mut bytes));
+        for (place, octet) in noise.iter().filter(|_| !nlri.is_empty()) {
+            if let Some(place) = bytes.len().checked_sub(1).map(|last| place.index(last + 1)) {
+                bytes[place] = *octet;
+            }
+        }
+        let block = NlriBlock { family, bytes: bytes.freeze(), path_ids: false };
+        let (mut routes, mut all) = (block.iter(), Vec::new());
+        let one_by_one: Vec<_> = std::iter::from_fn(|| routes.next()).collect();
+        block.iter().for_each(|route| all.push(route));
+        prop_assert_eq!(one_by_one, all);
+    }
+
+    #[test]
     fn printed_routes_are_one_line(nlri in nlri_list()) {
         for nlri in nlri {
             prop_assert!(!nlri.to_string().contains('\n'));

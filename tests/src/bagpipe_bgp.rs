@@ -127,6 +127,12 @@ impl BagpipeBgp {
         }
     }
 
+    /// Its process number, while it runs.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
     /// The node it runs on.
     #[must_use]
     pub const fn node(&self) -> &Node {

@@ -50,7 +50,7 @@ fn nothing_is_lost(mut fabric: Fabric) -> Result<(), LabError> {
     for number in 0..RESTARTS {
         stop(&mut fabric)?;
         assert!(fabric.agents.iter().all(is_kept), "restart {number}");
-        resume(&mut fabric.reflector, Manner::Graceful)?;
+        resume(&mut fabric, Manner::Graceful)?;
         for agent in &fabric.agents {
             wait_until(RECONNECTED, "the session is back", || (sessions(agent) == 1).then_some(()))?;
             wait_until(SOON, "the routes are new again", || (!is_kept(agent)).then_some(()))?;
@@ -66,7 +66,7 @@ fn routes_are_back_at_once(mut fabric: Fabric) -> Result<(), LabError> {
     for number in 0..RESTARTS {
         stop(&mut fabric)?;
         assert_eq!(learned(&fabric), 0, "restart {number}");
-        resume(&mut fabric.reflector, Manner::Abrupt)?;
+        resume(&mut fabric, Manner::Abrupt)?;
         for agent in &fabric.agents {
             wait_until(RECONNECTED, "the session is back", || (sessions(agent) == 1).then_some(()))?;
         }
@@ -103,13 +103,15 @@ fn stop(fabric: &mut Fabric) -> Result<(), LabError> {
     Ok(())
 }
 
-fn resume(reflector: &mut Reflector, manner: Manner) -> Result<(), LabError> {
-    match reflector {
+/// Starts the reflector again. The agents are told to connect at once: so short a session would have them wait.
+fn resume(fabric: &mut Fabric, manner: Manner) -> Result<(), LabError> {
+    match &mut fabric.reflector {
         Reflector::Bagpipe(agent) => agent.resume(),
         Reflector::Gobgp(gobgp) if manner == Manner::Graceful => gobgp.resume_gracefully(),
         Reflector::Gobgp(gobgp) => gobgp.resume(),
         Reflector::Frr(_) => unreachable!("not one of these tests"),
-    }
+    }?;
+    fabric.agents.iter().try_for_each(|agent| agent.cli(&["peer", "enable", REFLECTOR]).map(drop))
 }
 
 fn ours(manner: Manner) -> Result<Fabric, LabError> {

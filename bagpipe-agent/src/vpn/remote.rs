@@ -1,6 +1,7 @@
 //! The routes of other nodes that an E-VPN instance has imported.
 
 use std::cmp::Reverse;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -18,8 +19,8 @@ impl Frames {
     }
 }
 
-/// The routes that an instance has imported, ordered by who is preferred. Other nodes choose the keys: in trees
-/// they cannot choose them so that all fall together, as in a hash table that is not seeded.
+/// The routes that an instance has imported, ordered by who is preferred. Other nodes choose the keys: in trees they
+/// cannot choose them so that all fall together, and neighbours, which often come and go one after another, are close.
 #[derive(Debug, Default)]
 pub(crate) struct Remote {
     routes: BTreeMap<RouteKey, Frames>,
@@ -27,8 +28,8 @@ pub(crate) struct Remote {
     on_segments: BTreeMap<RouteKey, OnSegment>,
     /// The MAC addresses on each segment, and how many routes say so.
     by_segment: BTreeMap<EthernetSegmentId, BTreeMap<MacAddr, usize>>,
-    by_mac: BTreeMap<MacAddr, BTreeSet<Candidate>>,
-    by_ip: BTreeMap<IpAddr, BTreeSet<Candidate>>,
+    by_mac: BTreeMap<MacAddr, Candidates>,
+    by_ip: BTreeMap<IpAddr, Candidates>,
     /// How many routes want a copy of flooded frames, and how many come from an endpoint.
     flooded: BTreeMap<Target, usize>,
     endpoints: BTreeMap<IpAddr, usize>,
@@ -65,6 +66,43 @@ impl Candidate {
             RouteKey::MacIp(_, _, ip) => ip,
             _ => None,
         }
+    }
+}
+
+/// Routes for one address in the order of preference. Most addresses have one route: no tree for it.
+#[derive(Debug)]
+enum Candidates {
+    One(Candidate),
+    Several(BTreeSet<Candidate>),
+}
+
+impl Candidates {
+    fn insert(&mut self, candidate: Candidate) {
+        match self {
+            Self::One(one) if *one == candidate => {}
+            Self::One(one) => *self = Self::Several(BTreeSet::from([*one, candidate])),
+            Self::Several(several) => drop(several.insert(candidate)),
+        }
+    }
+
+    /// Leaves at least one.
+    fn remove(&mut self, candidate: &Candidate) {
+        let Self::Several(several) = self else { return };
+        several.remove(candidate);
+        if several.len() == 1
+            && let Some(one) = several.pop_first()
+        {
+            *self = Self::One(one);
+        }
+    }
+
+    /// The preferred one first.
+    fn iter(&self) -> impl Iterator<Item = &Candidate> {
+        let (one, several) = match self {
+            Self::One(one) => (Some(one), None),
+            Self::Several(several) => (None, Some(several)),
+        };
+        one.into_iter().chain(several.into_iter().flat_map(|several| several.iter().rev()))
     }
 }
 
@@ -112,12 +150,12 @@ impl Remote {
         match key {
             RouteKey::MacIp(_, mac, ip) => {
                 let candidate = Candidate::new(key, mac, route);
-                self.by_mac.entry(mac).or_default().insert(candidate);
+                insert(&mut self.by_mac, mac, candidate);
                 if route.esi != EthernetSegmentId::ZERO {
                     *self.by_segment.entry(route.esi).or_default().entry(mac).or_default() += 1;
                 }
                 if let Some(ip) = ip {
-                    self.by_ip.entry(ip).or_default().insert(candidate);
+                    insert(&mut self.by_ip, ip, candidate);
                 }
             }
             RouteKey::Multicast(..) => *self.flooded.entry(route.target).or_default() += 1,
@@ -182,7 +220,8 @@ impl Remote {
 
     fn way(&self, mac: &MacAddr, frozen: Option<Place>) -> Option<(Frames, Way)> {
         let ways = || {
-            let candidates = self.by_mac.get(mac).into_iter().flatten().rev().map(Candidate::frames);
+            let candidates =
+                self.by_mac.get(mac).into_iter().flat_map(Candidates::iter).map(Candidate::frames);
             candidates.filter_map(|frames| Some((frames, self.segments.way(&frames)?)))
         };
         let stays = |(frames, _): &(Frames, Way)| frozen == Some(Place::of(frames));
@@ -196,12 +235,14 @@ impl Remote {
 
     /// The greatest sequence number that any route for the MAC address has.
     pub(crate) fn last_claim(&self, mac: &MacAddr) -> Option<Claim> {
-        self.by_mac.get(mac)?.iter().map(|candidate| candidate.claim).max_by_key(|claim| claim.sequence)
+        // Of equal ones the preferred, which comes first.
+        let claims = self.by_mac.get(mac)?.iter().map(|candidate| candidate.claim);
+        claims.reduce(|last, claim| if claim.sequence > last.sequence { claim } else { last })
     }
 
     /// The IP addresses that routes for a MAC address carry.
     pub(crate) fn ips_of(&self, mac: &MacAddr) -> BTreeSet<IpAddr> {
-        self.by_mac.get(mac).into_iter().flatten().filter_map(Candidate::ip).collect()
+        self.by_mac.get(mac).into_iter().flat_map(Candidates::iter).filter_map(Candidate::ip).collect()
     }
 
     /// All IP addresses that routes carry.
@@ -211,7 +252,7 @@ impl Remote {
 
     /// The routes for an IP address, the preferred one first.
     pub(crate) fn of_ip(&self, ip: &IpAddr) -> impl Iterator<Item = &Candidate> {
-        self.by_ip.get(ip).into_iter().flat_map(|candidates| candidates.iter().rev())
+        self.by_ip.get(ip).into_iter().flat_map(Candidates::iter)
     }
 
     pub(crate) fn has_endpoint(&self, endpoint: &IpAddr) -> bool {
@@ -232,11 +273,17 @@ pub(crate) fn decrement<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
     }
 }
 
-fn remove<K: Ord>(index: &mut BTreeMap<K, BTreeSet<Candidate>>, key: &K, candidate: &Candidate) {
-    if let Some(candidates) = index.get_mut(key) {
-        candidates.remove(candidate);
-        if candidates.is_empty() {
-            index.remove(key);
-        }
+fn insert<K: Ord>(index: &mut BTreeMap<K, Candidates>, key: K, candidate: Candidate) {
+    match index.entry(key) {
+        Entry::Vacant(place) => drop(place.insert(Candidates::One(candidate))),
+        Entry::Occupied(mut place) => place.get_mut().insert(candidate),
+    }
+}
+
+fn remove<K: Ord>(index: &mut BTreeMap<K, Candidates>, key: &K, candidate: &Candidate) {
+    match index.get_mut(key) {
+        Some(Candidates::One(one)) if one == candidate => drop(index.remove(key)),
+        Some(candidates) => candidates.remove(candidate),
+        None => {}
     }
 }

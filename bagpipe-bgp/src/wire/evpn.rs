@@ -113,19 +113,6 @@ impl EvpnRoute {
     /// What is wrong: RFC 7432 §7 gives each type its fields, and all lengths have to agree with them.
     #[inline]
     pub(super) fn decode(route_type: u8, value: &[u8], block: &Bytes) -> Result<Self, &'static str> {
-        // Most routes are of one type and one length: with that known, their fields are at known places.
-        if route_type == MAC_IP
-            && let Ok(value) = <&[u8; MAC_LENGTH]>::try_from(value)
-            && let mut reader = Reader(value)
-            && let Some(route) = decode_mac_ip(&mut reader)
-            && reader.is_empty()
-        {
-            return Ok(route);
-        }
-        Self::decode_any(route_type, value, block)
-    }
-
-    fn decode_any(route_type: u8, value: &[u8], block: &Bytes) -> Result<Self, &'static str> {
         let mut reader = Reader(value);
         let route = match route_type {
             ETHERNET_AUTO_DISCOVERY => decode_auto_discovery(&mut reader),
@@ -140,6 +127,15 @@ impl EvpnRoute {
             Some(route) if reader.is_empty() => Ok(route),
             _ => Err("lengths do not fit the route type (RFC 7432 §7, RFC 9136 §3.1)"),
         }
+    }
+
+    /// The route at the start of `bytes` and its octets, if it is of the type and the length that most are of: its fields are
+    /// at known places.
+    #[inline]
+    pub(super) fn usual(bytes: &[u8]) -> Option<(Self, usize)> {
+        let length = canonical(bytes)?;
+        let mut reader = Reader(bytes.first_chunk::<{ 2 + MAC_LENGTH }>()?.get(2..)?);
+        Some((decode_mac_ip(&mut reader)?, length))
     }
 
     /// Writes route type, length and route.

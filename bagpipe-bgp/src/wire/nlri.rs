@@ -38,6 +38,18 @@ impl Nlri {
         }
     }
 
+    /// [`EvpnRoute::usual`]
+    #[inline]
+    pub(super) fn usual_evpn(bytes: &[u8]) -> Option<(Self, usize)> {
+        EvpnRoute::usual(bytes).map(|(route, length)| (Self::Evpn(route), length))
+    }
+
+    /// [`VpnRoute::usual`]
+    #[inline]
+    pub(super) fn usual_vpnv4(bytes: &[u8]) -> Option<(Self, usize)> {
+        VpnRoute::usual(bytes).map(|(route, length)| (Self::Vpn(route), length))
+    }
+
     /// Writes the route as it stands in MP_REACH_NLRI and MP_UNREACH_NLRI.
     pub fn encode(&self, out: &mut BytesMut) {
         match self {

@@ -39,12 +39,6 @@ impl VpnRoute {
     /// Those of [`split`].
     #[inline]
     pub(super) fn decode(version: IpVersion, bytes: &[u8]) -> Result<Self, &'static str> {
-        if version == IpVersion::V4
-            && let Some(Common { bits, label, rd, address }) = Common::of(bytes)
-            && let Some(prefix) = IpPrefix::v4(u32::from_be_bytes(address), bits)
-        {
-            return Ok(Self { labels: LabelStack::of_bottom(label), rd: RouteDistinguisher(rd), prefix });
-        }
         let Parts { labels, rd, prefix_bits, prefix, .. } = Parts::of(bytes)?;
         let prefix = match version {
             IpVersion::V4 => IpPrefix::v4(u32::from_be_bytes(padded(prefix)), prefix_bits),
@@ -52,6 +46,16 @@ impl VpnRoute {
         };
         let prefix = prefix.ok_or(TOO_LONG)?;
         Ok(Self { labels: LabelStack::decode(labels), rd: RouteDistinguisher(*rd), prefix })
+    }
+
+    /// The VPN-IPv4 route at the start of `bytes` and its octets, if it is in the form that most are in: its fields are at
+    /// known places.
+    #[inline]
+    pub(super) fn usual(bytes: &[u8]) -> Option<(Self, usize)> {
+        let common = Common::of(bytes)?;
+        let prefix = IpPrefix::v4(u32::from_be_bytes(common.address), common.bits)?;
+        let (labels, rd) = (LabelStack::of_bottom(common.label), RouteDistinguisher(common.rd));
+        Some((Self { labels, rd, prefix }, common.length()))
     }
 
     /// Writes length, labels, route distinguisher and prefix. Labels for which the length has no room are left

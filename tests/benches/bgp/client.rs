@@ -1,7 +1,7 @@
 //! Clients of a reflector: one that sends prepared messages as fast as they are taken, and those that count what comes.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use bagpipe_agent::lab::{LabError, Node, wait_until};
@@ -38,10 +38,20 @@ impl Client {
         let address = Ipv4Addr::new(10, 99, 0, number).to_string();
         let connected = || stream(node, &address, (REFLECTOR, 179)).ok();
         let stream = wait_until(SOON, "connection to a reflector", connected)?;
+        Ok(Self::greet(stream, &address, family))
+    }
+
+    /// The one that announces, with a session that the other end opens.
+    pub fn accept(listener: &TcpListener, family: Family) -> Self {
+        let (stream, _) = listener.accept().expect("a connection");
+        Self::greet(stream, &SOURCE.to_string(), family)
+    }
+
+    fn greet(stream: TcpStream, address: &str, family: Family) -> Self {
         stream.set_read_timeout(Some(PAUSE)).expect("a limit");
         stream.set_nodelay(true).expect("TCP");
         let mut client = Self { stream, input: BytesMut::new(), context: context(family) };
-        let mut open = open(&address);
+        let mut open = open(address);
         open.capabilities = vec![
             Capability::Multiprotocol(family),
             Capability::FourOctetAs(open.asn),
@@ -52,7 +62,12 @@ impl Client {
         }
         let end = Instant::now() + SOON;
         while client.next(end).is_some_and(|message| message != Message::Keepalive) {}
-        Ok(client)
+        client
+    }
+
+    /// Sends bytes, or as many of them as are taken until the other end is gone.
+    pub fn offer(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
     }
 
     /// Sends bytes.

@@ -55,13 +55,11 @@ fn ours_once(messages: &[Bytes], family: Family) {
             frame(&mut bytes, context.max_length).expect("a header that is right").expect("a message");
         let Ok(Message::Update(update)) = Message::decode(frame, &context) else { panic!("an UPDATE") };
         for block in &update.announced {
-            for route in block.iter() {
-                // Looked at where it is: moving it would be a good part of the time.
-                match &route {
-                    Ok(route) => _ = black_box(route),
-                    Err(error) => panic!("{error}"),
-                }
-            }
+            // Looked at where it is made: moving it would be a good part of the time.
+            block.iter().for_each(|route| match &route {
+                Ok(route) => _ = black_box(route),
+                Err(error) => panic!("{error}"),
+            });
         }
     }
 }

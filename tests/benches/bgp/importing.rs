@@ -1,6 +1,7 @@
 //! A node that imports what it is sent: how soon all of it is in the kernel, and how soon all of it is gone.
 
 use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::thread;
@@ -9,8 +10,10 @@ use std::time::{Duration, Instant};
 use bagpipe_agent::lab::{Agent, Lab, LabError, Node, wait_until};
 use bagpipe_bgp::types::Family;
 use bagpipe_tests::bagpipe;
+use bagpipe_tests::bagpipe_bgp::{BagpipeBgp, Driver, Options};
 use bagpipe_tests::frr::Frr;
 use bagpipe_tests::kernel::Vtep;
+use bagpipe_tests::speaker::within;
 use serde_json::Value;
 
 use crate::client::{Client, REFLECTOR, SOURCE};
@@ -34,10 +37,15 @@ pub fn report() -> Result<(), LabError> {
         ours.push(into_maps(&routes)?);
         others.push(into_kernel_fdb(&routes)?);
     }
+    let predecessors = into_predecessor(&routes)?;
     println!("{ROUTES} E-VPN type 2 routes imported by a node");
     let (ours, others) = (medians(&ours), medians(&others));
     print("bagpipe, in the BPF maps", ours, ours);
     print("FRR, in the kernel's FDB", others, ours);
+    match predecessors {
+        Some(times) => print("bagpipe-bgp, without FDB", times, ours),
+        None => println!("  {:<26} more than {} s", "bagpipe-bgp, without FDB", LIMIT.as_secs()),
+    }
     println!();
     Ok(())
 }
@@ -203,6 +211,35 @@ fn into_kernel_fdb(routes: &Routes) -> Result<Times, LabError> {
         }
         done
     })
+}
+
+/// bagpipe-bgp without a data plane: until it has received all, once; `None` if that takes longer than the limit.
+fn into_predecessor(routes: &Routes) -> Result<Option<Times>, LabError> {
+    let bytes = routes.bytes();
+    let (lab, node, source) = network()?;
+    let listener = within(&source, || TcpListener::bind((SOURCE, 179))).expect("a port that is free");
+    let peer = SOURCE.to_string();
+    let options = Options { address: REFLECTOR, peers: &[&peer], rtc: false, driver: Driver::Dummy };
+    let mut speaker = BagpipeBgp::start(&lab, &node, &options)?;
+    let mut source = Client::accept(&listener, routes.family);
+    speaker.attach_evpn("port0", "02:ff:00:00:00:01", "192.0.2.1", VPN)?;
+    let stopwatch = Stopwatch::start(speaker.process_id().into_iter().collect());
+    Ok(thread::scope(|scope| {
+        scope.spawn(|| source.offer(&bytes));
+        let times = wait_until(LIMIT, "routes are received", || {
+            let look = Instant::now();
+            let summary = speaker.looking_glass("/summary").ok()?;
+            let received = summary.pointer("/route_counts/received_routes_count").and_then(Value::as_u64);
+            let done = (received? >= u64::from(ROUTES)).then(|| stopwatch.read());
+            if done.is_none() {
+                // To answer takes its time: that must not be what is measured.
+                thread::sleep(look.elapsed() * 4);
+            }
+            done
+        });
+        speaker.kill();
+        times.ok()
+    }))
 }
 
 /// Remote entries of all VXLAN devices of a node.

@@ -51,7 +51,7 @@ pub struct Update {
 impl NlriBlock {
     /// The routes, decoded one by one. A route that is wrong in itself is an error that asks to discard it;
     /// the next one follows. If the next one cannot be found, which does not happen in a decoded [`Update`],
-    /// the error asks to reset the session and is the last item.
+    /// the error asks to reset the session and is the last item. [`Iterator::for_each`] is the fastest way through.
     pub fn iter(&self) -> impl Iterator<Item = Result<Nlri, UpdateError>> + '_ {
         NlriIter::new(self)
     }
@@ -149,6 +149,16 @@ impl Iterator for NlriIter<'_> {
             nlri_error(Action::Discard, family, nlri, what)
         }))
     }
+
+    #[inline]
+    fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, take: F) -> B {
+        match self.block.family {
+            _ if self.block.path_ids => self.give(init, |_| None, take),
+            Family::EVPN => self.give(init, Nlri::usual_evpn, take),
+            Family::VPNV4 => self.give(init, Nlri::usual_vpnv4, take),
+            _ => self.give(init, |_| None, take),
+        }
+    }
 }
 
 /// The path identifier in front of an NLRI, and the rest. One that is cut off leaves no route to be found
@@ -160,6 +170,29 @@ fn take_path_id(path_ids: bool, bytes: &[u8]) -> Result<(PathId, &[u8]), &'stati
     }
     let (id, rest) = bytes.split_first_chunk::<PATH_ID_LENGTH>().ok_or("NLRI ends in its path identifier")?;
     Ok((u32::from_be_bytes(*id), rest))
+}
+
+impl NlriIter<'_> {
+    /// Gives all routes; those that `usual` tells at a glance where they are made, without a way through [`Self::next`].
+    #[inline]
+    fn give<B>(
+        mut self,
+        init: B,
+        usual: impl Fn(&[u8]) -> Option<(Nlri, usize)>,
+        mut take: impl FnMut(B, Result<Nlri, UpdateError>) -> B,
+    ) -> B {
+        let mut taken = init;
+        loop {
+            while let Some((nlri, length)) = usual(self.rest) {
+                self.rest = self.rest.get(length..).unwrap_or_default();
+                taken = take(taken, Ok(nlri));
+            }
+            match self.next() {
+                Some(route) => taken = take(taken, route),
+                None => return taken,
+            }
+        }
+    }
 }
 
 impl FusedIterator for NlriIter<'_> {}
