@@ -181,6 +181,8 @@ pub struct Port {
     pub interface: String,
     /// The instance.
     pub vpn: VpnId,
+    /// Packets only leave by it. What comes in is not the instance's; the interface may be another's port, too.
+    pub egress: bool,
 }
 
 /// The interface that a port is on, and the VLAN that it is there: zero if it is the interface itself. No interface has

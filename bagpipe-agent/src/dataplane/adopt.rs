@@ -277,7 +277,8 @@ impl<'a> Found<'a> {
                             0 => name,
                             vlan => format!("{name}:{vlan}"),
                         };
-                        fib.ports.insert(*number, Port { interface, vpn: port.vpn });
+                        let egress = port.flags & port_flags::EGRESS != 0;
+                        fib.ports.insert(*number, Port { interface, vpn: port.vpn, egress });
                     }
                 }
                 (Key::Fdb(key), Value::Target(target))

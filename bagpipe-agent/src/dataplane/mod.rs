@@ -10,6 +10,7 @@ mod adopt;
 mod commit;
 mod counters;
 mod driver;
+mod egress;
 mod entry;
 mod entry_view;
 mod floods;

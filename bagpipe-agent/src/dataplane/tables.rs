@@ -15,6 +15,7 @@ use bagpipe_common::{
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::address::{address_of, ip_of};
+use super::egress::Egress;
 use super::entry::{Key, Map};
 use super::floods::Floods;
 use super::groups::{Group, Groups};
@@ -141,6 +142,7 @@ pub(crate) struct Tables {
     pub(super) stale: FxHashSet<Object>,
     pub(super) vpn_of_vni: BTreeMap<u32, VpnId>,
     pub(super) port_of_interface: BTreeMap<String, PortId>,
+    egress: Egress,
     pub(super) links: Links,
     pub(super) underlay: Underlay,
     pub(super) nexthops: Nexthops,
@@ -175,6 +177,7 @@ impl Tables {
             stale: FxHashSet::default(),
             vpn_of_vni: BTreeMap::new(),
             port_of_interface: BTreeMap::new(),
+            egress: Egress::default(),
             links: Links::default(),
             underlay,
             nexthops: Nexthops::default(),
@@ -337,7 +340,8 @@ impl Tables {
         let tunnels = self.fib.endpoints.iter().filter_map(|(vpn, endpoint)| {
             self.fib.vpns.get(vpn).map(|vni| Key::of_tunnel(*endpoint, vni.get()))
         });
-        let interfaces = self.fib.ports.values().flat_map(|port| self.port_keys(&port.interface));
+        let taking = self.fib.ports.values().filter(|port| !port.egress);
+        let interfaces = taking.flat_map(|port| self.port_keys(&port.interface));
         let endpoints = self.fib.endpoints.iter().map(|(vpn, endpoint)| Key::of_endpoint(*vpn, *endpoint));
         self.nexthops
             .keys()
@@ -359,11 +363,9 @@ impl Tables {
         let (interface, vlan) = on_trunk(&port.interface);
         let link = self.links.of_name(interface);
         let redirect = vlan == 0 && link.is_some_and(Link::redirects_to_peer);
-        Some(abi::Port {
-            ifindex: link.map_or(0, |link| link.index),
-            vpn: port.vpn,
-            flags: if redirect { port_flags::REDIRECT_PEER } else { vlan << port_flags::VLAN_SHIFT },
-        })
+        let way = if redirect { port_flags::REDIRECT_PEER } else { vlan << port_flags::VLAN_SHIFT };
+        let egress = if port.egress { port_flags::EGRESS } else { 0 };
+        Some(abi::Port { ifindex: link.map_or(0, |link| link.index), vpn: port.vpn, flags: way | egress })
     }
 
     /// The ports on an interface: itself, and its VLANs, in order.
@@ -500,12 +502,15 @@ impl Tables {
     }
 
     fn set_port(&mut self, port: PortId, value: Option<&crate::fib::Port>) {
+        self.dirty.insert(Key::Port(port));
+        self.egress.replace(port, self.fib.ports.get(&port), value);
+        let value = value.filter(|value| !value.egress);
         if let Some(holder) = value.and_then(|value| self.port_of_interface.get(&value.interface)).copied()
             && self.stale.remove(&Object::Port(holder))
         {
             self.apply(&Object::Port(holder).removal());
         }
-        let old = self.fib.ports.get(&port).map(|old| old.interface.clone());
+        let old = self.fib.ports.get(&port).filter(|old| !old.egress).map(|old| old.interface.clone());
         for name in [old.as_ref(), value.map(|value| &value.interface)].into_iter().flatten() {
             self.dirty.extend(self.port_keys(name));
         }
@@ -517,7 +522,6 @@ impl Tables {
         if let Some(value) = value {
             self.port_of_interface.insert(value.interface.clone(), port);
         }
-        self.dirty.insert(Key::Port(port));
     }
 
     fn forget_stale(&mut self, which: impl Fn(&Object) -> bool) {
@@ -549,6 +553,7 @@ impl Tables {
                 self.dirty.insert(Key::Port(port));
                 self.dirty.extend(keys_of(index, vlan));
             }
+            self.dirty.extend(self.egress.on(&name).map(Key::Port));
             underlay |= self.underlay.has_interface(&name);
         }
         self.underlay.link_changed(index, underlay);

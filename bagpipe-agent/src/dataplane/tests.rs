@@ -488,9 +488,11 @@ fn routing_change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// Ports 1 to 3 have an interface each; on that of port 3 there are two VLANs, and another has a name like it.
+/// Ports 1 to 3 have an interface each; on that of port 3 there are two VLANs. By 6 and 7 packets only leave.
 fn place(port: u32) -> String {
     match port {
+        6 => "tap1".to_owned(),
+        7 => "tap3:4".to_owned(),
         4 | 5 => format!("tap3:{port}"),
         _ => format!("tap{port}"),
     }
@@ -502,8 +504,8 @@ fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         (vpn(), prop::option::of(0..2_u32))
             .prop_map(|(vpn, which)| Change::Vpn(vpn, which.map(|which| vni(u32::from(vpn) * 10 + which)))),
-        (1..6_u32, prop::option::of(vpn())).prop_map(|(port, vpn)| {
-            Change::Port(port, vpn.map(|vpn| Port { interface: place(port), vpn }))
+        (1..8_u32, prop::option::of(vpn())).prop_map(|(port, vpn)| {
+            Change::Port(port, vpn.map(|vpn| Port { interface: place(port), vpn, egress: port > 5 }))
         }),
         (vpn(), mac(), prop::option::of((target(), any::<bool>()))).prop_map(|(vpn, mac, value)| {
             Change::Mac(vpn, mac, value.map(|(target, any_ip)| Mac { target, any_ip }))
@@ -743,7 +745,7 @@ fn a_changed_next_hop_mac_changes_one_slot_and_no_route() {
 fn an_interface_that_vanishes_and_comes_back_is_attached_again() {
     let mut node = Node::new();
     node.apply(&Change::Vpn(7, Some(vni(100))));
-    node.apply(&Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 7 })));
+    node.apply(&Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 7, egress: false })));
     node.check();
     assert!(node.kernel.attached.is_empty(), "it is away");
     for index in [20, 30] {
@@ -762,7 +764,7 @@ fn vlans_on_a_trunk_are_ports_of_their_own() {
     node.link(30, "tap3", 1400);
     node.link(31, "tap30", 1400);
     node.apply(&Change::Vpn(7, Some(vni(100))));
-    let at = |name: &str| Some(Port { interface: name.into(), vpn: 7 });
+    let at = |name: &str| Some(Port { interface: name.into(), vpn: 7, egress: false });
     node.apply(&Change::Port(3, at("tap3")));
     node.apply(&Change::Port(6, at("tap30")));
     node.check();
@@ -817,7 +819,7 @@ fn maps_that_contradict_each_other_are_found_without_an_agent() {
     node.kernel.routes.insert(remote(1), underlay::Route { ifindex: 2, gateway: None, mtu: None });
     node.link(20, "tap1", 1400);
     node.apply(&Change::Vpn(7, Some(vni(100))));
-    node.apply(&Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 7 })));
+    node.apply(&Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 7, egress: false })));
     node.apply(&Change::Mac(7, mac(0), Some(Mac { target: Target::Port(1), any_ip: true })));
     node.apply(&remote_mac(7, 1, 1));
     node.apply(&Change::Flood(7, Target::Port(1), true));

@@ -75,14 +75,14 @@ impl Agent {
         let trunks = &self.config.ports.trunks;
         let requests: Vec<AttachRequest> = requests
             .iter()
-            .map(|request| {
-                let local_port = request.local_port.clone().map(|port| port.on(trunks));
-                self.engine.in_network(&AttachRequest { local_port, ..request.clone() }).map_err(refused)
-            })
+            .map(|request| self.engine.in_network(&request.clone().on(trunks)).map_err(refused))
             .collect::<Result<_, _>>()?;
         for request in &requests {
             self.engine.check(request).map_err(refused)?;
-            if let Some(interface) = request.validate().map_err(refused)?.port.interface() {
+            let attach = request.validate().map_err(refused)?;
+            let fallback = attach.routed.as_ref().and_then(|routed| routed.fallback.as_ref());
+            let leaves_by = fallback.map(|fallback| fallback.interface.as_str());
+            for interface in attach.port.interface().into_iter().chain(leaves_by) {
                 self.dataplane.interface(interface).map_err(refused)?;
             }
         }

@@ -238,6 +238,8 @@ impl Instance {
         }
         if let Some(router) = &mut self.router {
             router.clear();
+            let way_out = router.fallback.as_ref().map(|(port, _)| *port);
+            way_out.into_iter().for_each(|port| self.touch_port(port));
             self.touch_faces();
         }
         self.announce_prefixes(effects);
@@ -287,8 +289,7 @@ impl Instance {
         let (vpn, changes) = (self.id, &mut effects.changes);
         self.installed.set_vpn(vpn, (!self.closed).then_some(self.originator.vni), changes);
         for port in touched.ports {
-            let wanted =
-                self.local.ports.get(&port).map(|entry| Port { interface: entry.interface.clone(), vpn });
+            let wanted = self.port(port);
             self.installed.set_port(port, wanted, changes);
         }
         self.installed.set_router(vpn, self.face().filter(|_| !self.closed), changes);
@@ -321,6 +322,16 @@ impl Instance {
         } else {
             self.advertise(routes, touched.all_routes, effects);
         }
+    }
+
+    /// What a port is: one that something is attached to, or the one that packets without a route leave by.
+    fn port(&self, id: PortId) -> Option<Port> {
+        if let Some(entry) = self.local.ports.get(&id) {
+            return Some(Port { interface: entry.interface.clone(), vpn: self.id, egress: false });
+        }
+        let router = self.router.as_ref().filter(|_| !self.closed)?;
+        let (_, last_resort) = router.fallback.as_ref().filter(|(port, _)| *port == id)?;
+        Some(Port { interface: last_resort.interface.clone(), vpn: self.id, egress: true })
     }
 
     /// Puts out who is on a segment; the MAC addresses that are to be derived again with it. Where flows choose between

@@ -12,7 +12,7 @@ use super::address::InterfaceAddress;
 use super::error::RestoreError;
 use super::instance::Instance;
 use super::networks::Networks;
-use super::request::{Endpoint, Relay};
+use super::request::{Endpoint, LastResort, Relay};
 use super::router::{Attached, Router, Site};
 use super::vpns::{Vpns, VpnsConfig};
 use crate::fib::{PortId, VpnId};
@@ -82,6 +82,19 @@ pub struct StoredRouter {
     /// Routes of others that it announces again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<Relay>,
+    /// Who gets packets that have no route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<StoredFallback>,
+}
+
+/// Who gets packets of an IP-VPN that have no route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredFallback {
+    /// Number of the port that they leave by.
+    pub port: PortId,
+    /// Who gets them.
+    #[serde(flatten)]
+    pub last_resort: LastResort,
 }
 
 /// An attachment of an E-VPN to an IP-VPN.
@@ -217,6 +230,14 @@ impl Vpns {
         }
         self.touched.insert(stored.number);
         let Some(instance) = self.instances.get_mut(&stored.number) else { return Ok(()) };
+        if let Some(StoredFallback { port, last_resort }) =
+            stored.router.as_ref().and_then(|router| router.fallback.as_ref())
+        {
+            if !self.ports.range().contains(port) || !self.ports.take(*port) {
+                return Err(fault("port number", port, "is out of range or there twice"));
+            }
+            instance.set_fallback(*port, last_resort);
+        }
         instance.export.clone_from(&stored.export);
         instance.description.clone_from(&stored.description);
         if let Some(gateway) = stored.gateway {
@@ -316,7 +337,9 @@ fn store_router(router: &Router) -> StoredRouter {
         let Site::Evpn(evpn, mac) = *site else { return None };
         Some(StoredPlug { evpn, mac, prefix: StoredPrefix::new(*address, attached) })
     });
-    StoredRouter { proxy: router.proxy, plugs: plugs.collect(), relay: router.relay().cloned() }
+    let fallback = router.fallback.clone();
+    let fallback = fallback.map(|(port, last_resort)| StoredFallback { port, last_resort });
+    StoredRouter { proxy: router.proxy, plugs: plugs.collect(), relay: router.relay().cloned(), fallback }
 }
 
 fn store(instance: &Instance) -> StoredVpn {

@@ -392,12 +392,16 @@ impl Vpns {
         self.touched.remove(&vpn);
         if let Some(mut instance) = self.instances.remove(&vpn) {
             instance.close(&mut self.effects);
+            let way_out = instance.router.as_ref().and_then(|router| Some(router.fallback.as_ref()?.0));
             self.names.remove(&instance.name);
             self.vnis.release(instance.originator.vni.get());
             self.owners.remove(&instance.originator.vni);
             let label = instance.router.map(|router| router.label).or(instance.originator.bridge);
             if let Some(label) = label {
                 self.labels.release(label.get());
+            }
+            if let Some(port) = way_out {
+                self.ports.release(port);
             }
             self.numbers.release(vpn.into());
         }

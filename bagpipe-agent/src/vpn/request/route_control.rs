@@ -1,12 +1,13 @@
 //! What a request asks of routes beyond its own prefix: to announce those of others again, to attract traffic, to send on
-//! what has no route. The last is checked and not done, so a request that asks for it is refused.
+//! what has no route. An E-VPN has no routes, so it is refused all of that.
 
 use serde::{Deserialize, Serialize};
 
 use super::super::error::FieldError;
 use super::attract::AttractTraffic;
-use super::fields::{mac_address, route_targets};
-use super::{AttachRequest, Number, Relay, TextList};
+use super::fallback::{Fallback, LastResort};
+use super::fields::route_targets;
+use super::{AttachRequest, Relay, TextList};
 
 /// Announce routes again that come with some route targets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,23 +19,11 @@ pub struct Readvertise {
     pub to_rt: Option<TextList>,
 }
 
-/// What becomes of packets that have no route.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(
-    default,
-    expecting = "fallback must be null, or an object with 'src_mac', 'dst_mac' and 'ovs_port_number'"
-)]
-pub struct Fallback {
-    /// Source MAC address that they get.
-    pub src_mac: Option<String>,
-    /// Destination MAC address that they get.
-    pub dst_mac: Option<String>,
-    /// The port of Open vSwitch that they are sent to.
-    pub ovs_port_number: Option<Number>,
-}
-
-/// What is announced again. Refuses what is wrong, and then what cannot be done.
-pub(super) fn relay(request: &AttachRequest, is_routed: bool) -> Result<Option<Relay>, FieldError> {
+/// What is announced again, and who gets what has no route. Refuses what is wrong, and then what cannot be done.
+pub(super) fn check(
+    request: &AttachRequest,
+    is_routed: bool,
+) -> Result<(Option<Relay>, Option<LastResort>), FieldError> {
     let readvertise = request.readvertise.as_ref().filter(|asked| **asked != Readvertise::default());
     let attract = request.attract_traffic.as_ref().filter(|asked| **asked != AttractTraffic::default());
     let fallback = request.fallback.as_ref().filter(|asked| **asked != Fallback::default());
@@ -42,15 +31,15 @@ pub(super) fn relay(request: &AttachRequest, is_routed: bool) -> Result<Option<R
     if let Some(attract) = attract {
         relay = Some(attract.check(relay)?);
     }
-    fallback.map(Fallback::check).transpose()?;
+    let last_resort = fallback.map(Fallback::check).transpose()?;
     let asked = [
-        ("readvertise for an E-VPN", readvertise.is_some() && !is_routed),
-        ("attract_traffic for an E-VPN", attract.is_some() && !is_routed),
-        ("fallback", fallback.is_some()),
+        ("readvertise for an E-VPN", readvertise.is_some()),
+        ("attract_traffic for an E-VPN", attract.is_some()),
+        ("fallback for an E-VPN", fallback.is_some()),
     ];
-    match asked.into_iter().find(|(_, asked)| *asked) {
+    match asked.into_iter().find(|(_, asked)| *asked && !is_routed) {
         Some((field, _)) => Err(FieldError::Unsupported { field, remedy: "leave it out" }),
-        None => Ok(relay),
+        None => Ok((relay, last_resort)),
     }
 }
 
@@ -61,17 +50,5 @@ impl Readvertise {
             to: route_targets("readvertise.to_rt", self.to_rt.as_ref())?,
             attract: None,
         })
-    }
-}
-
-impl Fallback {
-    fn check(&self) -> Result<(), FieldError> {
-        for mac in [&self.src_mac, &self.dst_mac] {
-            mac_address(mac.as_deref())?;
-        }
-        match self.ovs_port_number {
-            Some(_) => Ok(()),
-            None => Err(FieldError::Missing { field: "fallback.ovs_port_number", expected: "a port number" }),
-        }
     }
 }

@@ -26,6 +26,8 @@ pub enum Reason {
     Imported,
     /// A host of a plugged E-VPN on another node, whose route names no IP-VPN (asymmetric IRB, RFC 9135 §4).
     RemoteHost,
+    /// Nothing else leads anywhere: to the gateway of last resort.
+    Fallback,
 }
 
 impl Router {
@@ -42,11 +44,25 @@ impl Router {
     ) -> Option<(Vec<Hop>, Reason)> {
         let (mut hops, reason) = match self.local(prefix, port) {
             Some(local) => local,
-            None => self.elsewhere(prefix, port)?,
+            None => self.elsewhere(prefix, port),
         };
         hops.sort_unstable();
         hops.dedup();
-        (!hops.is_empty()).then_some((hops, reason))
+        if hops.is_empty() {
+            return self.last_resort(prefix).map(|hop| (vec![hop], Reason::Fallback));
+        }
+        Some((hops, reason))
+    }
+
+    /// Where packets go that have no route: it is the default route, if there is no other.
+    fn last_resort(&self, prefix: IpPrefix) -> Option<Hop> {
+        let (port, last_resort) = self.fallback.as_ref().filter(|_| prefix.length() == 0)?;
+        Some(Hop::Adjacency(Adjacency {
+            vpn: self.id,
+            destination: last_resort.destination,
+            source: last_resort.source,
+            target: Target::Port(*port),
+        }))
     }
 
     /// What is here is not sought elsewhere, whatever the attributes: packets that come from another node go to
@@ -76,19 +92,15 @@ impl Router {
         Some((vec![Hop::Adjacency(adjacency)], Reason::PluggedHost))
     }
 
-    fn elsewhere(
-        &self,
-        prefix: IpPrefix,
-        port: &dyn Fn(MacAddr) -> Option<PortId>,
-    ) -> Option<(Vec<Hop>, Reason)> {
+    fn elsewhere(&self, prefix: IpPrefix, port: &dyn Fn(MacAddr) -> Option<PortId>) -> (Vec<Hop>, Reason) {
         let best = self.best(prefix);
         let symmetric = best.iter().any(|(key, _)| matches!(key, RouteKey::MacIp(..)));
         if !symmetric && let Some((evpn, host)) = self.plugged(prefix, is_remote) {
             let adjacency = self.adjacency(evpn, host.mac, host.target);
-            return Some((vec![Hop::Adjacency(adjacency)], Reason::RemoteHost));
+            return (vec![Hop::Adjacency(adjacency)], Reason::RemoteHost);
         }
         let hops = best.into_iter().flat_map(|(_, route)| self.follow(route, port)).collect();
-        Some((hops, Reason::Imported))
+        (hops, Reason::Imported)
     }
 
     /// The imported routes that are used: those of this node before others, then the best, and of equally good

@@ -2,7 +2,7 @@
 //! and what is behind these forwards to where the routes came from. That is a hop of a service chain.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bagpipe_bgp::rib::equally_good;
@@ -15,7 +15,7 @@ use super::super::request::Relay;
 use super::super::route::{RemoteRoute, RouteKey, Through};
 use super::announce::{LOCAL_PREF, Wanted};
 use super::imported::Imported;
-use super::{Router, Site, endpoints};
+use super::{Router, Site, default_prefixes, endpoints};
 use crate::fib::{PortId, Target, VpnId};
 
 /// Route targets that are recorded, at most: as many fit into a message with all else.
@@ -93,7 +93,8 @@ impl Router {
     /// The prefixes that may be announced again.
     pub(super) fn relayed_prefixes(&self) -> impl Iterator<Item = IpPrefix> {
         let attracted = self.relayed.iter().filter_map(|relayed| relayed.relay.attract.as_ref());
-        let attracted = attracted.flat_map(|attract| attract.destinations.iter().copied().chain(defaults()));
+        let attracted =
+            attracted.flat_map(|attract| attract.destinations.iter().copied().chain(default_prefixes()));
         self.relayed.iter().flat_map(|relayed| relayed.routes.prefixes()).chain(attracted)
     }
 
@@ -151,11 +152,6 @@ impl Router {
         let receiving = self.labels.iter().filter(|(mac, _)| self.receives(**mac));
         receiving.filter_map(|(mac, label)| Some((*mac, *label, *self.relay_rds.get(mac)?)))
     }
-}
-
-fn defaults() -> impl Iterator<Item = IpPrefix> {
-    let any = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
-    any.into_iter().filter_map(|address| IpPrefix::new(address, 0))
 }
 
 /// What is attracted has to be taken whatever its destination: an empty record for a default route.

@@ -3,6 +3,7 @@
 mod attaching;
 mod attracting;
 mod duplicates;
+mod fallback;
 mod importing;
 mod moving;
 mod mpls;
