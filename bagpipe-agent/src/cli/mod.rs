@@ -7,6 +7,7 @@ mod configuration;
 pub mod demo;
 mod explain;
 mod explain_route;
+mod fallback;
 mod impex;
 mod mac;
 mod map;

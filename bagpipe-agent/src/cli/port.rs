@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::attract::AttractArgs;
 use super::client::Client;
+use super::fallback::FallbackArgs;
 use super::netns::{self, Namespace};
 use super::{Failure, print};
 
@@ -47,6 +48,8 @@ pub(super) struct AttachArgs {
     readv_to_rt: Vec<String>,
     #[command(flatten)]
     attract: AttractArgs,
+    #[command(flatten)]
+    fallback: FallbackArgs,
     /// IP-VPN: answer ARP and ND for addresses that nobody has, too
     #[arg(long)]
     proxy_arp: bool,
@@ -118,6 +121,7 @@ impl AttachArgs {
                 ("lb_consistent_hash_order", self.lb_order.map(Value::from)),
                 ("readvertise", readvertise),
                 ("attract_traffic", self.attract.request()),
+                ("fallback", self.fallback.request()),
                 ("proxy_arp", self.proxy_arp.then(|| Value::from(true))),
                 ("description", self.description.clone().map(Value::from)),
             ] {
