@@ -31,7 +31,7 @@ fn what_has_no_route_goes_to_the_router() -> Result<(), LabError> {
     assert!(refused.contains("to-nowhere"), "{refused}");
     fall_back("to-router")?;
     for address in OUTSIDE {
-        traffic::wait_for_ping(&client.node, address)?;
+        traffic::wait_for_ping(&client.node, address).inspect_err(|_| eprintln!("{}", edges.drops()))?;
     }
     let explained = edges.agents[0].cli(&["explain", "--vpn", "client", "--ip", OUTSIDE[0]])?;
     assert!(
@@ -80,6 +80,8 @@ fn router(edges: &mut Edges) -> Result<Node, LabError> {
     let (router, node) = (site.node.clone(), edges.agents[0].node());
     edges.lab.link((node, "to-router"), (&router, "eth9"))?;
     router.mac("eth9", ROUTER)?;
+    // Where it has no other, the kernel asks for neighbours from this.
+    router.address("eth0", "fe80::1/64")?;
     for interface in ["all", "eth9"] {
         router.sysctl(&format!("net.ipv4.conf.{interface}.rp_filter"), "0")?;
     }
