@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bagpipe_bgp::types::{IpPrefix, IpVersion};
 use bagpipe_common::{self as abi, Address, rule_flags};
 
-use super::address::address_of;
+use super::address::{address_of, ip_of};
 use super::entry::{Key, Map};
 use super::tables::{Failure, Tables};
 use super::value::Value;
@@ -18,6 +18,7 @@ pub(crate) type Rules = Arc<[Rule]>;
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
+const ALL_PORTS: (u16, u16) = (0, u16::MAX);
 
 impl Tables {
     /// Counts the rules of an instance in place of those that it had before.
@@ -67,9 +68,8 @@ fn tails(rules: &[Rule]) -> impl Iterator<Item = &[Rule]> {
 fn entry(rule: &Rule, next: u32) -> abi::Rule {
     let (source, source_mask) = bits(rule.source);
     let (destination, destination_mask) = bits(rule.destination);
-    let all = (0, u16::MAX);
     let ((first, last), (start, end)) =
-        (rule.source_ports.unwrap_or(all), rule.destination_ports.unwrap_or(all));
+        (rule.source_ports.unwrap_or(ALL_PORTS), rule.destination_ports.unwrap_or(ALL_PORTS));
     let has_ports = rule.source_ports.is_some() || rule.destination_ports.is_some();
     let protocol = if rule.protocol.is_some() { rule_flags::PROTOCOL } else { 0 };
     abi::Rule {
@@ -88,6 +88,35 @@ fn entry(rule: &Rule, next: u32) -> abi::Rule {
         next,
         vrf: rule.vrf.into(),
     }
+}
+
+/// What an entry says; none if no rule is written so.
+pub(super) fn rule_of(entry: &abi::Rule) -> Option<Rule> {
+    let version = match entry.ethertype {
+        ETHERTYPE_IPV4 => IpVersion::V4,
+        ETHERTYPE_IPV6 => IpVersion::V6,
+        _ => return None,
+    };
+    let has_ports = entry.flags & rule_flags::PORTS != 0;
+    let ports =
+        |[first, last]: [u16; 2]| Some((first, last)).filter(|range| has_ports && *range != ALL_PORTS);
+    Some(Rule {
+        version,
+        source: prefix(&entry.source, &entry.source_mask),
+        destination: prefix(&entry.destination, &entry.destination_mask),
+        protocol: (entry.flags & rule_flags::PROTOCOL != 0).then_some(entry.protocol),
+        source_ports: ports(entry.source_ports),
+        destination_ports: ports(entry.destination_ports),
+        vrf: entry.vrf.try_into().ok()?,
+    })
+}
+
+/// The prefix with these bits, if any count.
+fn prefix(address: &Address, mask: &Address) -> Option<IpPrefix> {
+    let (address, counting) = (ip_of(address), u128::from_be_bytes(*mask).leading_ones());
+    let before = if address.is_ipv4() { u128::BITS - u32::BITS } else { 0 };
+    let length = u8::try_from(counting.checked_sub(before)?).ok()?;
+    IpPrefix::new(address, length).filter(|_| counting > 0)
 }
 
 /// The address and the mask of a prefix; no bits if there is none.

@@ -97,10 +97,13 @@ impl Engine {
         if !config.speaker.local_addresses.contains(&config.local_endpoint) {
             config.speaker.local_addresses.push(config.local_endpoint);
         }
-        let vpns = match snapshot {
+        let mut vpns = match snapshot {
             Some(snapshot) => Vpns::restore(vpns, snapshot)?,
             None => Vpns::new(vpns),
         };
+        if config.speaker.restarting {
+            vpns.hold_flows();
+        }
         let mut engine = Self {
             speaker: Speaker::new(config.speaker, now),
             vpns,
@@ -364,9 +367,22 @@ impl Engine {
         self.speaker.poll_path()
     }
 
+    /// Carries out the consequences of the last event.
+    fn settle(&mut self, now: Instant) {
+        self.carry(now);
+        while let Some(event) = self.speaker.poll_event() {
+            if matches!(event, SpeakerEvent::Converged) {
+                // Before what was not told again goes.
+                self.vpns.release_flows();
+                self.carry(now);
+            }
+            self.events.push_back(EngineEvent::Speaker(event));
+        }
+    }
+
     /// Carries routes and their consequences between the speaker and the instances until nothing is left: an
     /// instance that imports one more route target makes the speaker emit the routes it has.
-    fn settle(&mut self, now: Instant) {
+    fn carry(&mut self, now: Instant) {
         loop {
             while let Some(change) = self.speaker.poll_route() {
                 let path = change.best.as_ref();
@@ -387,9 +403,6 @@ impl Engine {
                 self.speaker.originate(nlri, attributes);
             }
             effects.withdraw.iter().for_each(|nlri| self.speaker.withdraw(nlri));
-        }
-        while let Some(event) = self.speaker.poll_event() {
-            self.events.push_back(EngineEvent::Speaker(event));
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct Effects {
     pub unimport: Vec<RouteTarget>,
     /// Routes to originate, or to originate with other attributes.
     pub announce: Vec<(Nlri, Attributes)>,
-    /// A MAC address has another sequence number: the snapshot differs.
+    /// A MAC address has another sequence number, or an instance for what is redirected came or went: the snapshot differs.
     pub renumbered: bool,
     /// MAC addresses that were frozen, or are no longer.
     pub duplicates: Vec<Duplicate>,

@@ -19,7 +19,10 @@ pub(super) struct Flows {
     routes: HashMap<FlowSpecRoute, (Arc<Attributes>, bool)>,
     /// Instances whose rules may differ.
     pub(super) touched: BTreeSet<VpnId>,
-    redirects: BTreeMap<RouteTarget, VpnId>,
+    /// Those of them whose rules stay as they were before a restart until all flow specifications have come: packets
+    /// would go another way for as long as one is missing.
+    held: BTreeSet<VpnId>,
+    pub(super) redirects: BTreeMap<RouteTarget, VpnId>,
 }
 
 impl Flows {
@@ -72,11 +75,27 @@ impl Vpns {
         self.flows.touched.extend(concerned);
     }
 
+    /// Leaves rules as they were before a restart, for now.
+    pub(crate) fn hold_flows(&mut self) {
+        let restored = self.instances.values().filter(|instance| instance.redirect.is_none());
+        self.flows.held = restored.map(|instance| instance.id).collect();
+    }
+
+    /// All flow specifications have come again that are there.
+    pub(crate) fn release_flows(&mut self) {
+        let held = std::mem::take(&mut self.flows.held);
+        self.flows.touched.extend(held);
+    }
+
     /// Brings up to date which packets of which instances are routed by others, and those.
     pub(super) fn redirect(&mut self) {
         // Instances that come and go on the way import what touches themselves: no rules are made for them.
         let touched = std::mem::take(&mut self.flows.touched);
+        let (held, touched): (BTreeSet<VpnId>, BTreeSet<VpnId>) = touched
+            .into_iter()
+            .partition(|vpn| self.flows.held.contains(vpn) && self.instances.contains_key(vpn));
         if touched.is_empty() {
+            self.flows.touched = held;
             return;
         }
         for vpn in touched {
@@ -85,8 +104,10 @@ impl Vpns {
                 instance.installed.set_classifier(vpn, rules, &mut self.effects.changes);
             }
         }
-        self.remove_redirects();
-        self.flows.touched.clear();
+        if self.flows.held.is_empty() {
+            self.remove_redirects();
+        }
+        self.flows.touched = held;
     }
 
     fn rules_of(&mut self, vpn: VpnId) -> Vec<Rule> {
@@ -115,21 +136,27 @@ impl Vpns {
         if let Some(vpn) = self.flows.redirects.get(&target) {
             return Some(*vpn);
         }
-        let name = format!("redirect-to-ipvpn-{}", target.to_string().replace(':', "_"));
+        let name = name_of_redirect(target);
         let numbers = (self.numbers.peek(), self.vnis.peek(), self.labels.peek());
         let (Some(number), Some(vni), Some(label)) = numbers else {
             tracing::warn!(%name, "no instance number, VNI or label is free for what is redirected");
             return None;
         };
         let vpn = VpnId::try_from(number).ok().filter(|_| !self.names.contains_key(&name))?;
-        self.create(vpn, &name, Vni::new(vni)?, Some(Label::new(label)?), true);
+        self.create_redirect(target, vpn, Vni::new(vni)?, Label::new(label)?);
+        self.effects.renumbered = true;
+        Some(vpn)
+    }
+
+    /// Makes the instance that routes what is redirected to a route target.
+    pub(super) fn create_redirect(&mut self, target: RouteTarget, vpn: VpnId, vni: Vni, label: Label) {
+        self.create(vpn, &name_of_redirect(target), vni, Some(label), true);
         if let Some(instance) = self.instances.get_mut(&vpn) {
             instance.redirect = Some(target);
         }
         self.set_import(vpn, &[target].into());
         self.touched.insert(vpn);
         self.flows.redirects.insert(target, vpn);
-        Some(vpn)
     }
 
     /// Removes instances that nothing is redirected to any longer.
@@ -139,6 +166,12 @@ impl Vpns {
         let unused = self.flows.redirects.extract_if(.., |_, vpn| !used.contains(vpn));
         for (_, vpn) in unused.collect::<Vec<_>>() {
             self.remove(vpn);
+            self.effects.renumbered = true;
         }
     }
+}
+
+/// The name of the instance that routes what is redirected to a route target, as with bagpipe-bgp.
+pub(super) fn name_of_redirect(target: RouteTarget) -> String {
+    format!("redirect-to-ipvpn-{}", target.to_string().replace(':', "_"))
 }

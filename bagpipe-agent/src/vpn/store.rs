@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::address::InterfaceAddress;
 use super::error::RestoreError;
+use super::flows::name_of_redirect;
 use super::instance::Instance;
 use super::networks::Networks;
 use super::request::{Endpoint, LastResort, Relay};
@@ -24,9 +25,33 @@ pub struct Snapshot {
     pub next: NextNumbers,
     /// The instances, by number.
     pub vpns: Vec<StoredVpn>,
+    /// The instances that route what flow specifications redirect, by route target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redirects: Vec<StoredRedirect>,
     /// The named networks.
     #[serde(default)]
     pub networks: Networks,
+}
+
+/// An instance that routes what is redirected to a route target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredRedirect {
+    /// The route target.
+    pub target: RouteTarget,
+    /// Its number.
+    pub number: VpnId,
+    /// Its VNI.
+    pub vni: Vni,
+    /// Its label.
+    pub label: Label,
+}
+
+impl Snapshot {
+    /// The numbers of all instances.
+    pub fn numbers(&self) -> impl Iterator<Item = VpnId> {
+        let redirects = self.redirects.iter().map(|redirect| redirect.number);
+        self.vpns.iter().map(|vpn| vpn.number).chain(redirects)
+    }
 }
 
 /// Where the search for free identifiers goes on.
@@ -167,8 +192,8 @@ impl Vpns {
                 vni: self.vnis.position(),
                 label: self.labels.position(),
             },
-            // The others come again with the flow specifications that they are for.
             vpns: self.instances.values().filter(|instance| instance.redirect.is_none()).map(store).collect(),
+            redirects: self.instances.values().filter_map(store_redirect).collect(),
             networks: Networks::default(),
         }
     }
@@ -190,11 +215,31 @@ impl Vpns {
                 return Err(fault(stored, "instance", &stored.name, "has no ports"));
             }
         }
+        for stored in &snapshot.redirects {
+            vpns.restore_redirect(stored)?;
+        }
         vpns.numbers.resume(snapshot.next.vpn);
         vpns.ports.resume(snapshot.next.port);
         vpns.vnis.resume(snapshot.next.vni);
         vpns.labels.resume(snapshot.next.label);
         Ok(vpns)
+    }
+
+    /// What nothing is redirected to any longer goes when all flow specifications have come.
+    fn restore_redirect(&mut self, stored: &StoredRedirect) -> Result<(), RestoreError> {
+        let StoredRedirect { target, number, vni, label } = *stored;
+        let vpn = name_of_redirect(target);
+        let (what, value) = match () {
+            () if self.names.contains_key(&vpn) => ("name", vpn.clone()),
+            () if number == 0 || self.numbers.is_used(number.into()) => ("number", number.to_string()),
+            () if self.owners.contains_key(&vni) => ("VNI", vni.to_string()),
+            () if self.labels.is_used(label.get()) => ("label", label.to_string()),
+            () => {
+                self.create_redirect(target, number, vni, label);
+                return Ok(());
+            }
+        };
+        Err(RestoreError { what, value, vpn, problem: "is zero or there twice" })
     }
 
     fn restore_vpn(&mut self, stored: &StoredVpn) -> Result<(), RestoreError> {
@@ -340,6 +385,11 @@ fn store_router(router: &Router) -> StoredRouter {
     let fallback = router.fallback.clone();
     let fallback = fallback.map(|(port, last_resort)| StoredFallback { port, last_resort });
     StoredRouter { proxy: router.proxy, plugs: plugs.collect(), relay: router.relay().cloned(), fallback }
+}
+
+fn store_redirect(instance: &Instance) -> Option<StoredRedirect> {
+    let (target, router) = (instance.redirect?, instance.router.as_ref()?);
+    Some(StoredRedirect { target, number: instance.id, vni: instance.originator.vni, label: router.label })
 }
 
 fn store(instance: &Instance) -> StoredVpn {

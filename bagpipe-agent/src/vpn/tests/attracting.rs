@@ -144,3 +144,54 @@ fn instances_of_one_node_attract_from_each_other() {
     node.settle();
     assert!(node.vpns.is_empty() && node.fib == Fib::default());
 }
+
+#[test]
+fn rules_stay_after_a_restart_until_all_flow_specifications_have_come() {
+    let mut node = Node::new();
+    node.attach(&routed(&AttachRequest { readvertise: None, ..hop("client", "tap0", 1, SENDERS, RIGHT) }));
+    for (prefix, to) in [("10.2.0.0/16", LEFT), ("10.3.0.0/16", "64512:11"), ("10.4.0.0/16", LEFT)] {
+        node.vpns.route(&flow(prefix), Some(&redirecting(SENDERS, to)));
+    }
+    node.settle();
+    let rules = node.fib.classifiers[&1].clone();
+    let text = serde_json::to_string(&node.vpns.snapshot()).unwrap();
+    let snapshot: Snapshot = serde_json::from_str(&text).unwrap();
+    assert_eq!(snapshot.numbers().collect::<Vec<_>>(), [1, 2, 3]);
+
+    let mut after = Node { vpns: Vpns::restore(config(), &snapshot).unwrap(), ..Node::new() };
+    after.vpns.hold_flows();
+    after.settle();
+    for (prefix, to) in [("10.4.0.0/16", LEFT), ("10.3.0.0/16", "64512:11")] {
+        after.vpns.route(&flow(prefix), Some(&redirecting(SENDERS, to)));
+        after.settle();
+        assert!(after.fib.classifiers.is_empty(), "what is adopted goes on");
+    }
+    // An instance that was not there before has nothing to go on with.
+    after.attach(&routed(&AttachRequest { readvertise: None, ..hop("new", "tap1", 2, SENDERS, RIGHT) }));
+    assert_eq!(after.fib.classifiers.len(), 1);
+    after.vpns.route(&flow("10.2.0.0/16"), Some(&redirecting(SENDERS, LEFT)));
+    after.vpns.release_flows();
+    after.settle();
+    assert_eq!(after.fib.classifiers[&1], rules, "the same numbers, too");
+    assert_eq!(after.vpns.snapshot().redirects, snapshot.redirects);
+
+    // What nothing is redirected to any longer goes then.
+    let mut gone = Node { vpns: Vpns::restore(config(), &snapshot).unwrap(), ..Node::new() };
+    gone.vpns.hold_flows();
+    gone.vpns.route(&flow("10.3.0.0/16"), Some(&redirecting(SENDERS, "64512:11")));
+    gone.settle();
+    assert_eq!(gone.fib.vpns.len(), 3);
+    gone.vpns.release_flows();
+    gone.settle();
+    assert_eq!((gone.fib.vpns.len(), gone.fib.classifiers[&1].len()), (2, 1));
+
+    let contradicting = |change: fn(&mut Snapshot)| {
+        let mut snapshot = snapshot.clone();
+        change(&mut snapshot);
+        Vpns::restore(config(), &snapshot).unwrap_err().to_string()
+    };
+    assert!(contradicting(|it| it.redirects[0].number = 1).contains("number"));
+    assert!(contradicting(|it| it.redirects[0].target = it.redirects[1].target).contains("name"));
+    assert!(contradicting(|it| it.redirects[0].vni = it.redirects[1].vni).contains("VNI"));
+    assert!(contradicting(|it| it.redirects[0].label = it.redirects[1].label).contains("label"));
+}
