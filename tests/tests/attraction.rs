@@ -1,6 +1,7 @@
 //! Attraction of traffic: an IP-VPN tells others by flow specifications (RFC 8955) which packets it wants; those are led
 //! through the host behind its port, all others go on as before.
 
+use std::fs;
 use std::net::SocketAddr;
 
 use bagpipe_agent::lab::{Agent, LabError, Node, wait_until};
@@ -8,6 +9,7 @@ use bagpipe_tests::edges::{Edges, Family, Form, Site};
 use bagpipe_tests::fabric::UNDERLAY;
 use bagpipe_tests::gobgp::Reflector;
 use bagpipe_tests::{SOON, traffic};
+use serde_json::Value;
 
 const CLIENTS: &str = "64512:100";
 const SERVERS: &str = "64512:109";
@@ -71,6 +73,78 @@ fn attracts(form: Form) -> Result<(), LabError> {
     assert_eq!(function.forwarded(), before);
     edges.verify()
 }
+
+/// Whoever restarts, no packet is lost, and none goes past the function; what is not told again is attracted no longer.
+#[test]
+fn what_is_attracted_goes_on_over_restarts() -> Result<(), LabError> {
+    let mut edges = Edges::new(Form::Udp, Family::V4, 2)?;
+    let client = edges.add_site(1, "client", 1)?;
+    client.attach(&edges.agents[0], "client", &["--rt", CLIENTS, "--import-rt", SERVERS])?;
+    let server = edges.add_site(2, "server", 2)?;
+    server.attach(&edges.agents[1], "server", &["--rt", SERVERS, "--import-rt", CLIENTS])?;
+    let function = Function::new(&mut edges)?;
+    edges.assert_meshed(&[&client, &server])?;
+    function.attach(&edges.agents[1])?;
+    wait_until(SOON, "packets go through the function", || {
+        let before = function.forwarded();
+        send(&client, &client.ipv4, &server.ipv4, 5005).ok()?;
+        wait_until(SOON / 10, "it is there", || (function.forwarded() > before).then_some(())).ok()
+    })?;
+    let redirects = edges.agents[0].json(&["show", "vpns"])?;
+
+    let start = (function.forwarded(), received(&server.node));
+    let sender = client.node.spawn("stream", &["python3", "-c", STREAM, &server.ipv4])?;
+    for number in [0, 1, 0] {
+        let agent = &mut edges.agents[number];
+        agent.kill();
+        agent.resume()?;
+        wait_until(SOON, "the agent knows all routes", || {
+            agent.json(&["status"]).ok()?["converged"].as_bool()?.then_some(())
+        })?;
+        let before = received(&server.node);
+        wait_until(SOON, "more packets", || (received(&server.node) > before + 50).then_some(()))?;
+    }
+    let log = sender.log().to_owned();
+    sender.interrupt(SOON)?;
+    let text = fs::read_to_string(&log).expect("what the sender printed");
+    let sent: u64 = text.trim().parse().expect("how many packets it sent");
+    wait_until(SOON, "all packets", || (received(&server.node) - start.1 >= sent).then_some(()))
+        .inspect_err(|_| eprintln!("{} of {sent}\n{}", received(&server.node) - start.1, edges.drops()))?;
+    assert_eq!((function.forwarded() - start.0, received(&server.node) - start.1), (sent, sent));
+    let names = |vpns: &Value| {
+        let members = vpns.as_array().into_iter().flatten();
+        members.map(|vpn| (vpn["name"].clone(), vpn["number"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&edges.agents[0].json(&["show", "vpns"])?), names(&redirects));
+    edges.verify()?;
+
+    edges.agents[0].kill();
+    function.detach(&edges.agents[1])?;
+    edges.agents[0].resume()?;
+    wait_until(SOON, "nothing is attracted", || {
+        let shown = edges.agents[0].json(&["show", "vpns"]).ok()?.to_string();
+        (!shown.contains("redirect-to-ipvpn")).then_some(())
+    })?;
+    let arrived = received(&server.node);
+    send(&client, &client.ipv4, &server.ipv4, 5005)?;
+    wait_until(SOON, "the packet", || (received(&server.node) > arrived).then_some(()))?;
+    edges.verify()
+}
+
+/// A Python script that sends a datagram each two milliseconds, and prints how many it has sent when it is interrupted.
+const STREAM: &str = "
+import signal, socket, sys, time
+stream, sent, going = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0, True
+def end(*_):
+    global going
+    going = False
+signal.signal(signal.SIGINT, end)
+while going:
+    stream.sendto(b'flow', (sys.argv[1], 5005))
+    sent += 1
+    time.sleep(0.002)
+print(sent, flush=True)
+";
 
 /// A host that forwards from one interface to the other.
 struct Function {
