@@ -61,6 +61,8 @@ pub enum EngineEvent {
     },
     /// A MAC address was frozen because it moves too often, or is no longer (RFC 7432 §15.1).
     Duplicate(Duplicate),
+    /// What [`Engine::shortages`] tells differs.
+    HealthChanged,
     /// The snapshot differs from the last one: store it.
     AttachmentsChanged,
 }
@@ -395,6 +397,7 @@ impl Engine {
             }
             self.store |= effects.renumbered;
             self.changes.extend(effects.changes);
+            self.events.extend(effects.health.then_some(EngineEvent::HealthChanged));
             self.events.extend(effects.duplicates.into_iter().map(EngineEvent::Duplicate));
             // First in, then out: a target that one instance takes over from another stays imported.
             effects.import.into_iter().for_each(|target| self.speaker.import(target));

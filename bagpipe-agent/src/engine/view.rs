@@ -106,6 +106,11 @@ impl Engine {
         self.vpns.describe(vpn).unwrap_or_else(|| format!("VPN instance number {vpn}, which is gone,"))
     }
 
+    /// The instances that do not apply all flow specifications, and why.
+    pub fn shortages(&self) -> impl Iterator<Item = (VpnId, String)> {
+        self.vpns.shortages()
+    }
+
     /// The ports, by instance and number.
     pub fn ports(&self) -> impl Iterator<Item = PortView> + '_ {
         self.vpns.ports()

@@ -24,6 +24,8 @@ pub struct Effects {
     pub announce: Vec<(Nlri, Attributes)>,
     /// A MAC address has another sequence number, or an instance for what is redirected came or went: the snapshot differs.
     pub renumbered: bool,
+    /// What keeps an instance from doing all that it is asked to is something else than before.
+    pub health: bool,
     /// MAC addresses that were frozen, or are no longer.
     pub duplicates: Vec<Duplicate>,
     /// Routes to withdraw. They come last: what replaces a route is there before it goes.

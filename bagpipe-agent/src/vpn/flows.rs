@@ -49,7 +49,40 @@ impl Flows {
     }
 }
 
+/// Why flow specifications that an instance imports are not applied: the words that follow its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Shortage {
+    /// There are too many.
+    #[error(
+        "applies {applied} of {all} flow specifications: an instance has {max} rules at most, and the first come first \
+         (RFC 8955 §5.1); announce fewer with the route targets that it imports",
+        max = limits::RULES_PER_VPN
+    )]
+    Rules {
+        /// How many are applied.
+        applied: usize,
+        /// How many could be.
+        all: usize,
+    },
+    /// There is none of what another instance takes.
+    #[error(
+        "does not apply flow specifications that redirect to {target}: no instance number, VNI or label is free for \
+         these packets; widen 'vnis' and 'labels' in [vpn], or detach what is not used"
+    )]
+    Redirect {
+        /// Where they redirect to.
+        target: RouteTarget,
+    },
+}
+
 impl Vpns {
+    /// The instances that do not apply all flow specifications, and why.
+    pub fn shortages(&self) -> impl Iterator<Item = (VpnId, String)> {
+        let shortages =
+            self.instances.values().filter_map(|instance| Some((instance.id, instance.shortage?)));
+        shortages.map(|(vpn, shortage)| (vpn, shortage.to_string()))
+    }
+
     /// A flow specification came, changed or went.
     pub(super) fn take_flow(
         &mut self,
@@ -99,8 +132,10 @@ impl Vpns {
             return;
         }
         for vpn in touched {
-            let rules = self.rules_of(vpn);
+            let (rules, shortage) = self.rules_of(vpn);
             if let Some(instance) = self.instances.get_mut(&vpn) {
+                self.effects.health |= instance.shortage != shortage;
+                instance.shortage = shortage;
                 instance.installed.set_classifier(vpn, rules, &mut self.effects.changes);
             }
         }
@@ -110,25 +145,26 @@ impl Vpns {
         self.flows.touched = held;
     }
 
-    fn rules_of(&mut self, vpn: VpnId) -> Vec<Rule> {
+    fn rules_of(&mut self, vpn: VpnId) -> (Vec<Rule>, Option<Shortage>) {
         let instance = self.instances.get(&vpn).filter(|instance| instance.router.is_some());
         let Some(import) =
             instance.filter(|instance| instance.redirect.is_none()).map(|it| it.import.clone())
         else {
-            return Vec::new();
+            return (Vec::new(), None);
         };
-        let mut all = Vec::new();
-        for (flow, target) in self.flows.of(&import) {
-            let Ok(matched) = rules(&flow) else { continue };
-            if all.len() + matched.len() > limits::RULES_PER_VPN as usize {
-                let vpn = self.name_of(vpn);
-                tracing::warn!(%vpn, %flow, "more flow specifications than a VPN instance can have are not applied");
-                break;
+        let flows = self.flows.of(&import).into_iter();
+        let matched: Vec<_> = flows.filter_map(|(flow, target)| Some((rules(&flow).ok()?, target))).collect();
+        let (mut all, mut shortage) = (Vec::new(), None);
+        for (applied, (rules, target)) in matched.iter().enumerate() {
+            if all.len() + rules.len() > limits::RULES_PER_VPN as usize {
+                return (all, Some(Shortage::Rules { applied, all: matched.len() }));
             }
-            let Some(vrf) = self.redirect_to(target) else { continue };
-            all.extend(matched.into_iter().map(|rule| Rule { vrf, ..rule }));
+            match self.redirect_to(*target) {
+                Some(vrf) => all.extend(rules.iter().map(|rule| Rule { vrf, ..*rule })),
+                None => shortage = Some(Shortage::Redirect { target: *target }),
+            }
         }
-        all
+        (all, shortage)
     }
 
     /// The instance that routes what is redirected to a route target; it is made if need be.
@@ -136,13 +172,10 @@ impl Vpns {
         if let Some(vpn) = self.flows.redirects.get(&target) {
             return Some(*vpn);
         }
-        let name = name_of_redirect(target);
         let numbers = (self.numbers.peek(), self.vnis.peek(), self.labels.peek());
-        let (Some(number), Some(vni), Some(label)) = numbers else {
-            tracing::warn!(%name, "no instance number, VNI or label is free for what is redirected");
-            return None;
-        };
-        let vpn = VpnId::try_from(number).ok().filter(|_| !self.names.contains_key(&name))?;
+        let (Some(number), Some(vni), Some(label)) = numbers else { return None };
+        let is_free = !self.names.contains_key(&name_of_redirect(target));
+        let vpn = VpnId::try_from(number).ok().filter(|_| is_free)?;
         self.create_redirect(target, vpn, Vni::new(vni)?, Label::new(label)?);
         self.effects.renumbered = true;
         Some(vpn)

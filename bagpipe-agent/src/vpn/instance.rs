@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::duplicates::Duplicates;
 use super::effects::Effects;
+use super::flows::Shortage;
 use super::installed::{Installed, replace};
 use super::local::{Local, LocalMac};
 use super::mobility::Claim;
@@ -40,6 +41,8 @@ pub(crate) struct Instance {
     pub(crate) router: Option<Box<Router>>,
     /// The route target whose traffic it routes: it is there because flow specifications redirect to it.
     pub(crate) redirect: Option<RouteTarget>,
+    /// Why not all flow specifications are applied.
+    pub(super) shortage: Option<Shortage>,
     /// The IP-VPN that this E-VPN is plugged into.
     pub(super) plug: Option<Plug>,
     /// The hosts that it was told of.
@@ -101,6 +104,7 @@ impl Instance {
             installed: Installed::default(),
             router: None,
             redirect: None,
+            shortage: None,
             plug: None,
             told: FxHashMap::default(),
             advertised: Advertised::default(),

@@ -196,6 +196,7 @@ impl Node {
                 EngineEvent::Speaker(_)
                 | EngineEvent::VpnCreated { .. }
                 | EngineEvent::VpnRemoved { .. }
+                | EngineEvent::HealthChanged
                 | EngineEvent::Duplicate(_) => {}
             }
         }

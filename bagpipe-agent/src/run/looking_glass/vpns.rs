@@ -64,9 +64,6 @@ impl<'a> Glass<'a> {
             ("gateway_ip", here(vpn.gateway_ip.map(|gateway| gateway.to_string()))),
             ("subnet_prefix_length", here(Value::Null)),
             ("instance_dataplane_id", here(id)),
-            ("readvertise", here(json!({}))),
-            ("attract_traffic", here(json!({}))),
-            ("fallback", here(Value::Null)),
             ("dataplane", below(move || self.instance_dataplane(if is_evpn { "evpn" } else { "ipvpn" }))),
             ("ports", below(move || Node::Value(self.ports(&ports)))),
             ("received_routes", below(move || Node::Value(self.imported(&received, |_| true)))),
@@ -74,11 +71,10 @@ impl<'a> Glass<'a> {
             ("adv_routes", self.routes_below(own)),
             ("logs", logs_of(vpn.name.clone())),
         ];
-        members.push(if is_evpn {
-            ("gateway_port", here(self.gateway_port(vpn)))
-        } else {
-            ("readvertised", below(|| Node::Value(json!([]))))
-        });
+        if is_evpn {
+            members.push(("gateway_port", here(self.gateway_port(vpn))));
+        }
+        members.extend(self.route_control(vpn));
         Node::Object(members)
     }
 

@@ -79,6 +79,9 @@ pub struct TrafficClass {
 /// What `attract_traffic.classifier.protocol` is by default, as with bagpipe-bgp.
 const DEFAULT_PROTOCOL: &str = "tcp";
 
+/// Protocols that have a name, and their numbers.
+const PROTOCOLS: [(&str, u8); 5] = [("tcp", 6), ("udp", 17), ("icmp", 1), ("icmpv6", 58), ("sctp", 132)];
+
 /// More prefixes than any client lists, and few enough to announce all of them at once.
 const MAX_DESTINATIONS: usize = 1000;
 
@@ -139,6 +142,15 @@ impl Classifier {
     }
 }
 
+impl TrafficClass {
+    /// Name or number of the protocol.
+    #[must_use]
+    pub fn protocol_name(&self) -> String {
+        let named = PROTOCOLS.iter().find(|(_, number)| *number == self.protocol);
+        named.map_or_else(|| self.protocol.to_string(), |(name, _)| (*name).to_owned())
+    }
+}
+
 fn prefix(field: &'static str, text: &str) -> Result<IpPrefix, FieldError> {
     let reason = "give a prefix such as 192.0.2.0/24 or 2001:db8::/32";
     let host = || text.parse::<IpAddr>().ok().map(IpPrefix::host);
@@ -154,8 +166,7 @@ fn port_range(field: &'static str, text: &str) -> Result<(u16, u16), FieldError>
 }
 
 fn protocol(text: &str) -> Result<u8, FieldError> {
-    const NAMES: [(&str, u8); 5] = [("tcp", 6), ("udp", 17), ("icmp", 1), ("icmpv6", 58), ("sctp", 132)];
-    let named = NAMES.iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, number)| *number);
+    let named = PROTOCOLS.iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, number)| *number);
     let reason = "give a number from 0 to 255, or tcp, udp, icmp, icmpv6 or sctp";
     named.or_else(|| text.parse().ok()).ok_or_else(|| invalid("classifier.protocol", text, reason))
 }

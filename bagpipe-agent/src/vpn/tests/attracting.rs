@@ -195,3 +195,35 @@ fn rules_stay_after_a_restart_until_all_flow_specifications_have_come() {
     assert!(contradicting(|it| it.redirects[0].vni = it.redirects[1].vni).contains("VNI"));
     assert!(contradicting(|it| it.redirects[0].label = it.redirects[1].label).contains("label"));
 }
+
+#[test]
+fn more_than_an_instance_takes_is_told() {
+    let mut node = Node::new();
+    node.attach(&routed(&AttachRequest { readvertise: None, ..hop("client", "tap0", 1, SENDERS, RIGHT) }));
+    let prefix = |number: u8| format!("10.{number}.0.0/16");
+    for number in 0..70 {
+        node.vpns.route(&flow(&prefix(number)), Some(&redirecting(SENDERS, LEFT)));
+    }
+    assert!(node.settle().health);
+    let rules = &node.fib.classifiers[&1];
+    assert_eq!((rules.len(), rules[63].destination), (64, Some(prefix(63).parse().unwrap())));
+    let told: Vec<_> = node.vpns.shortages().collect();
+    assert!(told.len() == 1 && told[0].0 == 1 && told[0].1.starts_with("applies 64 of 70"), "{told:?}");
+    for number in 0..6 {
+        node.vpns.route(&flow(&prefix(number)), None);
+    }
+    assert!(node.settle().health);
+    assert_eq!((node.fib.classifiers[&1].len(), node.vpns.shortages().count()), (64, 0));
+
+    // There are four VNIs: two are left for what is redirected elsewhere.
+    for (number, to) in (100..).zip(["64512:11", "64512:12", "64512:13"]) {
+        node.vpns.route(&flow(&prefix(number)), Some(&redirecting(SENDERS, to)));
+    }
+    for number in 6..60 {
+        node.vpns.route(&flow(&prefix(number)), None);
+    }
+    assert!(node.settle().health);
+    let told: Vec<_> = node.vpns.shortages().collect();
+    assert!(told.len() == 1 && told[0].1.contains("redirect to 64512:13: no instance number"), "{told:?}");
+    assert_eq!(node.fib.classifiers[&1].len(), 12);
+}
