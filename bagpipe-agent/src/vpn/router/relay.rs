@@ -167,8 +167,9 @@ pub(super) fn has_any(route: &RemoteRoute, targets: &BTreeSet<RouteTarget>) -> b
 /// Whether a route is one of a service chain: it was announced again, or has a place among others.
 pub(super) fn is_chained(route: &RemoteRoute) -> bool {
     let mut communities = route.attributes.extended_communities.iter();
-    communities
-        .any(|community| community.as_rt_record().is_some() || community.is_consistent_hash_sort_order())
+    communities.any(|community| {
+        community.as_rt_record().is_some() || community.as_consistent_hash_sort_order().is_some()
+    })
 }
 
 fn recorded(attributes: &Attributes) -> impl Iterator<Item = RouteTarget> {
