@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use bagpipe_bgp::types::{EthernetSegmentId, Label, MacAddr, Vni};
+use bagpipe_bgp::types::{Label, MacAddr, Vni};
 use bagpipe_common::{
     self as abi, Encap, FloodScope, GROUP_BUCKETS, LabelKind, TargetKind, limits, neighbor_flags, port_flags,
     router_flags,
@@ -11,7 +11,7 @@ use bagpipe_common::{
 
 use super::address::{host_of, ip_of, prefix_of};
 use super::entry::Key;
-use super::groups::{self, ways_in};
+use super::groups::{self, nameless, ways_in};
 use super::rules::{Rules, rule_of};
 use super::tables::{Object, Tables};
 use super::value::Value;
@@ -45,7 +45,7 @@ impl Tables {
         for change in changes(fib) {
             let object = Object::of(&change);
             self.apply(&change);
-            self.stale.insert(object);
+            self.stale.insert(object, None);
         }
         // What is written once is left as it is: nothing reads it any longer, or it is just right.
         let rewritten =
@@ -394,12 +394,6 @@ fn changes(fib: Fib) -> Vec<Change> {
     changes.extend(fib.classifiers.into_iter().map(|(vpn, rules)| Change::Classifier(vpn, Some(rules))));
     changes.extend(fib.labels.into_iter().map(|(label, meaning)| Change::Label(label, Some(meaning))));
     changes
-}
-
-/// The name of a segment that a group of the map stands for: no type of identifier (RFC 7432 §5).
-fn nameless(vpn: VpnId, group: u32) -> Segment {
-    let [a, b, c, d] = group.to_be_bytes();
-    Segment { vpn, esi: EthernetSegmentId([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, a, b, c, d]) }
 }
 
 fn face(router: &abi::Router) -> Router {

@@ -21,13 +21,15 @@ impl Tables {
         self.dirty.extend(self.floods.left(now));
         self.resolve(kernel, now);
         let mut keys = std::mem::take(&mut self.dirty);
+        keys.sort_unstable();
+        keys.dedup();
         let removals = self.write(kernel, &keys);
         self.remove(kernel, &removals);
         // What nothing refers to any longer goes after the last reference has gone.
         let unused = self.collect(now);
         self.remove(kernel, &unused);
         if std::mem::take(&mut self.retry) {
-            let failed = self.failed.keys().copied().collect();
+            let failed: Vec<Key> = self.failed.keys().copied().collect();
             let removals = self.write(kernel, &failed);
             self.remove(kernel, &removals);
             keys.extend(failed);
@@ -79,11 +81,11 @@ impl Tables {
         }
     }
 
-    /// Writes what is desired for these keys, map by map; the keys of entries that are to be removed.
-    fn write(&mut self, kernel: &mut impl Kernel, keys: &BTreeSet<Key>) -> Vec<Key> {
+    /// Writes what is desired for these keys, which are in writing order, map by map; the keys of entries that are to be
+    /// removed, which are taken as removed.
+    fn write(&mut self, kernel: &mut impl Kernel, keys: &[Key]) -> Vec<Key> {
         let mut removals = Vec::new();
-        let sorted: Vec<&Key> = keys.iter().collect();
-        let mut rest = sorted.as_slice();
+        let mut rest = keys;
         for map in Map::ALL {
             // Keys are in writing order, as the maps are.
             let (of_map, behind) = rest.split_at(rest.partition_point(|key| key.map() <= map));
@@ -94,18 +96,18 @@ impl Tables {
                 Map::Vpns => keys.iter().chain(self.failed.keys()).filter_map(flood_vpn).collect(),
                 _ => BTreeSet::new(),
             };
-            let others = of_map.iter().copied().filter(|key| !flooded.contains(key));
+            let others = of_map.iter().filter(|key| !flooded.contains(key));
             for key in others.chain(&flooded) {
                 match self.desired(key) {
                     Ok(Some(value)) if self.mirror.get(key) != Some(&value) => batch.push((*key, value)),
                     Ok(Some(_)) => drop(self.failed.remove(key)),
                     Ok(None) => {
                         self.failed.remove(key);
-                        removals.extend(self.mirror.contains_key(key).then_some(*key));
+                        removals.extend(self.forget(*key));
                     }
                     Err(failure) => {
                         self.fail(*key, failure);
-                        removals.extend(self.mirror.contains_key(key).then_some(*key));
+                        removals.extend(self.forget(*key));
                     }
                 }
             }
@@ -131,7 +133,7 @@ impl Tables {
                 let (key, _) = batch.remove(0);
                 let failure = failure(map, &error);
                 // An old value must not stay where the new one could not be written.
-                if self.mirror.contains_key(&key) {
+                if self.forget(key).is_some() {
                     self.remove(kernel, &[key]);
                 } else if matches!(failure, Failure::Full { .. }) {
                     // There is none for the other new ones either.
@@ -153,7 +155,12 @@ impl Tables {
         }
     }
 
-    /// Removes entries, the last in writing order first.
+    /// Takes an entry as removed, if it was there.
+    fn forget(&mut self, key: Key) -> Option<Key> {
+        self.mirror.remove(&key).map(|_| key)
+    }
+
+    /// Removes entries that were forgotten, the last in writing order first.
     fn remove(&mut self, kernel: &mut impl Kernel, keys: &[Key]) {
         let reversed: Vec<Key> = keys.iter().rev().copied().collect();
         self.detach(kernel, &reversed);
@@ -173,9 +180,6 @@ impl Tables {
                     tracing::error!(%map, %error, "can't remove an entry");
                 }
                 let (gone, left) = rest.split_at((done + usize::from(error.is_some())).min(rest.len()));
-                for key in gone {
-                    self.mirror.remove(key);
-                }
                 self.retry |= !gone.is_empty() && self.failed.keys().any(|key| key.map() == map);
                 rest = left;
             }
@@ -190,7 +194,7 @@ impl Tables {
         let mut keys = Vec::new();
         for (remote, number) in self.nexthops.collect(now) {
             self.underlay.forget(remote);
-            keys.extend(number.map(Key::Nexthop).filter(|key| self.mirror.contains_key(key)));
+            keys.extend(number.and_then(|number| self.forget(Key::Nexthop(number))));
         }
         keys.sort_unstable();
         keys
@@ -211,7 +215,7 @@ impl Tables {
     }
 
     /// Puts the port program on interfaces that have got a port: after the maps, so that a new port starts complete.
-    fn attach(&mut self, kernel: &mut impl Kernel, keys: &BTreeSet<Key>) {
+    fn attach(&mut self, kernel: &mut impl Kernel, keys: &[Key]) {
         for key in keys {
             let Key::PortOfInterface(ifindex) = key else { continue };
             if !self.mirror.contains_key(key) || self.attached.contains(ifindex) {

@@ -13,12 +13,13 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bagpipe_bgp::types::EthernetSegmentId;
 use bagpipe_common::{GROUP_BUCKETS, limits};
 use rustc_hash::FxHashMap;
 
 use super::entry::Key;
 use super::numbered::Numbered;
-use crate::fib::{Hop, Segment, Target};
+use crate::fib::{Hop, Segment, Target, VpnId};
 
 const BUCKETS: usize = GROUP_BUCKETS as usize;
 
@@ -118,8 +119,8 @@ impl Groups {
             }
             return Vec::new();
         };
-        let former = self.segments.get(&segment).map(|buckets| &**buckets);
-        let former = former.or_else(|| self.like(segment, targets));
+        let former = self.nameless(segment.vpn, targets);
+        let former = former.or_else(|| self.segments.get(&segment).map(|buckets| &**buckets));
         let former = former.into_iter().flatten().copied().map(Some);
         let buckets = spread(targets, former.chain(std::iter::repeat(None)).take(BUCKETS));
         self.segments.insert(segment, buckets);
@@ -129,13 +130,12 @@ impl Groups {
         self.numbers.number(&group).into_iter().flat_map(bucket_keys).collect()
     }
 
-    /// The buckets of a segment of the same endpoints: after a restart it is the same one, which had lost its name.
-    fn like(&self, segment: Segment, targets: &[Target]) -> Option<&[Target]> {
-        let same = self
-            .segments
-            .iter()
-            .filter(|(other, buckets)| other.vpn == segment.vpn && *ways_in(buckets) == *targets);
-        same.min_by_key(|(other, _)| **other).map(|(_, buckets)| &**buckets)
+    /// The buckets of a nameless segment of these endpoints: after a restart the one that was told of by its name.
+    fn nameless(&self, vpn: VpnId, targets: &[Target]) -> Option<&[Target]> {
+        let same = self.segments.iter().filter(|(segment, buckets)| {
+            segment.vpn == vpn && is_nameless(segment) && *ways_in(buckets) == *targets
+        });
+        same.min_by_key(|(segment, _)| **segment).map(|(_, buckets)| &**buckets)
     }
 
     /// Gives numbers to those that wait for one; the keys of their entries.
@@ -194,6 +194,17 @@ pub(crate) enum Found {
     Hops(Box<[Hop]>),
     /// Remote endpoints of a segment.
     Segment(Segment, Box<[Target]>),
+}
+
+/// The name of a segment of which the map has only its group's number: no type of identifier (RFC 7432 §5).
+#[must_use]
+pub(crate) fn nameless(vpn: VpnId, group: u32) -> Segment {
+    let [a, b, c, d] = group.to_be_bytes();
+    Segment { vpn, esi: EthernetSegmentId([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, a, b, c, d]) }
+}
+
+fn is_nameless(segment: &Segment) -> bool {
+    segment.esi.0.starts_with(&[0xff; 6])
 }
 
 /// The ways that have a share of these buckets.

@@ -33,6 +33,7 @@ mod pool;
 pub mod programs;
 mod routes;
 mod rules;
+mod stale;
 mod tables;
 #[cfg(test)]
 mod tests;

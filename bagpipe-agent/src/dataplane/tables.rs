@@ -12,7 +12,7 @@ use bagpipe_common::{
     self as abi, FdbKey, FloodKey, FloodScope, NeighborKey, TargetKind, TunnelKey, VlanKey, limits,
     neighbor_flags, port_flags,
 };
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::address::{address_of, ip_of};
 use super::egress::Egress;
@@ -91,7 +91,7 @@ impl Object {
         }
     }
 
-    const fn vpn(self) -> Option<VpnId> {
+    pub(super) const fn vpn(self) -> Option<VpnId> {
         match self {
             Self::Port(_) | Self::Label(_) => None,
             Self::Segment(segment) => Some(segment.vpn),
@@ -138,8 +138,8 @@ pub enum Failure {
 #[derive(Debug)]
 pub(crate) struct Tables {
     pub(super) fib: Fib,
-    /// What was adopted from the maps and not yet confirmed.
-    pub(super) stale: FxHashSet<Object>,
+    /// What was adopted from the maps and not yet confirmed, and what part of it was told again.
+    pub(super) stale: FxHashMap<Object, Option<Change>>,
     pub(super) vpn_of_vni: BTreeMap<u32, VpnId>,
     pub(super) port_of_interface: BTreeMap<String, PortId>,
     egress: Egress,
@@ -152,10 +152,10 @@ pub(crate) struct Tables {
     /// Rules of instances, each with those that follow it.
     pub(super) rules: Numbered<Rules>,
     pub(super) floods: Floods,
-    /// Keys whose entry may differ from what is desired.
-    pub(super) dirty: BTreeSet<Key>,
+    /// Keys whose entry may differ from what is desired, in any order and more than once.
+    pub(super) dirty: Vec<Key>,
     /// What has been written.
-    pub(super) mirror: FxHashMap<Key, Value>,
+    pub(super) mirror: BTreeMap<Key, Value>,
     /// What could not be written.
     pub(super) failed: BTreeMap<Key, Failure>,
     /// Space has come since something could not be written.
@@ -174,7 +174,7 @@ impl Tables {
     pub(crate) fn new(underlay: Underlay) -> Self {
         Self {
             fib: Fib::default(),
-            stale: FxHashSet::default(),
+            stale: FxHashMap::default(),
             vpn_of_vni: BTreeMap::new(),
             port_of_interface: BTreeMap::new(),
             egress: Egress::default(),
@@ -185,8 +185,8 @@ impl Tables {
             groups: Groups::default(),
             rules: Numbered::new(limits::RULES),
             floods: Floods::default(),
-            dirty: BTreeSet::new(),
-            mirror: FxHashMap::default(),
+            dirty: Vec::new(),
+            mirror: BTreeMap::new(),
             failed: BTreeMap::new(),
             retry: false,
             setback: None,
@@ -209,21 +209,19 @@ impl Tables {
 
     /// Takes a change of the desired state.
     pub(crate) fn apply(&mut self, change: &Change) {
-        self.stale.remove(&Object::of(change));
+        if !self.confirm(change) {
+            return;
+        }
         match change {
             Change::Vpn(vpn, vni) => self.set_vpn(*vpn, *vni),
             Change::Port(port, value) => self.set_port(*port, value.as_ref()),
             Change::Mac(vpn, mac, value) => {
                 self.refer(value.map(|value| value.target));
                 self.unrefer(self.fib.macs.get(&(*vpn, *mac)).map(|old| old.target));
-                self.dirty.insert(Key::Fdb(FdbKey { vpn: *vpn, mac: mac.0 }));
+                self.dirty.push(Key::Fdb(FdbKey { vpn: *vpn, mac: mac.0 }));
             }
             Change::Neighbor(vpn, ip, _) => {
-                self.dirty.insert(Key::Neighbor(NeighborKey {
-                    address: address_of(*ip),
-                    vpn: *vpn,
-                    zero: 0,
-                }));
+                self.dirty.push(Key::Neighbor(NeighborKey { address: address_of(*ip), vpn: *vpn, zero: 0 }));
             }
             Change::Flood(vpn, target, wanted) => {
                 let present = self.fib.floods.contains(&(*vpn, *target));
@@ -235,37 +233,27 @@ impl Tables {
                 self.floods.set(*vpn, *target, *wanted);
             }
             Change::Endpoint(vpn, endpoint, _) => {
-                self.dirty.insert(Key::of_endpoint(*vpn, *endpoint));
+                self.dirty.push(Key::of_endpoint(*vpn, *endpoint));
                 if let Some(vni) = self.fib.vpns.get(vpn) {
-                    self.dirty.insert(Key::of_tunnel(*endpoint, vni.get()));
+                    self.dirty.push(Key::of_tunnel(*endpoint, vni.get()));
                 }
             }
             Change::Segment(segment, targets) => self.replace_segment(*segment, targets.as_ref()),
-            Change::Router(vpn, _) => drop(self.dirty.insert(Key::Router(*vpn))),
+            Change::Router(vpn, _) => self.dirty.push(Key::Router(*vpn)),
             Change::Route(vpn, prefix, route) => {
                 self.replace_route((*vpn, *prefix), route.as_ref());
-                self.dirty.insert(Key::of_route(*vpn, *prefix));
+                self.dirty.push(Key::of_route(*vpn, *prefix));
             }
             Change::Classifier(vpn, rules) => {
                 self.replace_rules(*vpn, rules.as_ref());
-                self.dirty.insert(Key::Classifier(*vpn));
+                self.dirty.push(Key::Classifier(*vpn));
             }
             Change::Label(label, meaning) => {
                 self.replace_label(*label, *meaning);
-                self.dirty.insert(Key::Label(label.get()));
+                self.dirty.push(Key::Label(label.get()));
             }
         }
         self.fib.apply(change);
-    }
-
-    /// Removes what was adopted and has not been confirmed since; how many objects that was.
-    pub(crate) fn sweep(&mut self) -> usize {
-        let mut stale: Vec<Object> = std::mem::take(&mut self.stale).into_iter().collect();
-        stale.sort_unstable();
-        for object in &stale {
-            self.apply(&object.removal());
-        }
-        stale.len()
     }
 
     /// Takes what netlink says of an interface.
@@ -474,19 +462,19 @@ impl Tables {
     fn set_vpn(&mut self, vpn: VpnId, vni: Option<Vni>) {
         let old = self.fib.vpns.get(&vpn).copied();
         if vni.is_none() {
-            self.forget_stale(|object| object.vpn() == Some(vpn));
+            self.forget_stale(vpn);
         }
         if let Some(holder) = vni.and_then(|vni| self.vpn_of_vni.get(&vni.get())).copied()
-            && self.stale.remove(&Object::Vpn(holder))
+            && self.stale.remove(&Object::Vpn(holder)).is_some()
         {
             self.apply(&Object::Vpn(holder).removal());
         }
-        self.dirty.insert(Key::Vpn(vpn));
+        self.dirty.push(Key::Vpn(vpn));
         if old != vni {
             let endpoints =
                 (vpn, IpAddr::V4(Ipv4Addr::UNSPECIFIED))..=(vpn, IpAddr::V6(Ipv6Addr::from([0xff; 16])));
             for vni in [old, vni].into_iter().flatten() {
-                self.dirty.insert(Key::Vni(vni.get()));
+                self.dirty.push(Key::Vni(vni.get()));
                 let endpoints = self.fib.endpoints.range(endpoints.clone());
                 self.dirty.extend(endpoints.map(|(_, endpoint)| Key::of_tunnel(*endpoint, vni.get())));
             }
@@ -502,11 +490,11 @@ impl Tables {
     }
 
     fn set_port(&mut self, port: PortId, value: Option<&crate::fib::Port>) {
-        self.dirty.insert(Key::Port(port));
+        self.dirty.push(Key::Port(port));
         self.egress.replace(port, self.fib.ports.get(&port), value);
         let value = value.filter(|value| !value.egress);
         if let Some(holder) = value.and_then(|value| self.port_of_interface.get(&value.interface)).copied()
-            && self.stale.remove(&Object::Port(holder))
+            && self.stale.remove(&Object::Port(holder)).is_some()
         {
             self.apply(&Object::Port(holder).removal());
         }
@@ -524,14 +512,6 @@ impl Tables {
         }
     }
 
-    fn forget_stale(&mut self, which: impl Fn(&Object) -> bool) {
-        let mut gone: Vec<Object> = self.stale.iter().copied().filter(|object| which(object)).collect();
-        gone.sort_unstable();
-        for object in gone {
-            self.apply(&object.removal());
-        }
-    }
-
     pub(super) fn refer(&mut self, target: Option<Target>) {
         if let Some(Target::Vxlan { endpoint, .. } | Target::Mpls { endpoint, .. }) = target {
             self.nexthops.acquire(endpoint);
@@ -545,12 +525,12 @@ impl Tables {
     }
 
     fn link_changed(&mut self, index: u32, names: [Option<String>; 2]) {
-        self.dirty.insert(Key::PortOfInterface(index));
+        self.dirty.push(Key::PortOfInterface(index));
         let mut underlay = false;
         for name in names.into_iter().flatten() {
             let ports: Vec<(u16, PortId)> = self.ports_on(&name).collect();
             for (vlan, port) in ports {
-                self.dirty.insert(Key::Port(port));
+                self.dirty.push(Key::Port(port));
                 self.dirty.extend(keys_of(index, vlan));
             }
             self.dirty.extend(self.egress.on(&name).map(Key::Port));

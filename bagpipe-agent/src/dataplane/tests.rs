@@ -682,6 +682,13 @@ fn remote_mac(vpn: VpnId, last: u8, endpoint: u8) -> Change {
     Change::Mac(vpn, mac(last), Some(Mac { target, any_ip: false }))
 }
 
+/// What is in the buckets that the first entry of a kind leads to.
+fn buckets_from(node: &Node, kind: impl Fn(&Key) -> bool) -> Vec<String> {
+    let entry = node.kernel.maps.iter().find(|(key, _)| kind(key));
+    let Some((_, Value::Target(target))) = entry else { panic!("{entry:?} leads to no group") };
+    buckets_of(target.id).map(|key| node.kernel.maps[&key].to_string()).collect()
+}
+
 #[test]
 fn a_node_leaves_a_segment_for_all_mac_addresses_at_once() {
     let mut node = Node::new();
@@ -699,10 +706,7 @@ fn a_node_leaves_a_segment_for_all_mac_addresses_at_once() {
         node.apply(&Change::Mac(7, mac(last), Some(Mac { target: Target::Segment(segment), any_ip: false })));
     }
     node.check();
-    let buckets = |node: &Node| {
-        let bucket = |(key, value): (&Key, &Value)| matches!(key, Key::Bucket(_)).then(|| value.to_string());
-        node.kernel.maps.iter().filter_map(bucket).collect::<Vec<_>>()
-    };
+    let buckets = |node: &Node| buckets_from(node, |key| matches!(key, Key::Fdb(_)));
     let before = buckets(&node);
     node.kernel.writes.clear();
     node.apply(&Change::Segment(segment, targets(&[1, 3])));
@@ -717,11 +721,59 @@ fn a_node_leaves_a_segment_for_all_mac_addresses_at_once() {
     node.commit().unwrap();
     assert_eq!(buckets(&node), after);
     let confirmations = changes(&node.fib);
+    let mut told = |change: &Change| {
+        node.tables.apply(change);
+        node.commit().unwrap();
+        assert_eq!(buckets(&node), after, "{change:?}");
+    };
+    told(&Change::Segment(segment, targets(&[3])));
+    confirmations.iter().filter(|change| matches!(change, Change::Mac(..))).for_each(&mut told);
     confirmations.iter().for_each(|change| node.tables.apply(change));
     node.tables.sweep();
     node.check();
-    let now = buckets(&node);
-    assert_eq!(now.get(now.len() - after.len()..), Some(&after[..]), "nor then");
+    assert_eq!(buckets(&node), after, "nor then");
+}
+
+#[test]
+fn a_restart_moves_no_flow_while_hops_are_told_of_one_by_one() {
+    let mut node = Node::new();
+    node.apply(&Change::Vpn(7, Some(vni(100))));
+    for number in 1..4 {
+        take(&mut node, Step::Route { remote: number, gateway: None, mtu: None });
+    }
+    let route = |numbers: &[u8]| {
+        let hop = |number: &u8| {
+            let label = Label::new(16).unwrap();
+            Hop::Labelled(Target::Mpls { endpoint: remote(*number), label, form: MplsForm::Udp })
+        };
+        let hops = numbers.iter().map(hop).collect();
+        Change::Route(7, "10.0.0.0/24".parse().unwrap(), Some(Route { hops }))
+    };
+    let buckets = |node: &Node| buckets_from(node, |key| matches!(key, Key::Route(_)));
+    for hops in [&[1, 2, 3][..], &[1, 3], &[1, 2, 3]] {
+        node.apply(&route(hops));
+        node.commit().unwrap();
+    }
+    let before = buckets(&node);
+    node.restart();
+    node.apply(&Change::Vpn(7, Some(vni(100))));
+    for hops in [&[3][..], &[2, 3], &[1, 2, 3]] {
+        node.apply(&route(hops));
+        node.commit().unwrap();
+        assert_eq!(buckets(&node), before, "{hops:?}");
+    }
+    node.tables.sweep();
+    node.check();
+    assert_eq!(buckets(&node), before);
+
+    // What is all that has come when the rest is swept is all there is.
+    node.restart();
+    node.apply(&Change::Vpn(7, Some(vni(100))));
+    node.apply(&route(&[1, 3]));
+    node.commit().unwrap();
+    assert_eq!(buckets(&node), before);
+    assert_eq!(node.tables.sweep(), 0);
+    node.check();
 }
 
 #[test]

@@ -1,25 +1,30 @@
 //! Which routes belong to which instances. Route targets alone decide (RFC 4364 §4.3.1), never the VNI.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bagpipe_bgp::types::RouteTarget;
+use bagpipe_bgp::types::{MacAddr, RouteDistinguisher, RouteTarget};
 use bagpipe_bgp::wire::Attributes;
 
+use super::remote::decrement;
 use super::route::{RemoteRoute, RouteKey};
 use crate::fib::VpnId;
 
+/// No distinguisher comes before it.
+const FIRST: RouteDistinguisher = RouteDistinguisher([0; 8]);
+
 /// The routes that at least one instance imports, those of this node's IP-VPNs, and the instances by what they import.
 ///
-/// Routes are kept here, so that an instance which imports what another imports already gets them at once.
+/// Routes are kept here, so that an instance which imports what another imports already gets them at once. Those of one
+/// distinguisher mostly have the same targets: what has a target is found by the distinguishers, not route by route.
 #[derive(Debug, Default)]
 pub(crate) struct Imports {
     importers: BTreeMap<RouteTarget, BTreeSet<VpnId>>,
-    /// Seeded, as the sets of keys are: other nodes choose the keys, and must not choose them so that all fall together.
-    routes: HashMap<RouteKey, Arc<RemoteRoute>>,
+    routes: BTreeMap<(RouteDistinguisher, RouteKey), Arc<RemoteRoute>>,
     /// The one that came last.
     last: Option<Arc<RemoteRoute>>,
-    by_target: BTreeMap<RouteTarget, HashSet<RouteKey>>,
+    /// How many routes of each distinguisher have the target.
+    by_target: BTreeMap<(RouteTarget, RouteDistinguisher), usize>,
 }
 
 impl Imports {
@@ -58,18 +63,25 @@ impl Imports {
     /// An instance imports one more target: the routes that it gets.
     pub(crate) fn import(&mut self, target: RouteTarget, vpn: VpnId) -> Vec<(RouteKey, Arc<RemoteRoute>)> {
         self.importers.entry(target).or_default().insert(vpn);
-        let keys = self.by_target.get(&target).into_iter().flatten();
-        let mut routes: Vec<_> =
-            keys.filter_map(|key| self.routes.get(key).map(|route| (*key, Arc::clone(route)))).collect();
-        routes.sort_unstable_by_key(|(key, _)| *key);
-        routes
+        self.with(target).map(|(key, route)| (key, Arc::clone(route))).collect()
     }
 
     /// The routes that have any of these targets.
     pub(crate) fn with_any(&self, targets: &BTreeSet<RouteTarget>) -> Vec<(RouteKey, Arc<RemoteRoute>)> {
-        let keys = targets.iter().filter_map(|target| self.by_target.get(target)).flatten();
-        let keys: BTreeSet<RouteKey> = keys.copied().collect();
-        keys.into_iter().filter_map(|key| Some((key, Arc::clone(self.routes.get(&key)?)))).collect()
+        let routes: BTreeMap<RouteKey, _> = targets.iter().flat_map(|target| self.with(*target)).collect();
+        routes.into_iter().map(|(key, route)| (key, Arc::clone(route))).collect()
+    }
+
+    /// The routes that have a target.
+    fn with(&self, target: RouteTarget) -> impl Iterator<Item = (RouteKey, &Arc<RemoteRoute>)> {
+        let rds = self.by_target.range((target, FIRST)..);
+        let rds = rds.map_while(move |((of, rd), _)| (*of == target).then_some(*rd));
+        let routes = rds.flat_map(|rd| {
+            let first = RouteKey::MacIp(FIRST, MacAddr([0; 6]), None);
+            self.routes.range((rd, first)..).take_while(move |((of, _), _)| *of == rd)
+        });
+        let has = move |route: &RemoteRoute| route.attributes.route_targets().any(|of| of == target);
+        routes.filter(move |(_, route)| has(route)).map(|((_, key), route)| (*key, route))
     }
 
     /// An instance imports a target no longer: the routes that it loses. Call this when all its new targets are
@@ -82,8 +94,8 @@ impl Imports {
             }
         }
         let mut lost = Vec::new();
-        for key in self.by_target.get(&target).into_iter().flatten().copied().collect::<Vec<_>>() {
-            let Some(known) = self.routes.get(&key) else { continue };
+        let routes: Vec<_> = self.with(target).map(|(key, route)| (key, Arc::clone(route))).collect();
+        for (key, known) in routes {
             let importers = self.importers(&known.attributes);
             if !importers.contains(&vpn) {
                 lost.push(key);
@@ -92,7 +104,6 @@ impl Imports {
                 self.forget(key);
             }
         }
-        lost.sort_unstable();
         lost
     }
 
@@ -105,27 +116,22 @@ impl Imports {
 
     fn keep(&mut self, key: RouteKey, route: Arc<RemoteRoute>) {
         for target in route.attributes.route_targets() {
-            self.by_target.entry(target).or_default().insert(key);
+            *self.by_target.entry((target, key.rd())).or_default() += 1;
         }
-        self.routes.insert(key, route);
+        self.routes.insert((key.rd(), key), route);
     }
 
     fn forget(&mut self, key: RouteKey) -> Option<Arc<RemoteRoute>> {
-        let known = self.routes.remove(&key)?;
+        let known = self.routes.remove(&(key.rd(), key))?;
         for target in known.attributes.route_targets() {
-            if let Some(keys) = self.by_target.get_mut(&target) {
-                keys.remove(&key);
-                if keys.is_empty() {
-                    self.by_target.remove(&target);
-                }
-            }
+            decrement(&mut self.by_target, &(target, key.rd()));
         }
         Some(known)
     }
 
     /// Whether a route is one of this node itself.
     pub(crate) fn is_local(&self, key: &RouteKey) -> bool {
-        self.routes.get(key).is_some_and(|route| route.is_local())
+        self.routes.get(&(key.rd(), *key)).is_some_and(|route| route.is_local())
     }
 
     /// Whether nothing is imported and no route is kept.

@@ -1,13 +1,11 @@
 //! The forwarding state and the routes that an instance has put out: what a newly derived state is compared
 //! with, so that only differences go on.
 
-use std::collections::BTreeMap;
-use std::hash::Hash;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use bagpipe_bgp::types::{EthernetSegmentId, IpPrefix, Label, MacAddr, Vni};
-use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::remote::decrement;
 use crate::fib::{
@@ -19,10 +17,10 @@ use crate::fib::{
 pub(crate) struct Installed {
     pub(crate) vni: Option<Vni>,
     pub(crate) ports: BTreeMap<PortId, Port>,
-    pub(crate) macs: FxHashMap<MacAddr, Mac>,
-    pub(crate) neighbors: FxHashMap<IpAddr, Neighbor>,
-    pub(crate) floods: FxHashSet<Target>,
-    pub(crate) endpoints: FxHashSet<IpAddr>,
+    pub(crate) macs: BTreeMap<MacAddr, Mac>,
+    pub(crate) neighbors: BTreeMap<IpAddr, Neighbor>,
+    pub(crate) floods: BTreeSet<Target>,
+    pub(crate) endpoints: BTreeSet<IpAddr>,
     /// The remote endpoints of segments that have several.
     pub(crate) segments: BTreeMap<EthernetSegmentId, Arc<[Target]>>,
     pub(crate) router: Option<Router>,
@@ -165,8 +163,8 @@ impl Installed {
 }
 
 /// Sets or removes a value; whether that changed anything.
-pub(crate) fn replace<K: Hash + Eq, V: PartialEq + Copy>(
-    map: &mut FxHashMap<K, V>,
+pub(crate) fn replace<K: Ord, V: PartialEq + Copy>(
+    map: &mut BTreeMap<K, V>,
     key: K,
     value: Option<V>,
 ) -> bool {
@@ -176,6 +174,6 @@ pub(crate) fn replace<K: Hash + Eq, V: PartialEq + Copy>(
     }
 }
 
-fn include<T: Hash + Eq>(set: &mut FxHashSet<T>, member: T, wanted: bool) -> bool {
+fn include<T: Ord>(set: &mut BTreeSet<T>, member: T, wanted: bool) -> bool {
     if wanted { set.insert(member) } else { set.remove(&member) }
 }

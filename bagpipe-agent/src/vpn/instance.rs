@@ -1,12 +1,11 @@
 //! One VPN instance: its tables, and what is derived from them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bagpipe_bgp::types::{EthernetSegmentId, MacAddr, RouteTarget};
-use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use super::duplicates::Duplicates;
@@ -46,7 +45,7 @@ pub(crate) struct Instance {
     /// The IP-VPN that this E-VPN is plugged into.
     pub(super) plug: Option<Plug>,
     /// The hosts that it was told of.
-    pub(super) told: FxHashMap<IpAddr, Host>,
+    pub(super) told: BTreeMap<IpAddr, Host>,
     advertised: Advertised,
     pub(super) touched: Touched,
     pub(super) duplicates: Duplicates,
@@ -69,7 +68,7 @@ struct Advertised {
     targets: BTreeSet<RouteTarget>,
     multicast: bool,
     /// Type 2 routes and their sequence numbers.
-    macs: FxHashMap<(MacAddr, Option<IpAddr>), u32>,
+    macs: BTreeMap<(MacAddr, Option<IpAddr>), u32>,
     /// Type 2 routes of the gateway.
     gateways: BTreeSet<IpAddr>,
 }
@@ -106,7 +105,7 @@ impl Instance {
             redirect: None,
             shortage: None,
             plug: None,
-            told: FxHashMap::default(),
+            told: BTreeMap::new(),
             advertised: Advertised::default(),
             touched: Touched::default(),
             duplicates,

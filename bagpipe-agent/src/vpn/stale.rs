@@ -12,21 +12,21 @@ use super::address::InterfaceAddress;
 use super::request::{Attach, Detach};
 use super::store::{Snapshot, StoredMac};
 
-/// What has not been attached again, and whether it is of an IP-VPN.
+/// What has not been attached again: by instance and MAC address the addresses, none for one that may use any; and whether
+/// each is of an IP-VPN.
 #[derive(Debug, Default)]
-pub struct Stale(BTreeMap<Endpoint, bool>);
-
-/// Instance, MAC address and, unless it may use any, address.
-type Endpoint = (String, MacAddr, Option<InterfaceAddress>);
+pub struct Stale(BTreeMap<(String, MacAddr), BTreeMap<Option<InterfaceAddress>, bool>>);
 
 impl Stale {
     /// All that was stored.
     #[must_use]
     pub fn of(snapshot: &Snapshot) -> Self {
-        let mut stale = BTreeMap::new();
+        let mut stale: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for vpn in &snapshot.vpns {
             let routed = vpn.router.is_some();
-            let mut add = |mac, address| stale.insert((vpn.name.clone(), mac, address), routed);
+            let mut add = |mac, address| {
+                stale.entry((vpn.name.clone(), mac)).or_default().insert(address, routed);
+            };
             for StoredMac { mac, ips, prefixes, .. } in vpn.ports.iter().flat_map(|port| &port.macs) {
                 for ip in ips {
                     add(*mac, Some(InterfaceAddress::host(*ip)));
@@ -49,18 +49,18 @@ impl Stale {
     pub fn confirm(&mut self, attach: &Attach) {
         let host = |ip: IpAddr| InterfaceAddress::host(ip);
         let address = attach.routed.as_ref().map(|routed| routed.address).or(attach.ip.map(host));
-        let is_same = |(vpn, mac, known): &Endpoint| {
-            *vpn == attach.vpn
-                && *mac == attach.mac
-                && (address.is_none() || known.is_none() || *known == address)
-        };
-        self.0.retain(|endpoint, _| !is_same(endpoint));
+        let of_mac = (attach.vpn.clone(), attach.mac);
+        let Some(known) = self.0.get_mut(&of_mac) else { return };
+        known.retain(|known, _| address.is_some() && known.is_some() && *known != address);
+        if known.is_empty() {
+            self.0.remove(&of_mac);
+        }
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.0.values().map(BTreeMap::len).sum()
     }
 
     /// Whether all were attached again.
@@ -72,6 +72,9 @@ impl Stale {
     /// What detaches the rest, which is forgotten.
     pub fn take(&mut self) -> Vec<Detach> {
         let rest = std::mem::take(&mut self.0).into_iter();
-        rest.map(|((vpn, mac, ip), routed)| Detach { vpn, mac, ip, routed }).collect()
+        let detach = |((vpn, mac), addresses): ((String, _), BTreeMap<_, _>)| {
+            addresses.into_iter().map(move |(ip, routed)| Detach { vpn: vpn.clone(), mac, ip, routed })
+        };
+        rest.flat_map(detach).collect()
     }
 }
