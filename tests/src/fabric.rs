@@ -16,6 +16,16 @@ pub const VNI: u32 = 10;
 /// The underlay interface of every node.
 pub const UNDERLAY: &str = "eth0";
 
+/// Makes a node that is plugged into an underlay with this address and prefix length.
+///
+/// # Errors
+/// When it is there already.
+pub fn node_on(lab: &Lab, underlay: &Switch, name: &str, address: &str) -> Result<Node, LabError> {
+    let node = lab.node(name)?;
+    underlay.plug(&node, UNDERLAY)?.address(UNDERLAY, address)?;
+    Ok(node)
+}
+
 /// The addresses of an underlay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Addresses {
@@ -144,9 +154,7 @@ impl Fabric {
     /// # Errors
     /// When it is there already.
     pub fn bare_node(&self, number: u8) -> Result<Node, LabError> {
-        let node = self.lab.node(&format!("node{number}"))?;
-        self.underlay.plug(&node, UNDERLAY)?.address(UNDERLAY, &self.addresses.interface(number))?;
-        Ok(node)
+        node_on(&self.lab, &self.underlay, &format!("node{number}"), &self.addresses.interface(number))
     }
 
     /// Makes a node with an agent, and the host of its number behind it, attached.
@@ -251,8 +259,7 @@ impl Fabric {
     ) -> Result<Self, LabError> {
         let lab = Lab::new()?;
         let underlay = lab.switch("underlay")?;
-        let node = lab.node("reflector")?;
-        underlay.plug(&node, UNDERLAY)?.address(UNDERLAY, &addresses.interface(REFLECTOR))?;
+        let node = node_on(&lab, &underlay, "reflector", &addresses.interface(REFLECTOR))?;
         let reflector = start(&lab, &node)?;
         Ok(Self { agents: Vec::new(), hosts: Vec::new(), reflector, underlay, addresses, settings: "", lab })
     }

@@ -4,6 +4,7 @@
 //! Run them with `cargo xtask test`, which builds the programs and installs the peers.
 
 pub mod bagpipe_bgp;
+pub mod browser;
 pub mod cable;
 pub mod edges;
 pub mod fabric;

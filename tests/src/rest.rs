@@ -30,11 +30,20 @@ impl RestAgent {
     /// # Errors
     /// When it does not start, with the end of its log.
     pub fn start(lab: &Lab, node: &Node, address: &str) -> Result<Self, LabError> {
+        Self::start_with(lab, node, address, "")
+    }
+
+    /// The same; `more` follows the keys of `[bgp]`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(lab: &Lab, node: &Node, address: &str, more: &str) -> Result<Self, LabError> {
         let place = |suffix: &str| lab.directory().join(format!("{}-rest.{suffix}", node.name()));
         let (config, socket, state) = (place("toml"), place("sock"), place("state"));
         let text = format!(
-            "[bgp]\nlocal_address = \"{address}\"\nas_number = 64512\n[dataplane]\ndriver = \"none\"\n\
-             [ports]\ntrunks = {{ \"6\" = \"to-router\" }}\n[api]\nlisten = \"{API}\"\nsocket = \"{}\"\n[state]\ndirectory = \"{}\"\n",
+            "[bgp]\nlocal_address = \"{address}\"\nas_number = 64512\n{more}[dataplane]\ndriver = \"none\"\n\
+             [ports]\ntrunks = {{ \"6\" = \"to-router\" }}\n\
+             [api]\nlisten = \"{API}\"\nsocket = \"{}\"\n[state]\ndirectory = \"{}\"\n",
             socket.display(),
             state.display(),
         );

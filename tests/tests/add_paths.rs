@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bagpipe_agent::lab::{Agent, Lab, LabError, Node, wait_until};
 use bagpipe_tests::edges::Family;
-use bagpipe_tests::fabric::UNDERLAY;
+use bagpipe_tests::fabric::node_on;
 use bagpipe_tests::frr::Frr;
 use bagpipe_tests::gobgp::Reflector;
 use bagpipe_tests::{SOON, bagpipe};
@@ -28,11 +28,7 @@ impl Star {
     fn new() -> Result<Self, LabError> {
         let lab = Lab::new()?;
         let underlay = lab.switch("underlay")?;
-        let node = |name: &str, number: u8| {
-            let node = lab.node(name)?;
-            underlay.plug(&node, UNDERLAY)?.address(UNDERLAY, &Family::V4.prefix(number))?;
-            Ok::<_, LabError>(node)
-        };
+        let node = |name: &str, number: u8| node_on(&lab, &underlay, name, &Family::V4.prefix(number));
         let (reflector, taker) = (node("reflector", 254)?, node("taker", 3)?);
         let sources = [node("one", 1)?, node("other", 2)?].into_iter().zip(SOURCES).map(|(node, address)| {
             let source = Reflector::configured(&lab, &node, &gobgp(address, false, ""))?;

@@ -2,7 +2,7 @@
 //! writes is shown by the agent, and what the agent writes is what GoBGP said.
 
 use bagpipe_agent::lab::{Agent, Lab, LabError, Node, wait_until};
-use bagpipe_tests::fabric::UNDERLAY;
+use bagpipe_tests::fabric::node_on;
 use bagpipe_tests::gobgp::Reflector;
 use bagpipe_tests::{SOON, bagpipe};
 use serde_json::{Value, json};
@@ -29,11 +29,7 @@ const RULES: [(&str, &str); 2] = [
 fn flow_specifications_go_from_gobgp_to_gobgp() -> Result<(), LabError> {
     let lab = Lab::new()?;
     let underlay = lab.switch("underlay")?;
-    let node = |name: &str, number: u8| {
-        let node = lab.node(name)?;
-        underlay.plug(&node, UNDERLAY)?.address(UNDERLAY, &format!("10.97.0.{number}/24"))?;
-        Ok::<_, LabError>(node)
-    };
+    let node = |name: &str, number: u8| node_on(&lab, &underlay, name, &format!("10.97.0.{number}/24"));
     let agent = agent(&lab, &node("agent", 1)?)?;
     let speakers = [client(&lab, &node("left", 2)?, 2)?, client(&lab, &node("right", 3)?, 3)?];
     let attach = ["attach", "--type", "ipvpn", "--vpn", "red", "--rt", TARGET, "--port", "tap0"];

@@ -2,7 +2,7 @@
 
 use bagpipe_agent::lab::{Agent, Lab, LabError, wait_until};
 use bagpipe_tests::edges::Family;
-use bagpipe_tests::fabric::UNDERLAY;
+use bagpipe_tests::fabric::node_on;
 use bagpipe_tests::frr::Frr;
 use bagpipe_tests::gobgp::Reflector;
 use bagpipe_tests::{SOON, bagpipe};
@@ -17,11 +17,7 @@ const FRR: &str = "10.98.0.2";
 fn all_routes_are_asked_for_while_a_client_cannot_ask() -> Result<(), LabError> {
     let lab = Lab::new()?;
     let underlay = lab.switch("underlay")?;
-    let node = |name: &str, number: u8| {
-        let node = lab.node(name)?;
-        underlay.plug(&node, UNDERLAY)?.address(UNDERLAY, &Family::V4.prefix(number))?;
-        Ok::<_, LabError>(node)
-    };
+    let node = |name: &str, number: u8| node_on(&lab, &underlay, name, &Family::V4.prefix(number));
     let (reflector, asking, plain) = (node("reflector", 254)?, node("asking", 1)?, node("plain", 2)?);
     let text = format!(
         "[bgp]\nlocal_address = \"{REFLECTOR}\"\nas_number = 64512\nhold_time = 9\n\

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use bagpipe_agent::lab::{Agent, Capture, Lab, LabError, Node, wait_until};
 use bagpipe_tests::edges::Family;
-use bagpipe_tests::fabric::UNDERLAY;
+use bagpipe_tests::fabric::{UNDERLAY, node_on};
 use bagpipe_tests::frr::Frr;
 use bagpipe_tests::gobgp::Reflector;
 use bagpipe_tests::routes::{Kind, Route, of_agent, of_frr, of_gobgp};
@@ -143,11 +143,7 @@ impl Ours {
     fn new(family: Family) -> Result<Self, LabError> {
         let lab = Lab::new()?;
         let underlay = lab.switch("underlay")?;
-        let node = |name: &str, number: u8| {
-            let node = lab.node(name)?;
-            underlay.plug(&node, UNDERLAY)?.address(UNDERLAY, &family.prefix(number))?;
-            Ok::<_, LabError>(node)
-        };
+        let node = |name: &str, number: u8| node_on(&lab, &underlay, name, &family.prefix(number));
         let nodes = [node("site", 1)?, node("gateway", 2)?];
         let reflector = node("reflector", 254)?;
         let addresses = [1, 2, 254].map(|number| family.node(number));

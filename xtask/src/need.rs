@@ -91,5 +91,6 @@ pub(crate) const NEEDS: &[Need] = &[
         "python3-venv",
         "python3",
     ),
+    need(Purpose::Test, "chromium", "shows the agent's web page", "chromium", "chromium"),
     need(Purpose::Test, "brctl", "makes the bridges of bagpipe-bgp", "bridge-utils", "bridge-utils"),
 ];

@@ -142,13 +142,19 @@ impl Serialize for Secret {
 /// `maximum_prefixes`
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MaximumPrefixes {
-    /// Routes that may be announced, by family.
+    /// Routes that may be announced, by family; a family that is not here has the usual limit.
     #[serde(flatten)]
     pub limits: BTreeMap<Family, u32>,
     /// Percent of a limit from which on a warning is logged; 100: none.
     pub warning: u8,
     /// Seconds for which a peer that exceeds a limit is kept away; 0: until a restart of the agent.
     pub restart: u32,
+}
+
+impl Default for MaximumPrefixes {
+    fn default() -> Self {
+        Self { limits: BTreeMap::new(), warning: 80, restart: 300 }
+    }
 }
 
 pub(super) fn peer(mut section: Section<'_, '_>, own: Option<Asn>) -> Option<Peer> {
@@ -279,7 +285,7 @@ fn add_paths(mut section: Section<'_, '_>) -> AddPathsTerms {
 }
 
 fn maximum_prefixes(item: &Item<'_, '_>, mut section: Section<'_, '_>) -> Option<MaximumPrefixes> {
-    let mut limits = BTreeMap::new();
+    let MaximumPrefixes { mut limits, warning, restart } = MaximumPrefixes::default();
     for (key, family) in [
         ("evpn", Family::EVPN),
         ("vpnv4", Family::VPNV4),
@@ -290,8 +296,8 @@ fn maximum_prefixes(item: &Item<'_, '_>, mut section: Section<'_, '_>) -> Option
     ] {
         limits.extend(section.get(key).and_then(|item| Some((family, item.integer(1..=u32::MAX)?))));
     }
-    let warning = section.get("warning").and_then(|item| item.integer(1..=100)).unwrap_or(80);
-    let restart = section.get("restart").and_then(|item| item.integer(0..=86_400)).unwrap_or(300);
+    let warning = section.get("warning").and_then(|item| item.integer(1..=100)).unwrap_or(warning);
+    let restart = section.get("restart").and_then(|item| item.integer(0..=86_400)).unwrap_or(restart);
     let present = section.is_present();
     section.finish();
     if limits.is_empty() && present {

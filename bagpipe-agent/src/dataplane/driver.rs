@@ -137,9 +137,7 @@ impl Ebpf {
     ///
     /// # Errors
     /// Why the interface can't be a port.
-    pub fn interface(&mut self, name: &str) -> Result<InterfaceInfo, InterfaceError> {
-        // An interface is often attached at once after it was made.
-        self.take_events();
+    pub fn interface(&self, name: &str) -> Result<InterfaceInfo, InterfaceError> {
         let (name, _) = on_trunk(name);
         let link =
             self.tables.links().of_name(name).ok_or_else(|| InterfaceError::NotFound(name.to_owned()))?;
@@ -194,7 +192,7 @@ impl Ebpf {
         };
         tokio::select! {
             result = self.events.ready() => match result {
-                Ok(()) => self.take_events(),
+                Ok(()) => self.catch_up(),
                 Err(error) => {
                     tracing::error!(%error, "netlink can't be listened to any longer");
                     future::pending::<()>().await;
@@ -311,7 +309,8 @@ impl Ebpf {
         })
     }
 
-    fn take_events(&mut self) {
+    /// See [`super::Dataplane::catch_up`].
+    pub fn catch_up(&mut self) {
         match self.events.take() {
             Ok(batch) if batch.lost => {
                 tracing::info!("netlink events were lost; interfaces, routes and neighbours are read again");

@@ -4,15 +4,16 @@
 //! asks it to, on behalf of the tunnel devices beside it; there is no request for it in netlink. So there is a bridge
 //! for the agent's VXLAN device and the ports. It is down, and the programs leave no frame to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::links::Link;
 use super::netlink::request::Requests;
 use super::tables::Tables;
 
-/// How long a new port is without headroom: when many are attached at once, all of them forward first.
-const JOIN: Duration = Duration::from_millis(20);
+/// How long a new port is without headroom, which makes it slower and nothing else: when many are attached one after the
+/// other, all of them forward first.
+const JOIN: Duration = Duration::from_millis(200);
 
 /// How long an interface that is no port any more stays: mostly it is deleted, or attached again. To leave a bridge takes
 /// an RCU grace period under the kernel's one lock for all network configuration.
@@ -33,16 +34,18 @@ pub(crate) struct Headroom {
     unavailable: bool,
     /// Interfaces to let in or out, and when.
     waiting: BTreeMap<u32, Instant>,
+    /// The same, by time.
+    times: BTreeSet<(Instant, u32)>,
 }
 
 impl Headroom {
     pub(crate) const fn new(bridge: String, device: String) -> Self {
-        Self { bridge, device, unavailable: false, waiting: BTreeMap::new() }
+        Self { bridge, device, unavailable: false, waiting: BTreeMap::new(), times: BTreeSet::new() }
     }
 
     /// When to follow again although nothing changed.
     pub(crate) fn timeout(&self) -> Option<Instant> {
-        self.waiting.values().min().copied()
+        self.times.first().map(|(time, _)| *time)
     }
 
     /// Lets interfaces in that became ports, and out that are no longer, each in its time. Makes the bridge when it is
@@ -54,12 +57,13 @@ impl Headroom {
         changed: Vec<u32>,
         now: Instant,
     ) {
-        let due = |index: &u32| now + if tables.attached.contains(index) { JOIN } else { LEAVE };
-        self.waiting.extend(changed.into_iter().map(|index| (index, due(&index))));
+        for index in changed {
+            self.wait(index, now + if tables.attached.contains(&index) { JOIN } else { LEAVE });
+        }
         let known = tables.links().of_name(&self.bridge).filter(|link| is_bridge(link) && !link.up);
         let (bridge, changed) = match known.map(|link| link.index) {
             Some(bridge) => (bridge, self.take_due(now)),
-            None if self.unavailable => return self.waiting.clear(),
+            None if self.unavailable => return self.forget(),
             None => match self.make(netlink, tables) {
                 Ok(bridge) => (bridge, tables.links().iter().map(|link| link.index).collect()),
                 Err(error) => {
@@ -86,10 +90,28 @@ impl Headroom {
         }
     }
 
+    fn wait(&mut self, index: u32, time: Instant) {
+        if let Some(before) = self.waiting.insert(index, time) {
+            self.times.remove(&(before, index));
+        }
+        self.times.insert((time, index));
+    }
+
+    fn forget(&mut self) {
+        self.waiting.clear();
+        self.times.clear();
+    }
+
     fn take_due(&mut self, now: Instant) -> Vec<u32> {
-        let due = self.waiting.iter().filter(|(_, due)| **due <= now);
-        let due: Vec<u32> = due.map(|(index, _)| *index).take(PORTION).collect();
-        self.waiting.retain(|index, _| !due.contains(index));
+        let mut due = Vec::new();
+        while due.len() < PORTION
+            && let Some((time, index)) = self.times.first().copied()
+            && time <= now
+        {
+            self.times.pop_first();
+            self.waiting.remove(&index);
+            due.push(index);
+        }
         due
     }
 

@@ -242,11 +242,19 @@ impl Dataplane {
         }
     }
 
+    /// Takes what the kernel has told so far, for who can't wait for [`Self::event`].
+    pub fn catch_up(&mut self) {
+        match self {
+            Self::None(_) => {}
+            Self::Ebpf(driver) => driver.catch_up(),
+        }
+    }
+
     /// The interface of this name, if a port can be attached to it.
     ///
     /// # Errors
     /// Why it can't.
-    pub fn interface(&mut self, name: &str) -> Result<InterfaceInfo, InterfaceError> {
+    pub fn interface(&self, name: &str) -> Result<InterfaceInfo, InterfaceError> {
         match self {
             Self::None(_) => {
                 Ok(InterfaceInfo { name: name.to_owned(), ifindex: 0, mac: None, mtu: 0, up: true })

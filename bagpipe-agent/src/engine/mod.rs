@@ -24,8 +24,8 @@ pub use self::view::RouteView;
 use crate::fib::Change;
 use crate::vpn::networks::{Network, NetworkError, Networks, RouteTargets};
 use crate::vpn::{
-    AttachError, AttachRequest, Attached, Detach, DetachError, DetachRequest, Detached, Duplicate,
-    DuplicateDetection, Overlay, RestoreError, Snapshot, Stale, Vpns, VpnsConfig,
+    Attach, AttachError, AttachRequest, Attached, Detach, DetachError, DetachRequest, Detached, Difference,
+    Duplicate, DuplicateDetection, Overlay, RestoreError, Snapshot, Stale, Vpns, VpnsConfig,
 };
 
 /// What an engine is made with.
@@ -125,7 +125,14 @@ impl Engine {
     /// # Errors
     /// What is wrong with the request, or what it contradicts.
     pub fn attach(&mut self, request: &AttachRequest, now: Instant) -> Result<Attached, AttachError> {
-        let attach = request.validate()?;
+        self.attach_valid(request.validate()?, now)
+    }
+
+    /// Attaches what [`Self::check`] gave, or changes nothing.
+    ///
+    /// # Errors
+    /// What it contradicts.
+    pub fn attach_valid(&mut self, attach: Attach, now: Instant) -> Result<Attached, AttachError> {
         let attached = self.vpns.attach(&attach, now)?;
         self.stale.confirm(&attach);
         if attached.created {
@@ -136,12 +143,14 @@ impl Engine {
         Ok(attached)
     }
 
-    /// Checks an attach without carrying it out.
+    /// Checks an attach without carrying it out; gives what it says.
     ///
     /// # Errors
     /// Those of [`Self::attach`].
-    pub fn check(&self, request: &AttachRequest) -> Result<(), AttachError> {
-        self.vpns.check(&request.validate()?)
+    pub fn check(&self, request: &AttachRequest) -> Result<Attach, AttachError> {
+        let attach = request.validate()?;
+        self.vpns.check(&attach)?;
+        Ok(attach)
     }
 
     /// Checks a detach without carrying it out.
@@ -189,6 +198,13 @@ impl Engine {
         Snapshot { networks: self.networks.clone(), ..self.vpns.snapshot() }
     }
 
+    /// What has changed since a snapshot of this engine.
+    #[must_use]
+    pub fn difference(&self, stored: &Snapshot) -> Difference {
+        let networks = (self.networks != stored.networks).then(|| self.networks.clone());
+        Difference { networks, ..self.vpns.difference(stored) }
+    }
+
     /// Makes a named network.
     ///
     /// # Errors
@@ -223,8 +239,8 @@ impl Engine {
     ///
     /// # Errors
     /// There is no such network.
-    pub fn in_network(&self, request: &AttachRequest) -> Result<AttachRequest, NetworkError> {
-        self.networks.complete(request.clone())
+    pub fn in_network(&self, request: AttachRequest) -> Result<AttachRequest, NetworkError> {
+        self.networks.complete(request)
     }
 
     /// Adds a peer.

@@ -4,6 +4,7 @@
 //! Order is what it guarantees. Forwarding state is written before the routes that draw traffic to it are sent,
 //! an attach is answered after both and when it is stored, so that it outlives whatever ends the agent.
 
+mod attachments;
 mod calls;
 mod capabilities;
 mod claim;
@@ -27,19 +28,19 @@ use bagpipe_bgp::rib::PeerId;
 use bagpipe_bgp::speaker::{Action, ConnId, SpeakerEvent};
 use bytes::{Bytes, BytesMut};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 pub use claim::{Claim, ClaimError};
 pub use error::RunError;
 
-use crate::api::{Answer, Request};
+use crate::api::Request;
 use crate::config::Config;
 use crate::dataplane::{Dataplane, DataplaneError};
 use crate::engine::{Engine, EngineEvent};
 use crate::observe::Observers;
 use crate::peer::{Event, Sockets};
 use crate::store::{Store, StoreError};
-use crate::vpn::{Detach, Duplicate};
+use crate::vpn::{Detach, Duplicate, Snapshot};
 
 /// Octets handed to a connection at once: enough to fill a segmentation offload.
 const BATCH: usize = 64 * 1024;
@@ -119,16 +120,14 @@ impl Health {
 /// How the attachments stand on disk.
 #[derive(Default)]
 struct Saving {
-    /// There are newer ones than those written or being written.
+    /// There are newer ones than those written.
     needed: bool,
     /// Not before this time, after a failure.
     not_before: Option<Instant>,
     /// Why the last write failed.
     error: Option<StoreError>,
-    /// Who waits for the write that is going on.
-    waiting: Vec<(oneshot::Sender<Answer>, Bytes)>,
-    /// Who waits for the one after it: a burst of calls is a few writes.
-    queued: Vec<(oneshot::Sender<Answer>, Bytes)>,
+    /// What is written.
+    stored: Snapshot,
 }
 
 impl Agent {
@@ -136,12 +135,13 @@ impl Agent {
     async fn step(&mut self) {
         let timeout = self.engine.poll_timeout();
         let retry = self.saving.not_before.filter(|_| self.saving.needed);
+        let mut requests = Vec::new();
         tokio::select! {
             Some(event) = self.sockets.next() => self.socket(event),
-            Some(request) = self.calls.recv() => self.call(request),
+            1.. = self.calls.recv_many(&mut requests, start::CALLS) => self.answer(requests),
             () = until(timeout) => self.engine.timeout(Instant::now()),
             () = self.dataplane.event() => self.health.suspect = true,
-            outcome = self.store.saved() => self.saved(outcome),
+            error = self.store.failed() => self.saved(Err(error)),
             event = self.observers.event() => self.observers.handle(event, &self.engine, &self.sockets),
             () = until(retry) => self.saving.not_before = None,
             () = until(self.sweep) => self.sweep_stale(),
@@ -328,15 +328,26 @@ impl Agent {
         }
     }
 
-    /// Starts to write the attachments if they have changed and nothing is being written.
+    /// Writes what has changed of the attachments.
     fn save(&mut self) {
-        if self.saving.needed && self.saving.not_before.is_none() && self.store.is_idle() {
-            self.saving.needed = false;
-            self.saving.waiting.append(&mut self.saving.queued);
-            self.store.save(self.engine.snapshot());
+        if !self.saving.needed || self.saving.not_before.is_some() {
+            return;
         }
+        self.saving.needed = false;
+        let outcome = if self.store.takes_changes() {
+            let difference = self.engine.difference(&self.saving.stored);
+            let outcome = self.store.add(&difference);
+            self.saving.stored.apply(difference);
+            outcome
+        } else {
+            self.saving.stored = self.engine.snapshot();
+            self.store.write(&self.saving.stored)
+        };
+        self.saved(outcome);
     }
 
+    /// Takes how a write went. Who waits for it is answered either way: what was asked for is done, and the log and the
+    /// status say that it is not kept.
     fn saved(&mut self, outcome: Result<(), StoreError>) {
         match outcome {
             Ok(()) => {
@@ -349,13 +360,7 @@ impl Agent {
                 self.saving.needed = true;
                 self.saving.not_before = Some(Instant::now() + SAVE_RETRY);
                 self.saving.error = Some(error);
-                // What they asked for is done, and the log and the status say that it is not kept.
-                self.saving.waiting.append(&mut self.saving.queued);
             }
-        }
-        // What can't be synchronised ends here too, perhaps while the next is being written.
-        if self.store.is_idle() {
-            self.answer_waiting();
         }
     }
 
@@ -366,21 +371,10 @@ impl Agent {
         self.observers.set_station(None);
         self.saving.not_before = None;
         drop(self.settle());
-        let saved = async {
-            while !self.store.is_idle() {
-                let outcome = self.store.saved().await;
-                self.saving.error = outcome.err();
-                if self.saving.needed && self.saving.error.is_none() {
-                    self.saving.needed = false;
-                    self.store.save(self.engine.snapshot());
-                }
-            }
-        };
-        if tokio::time::timeout(LAST_SAVE, saved).await.is_err() || self.saving.error.is_some() {
+        let finished = tokio::time::timeout(LAST_SAVE, self.store.finish()).await;
+        if !matches!(finished, Ok(Ok(()))) || self.saving.error.is_some() {
             tracing::error!("the last attachments are not written");
         }
-        self.saving.waiting.append(&mut self.saving.queued);
-        self.answer_waiting();
         drop(std::fs::remove_file(&self.config.api.socket));
         self.sockets.finish().await;
         self.dataplane.stop();

@@ -3,10 +3,15 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use bagpipe_bgp::speaker::{AddPaths, Export, Import, MaxPrefixes, PeerConfig, Policy, SpeakerTerms};
+use bagpipe_bgp::speaker::{
+    AddPaths, Export, Import, MaxPrefixes, PeerConfig, Policy, SpeakerConfig, SpeakerTerms,
+};
 
 use crate::config::{Config, Peer, Prefix, Terms};
 use crate::peer::{Proof, Protection};
+
+/// Routes of a family that a peer may announce if the configuration does not say how many.
+const USUAL_MAXIMUM: u32 = 10_000_000;
 
 /// What the speaker is told of itself that may change later.
 pub(super) fn terms(config: &Config) -> SpeakerTerms {
@@ -93,11 +98,34 @@ fn add_paths(terms: &Terms) -> AddPaths {
     }
 }
 
+/// What a family has no limit for in the configuration has this one: a peer can't have us use memory without end.
 fn max_prefixes(terms: &Terms) -> MaxPrefixes {
-    let Some(configured) = &terms.maximum_prefixes else { return MaxPrefixes::default() };
+    let configured = terms.maximum_prefixes.clone().unwrap_or_default();
+    let limit = |family| (family, configured.limits.get(&family).copied().unwrap_or(USUAL_MAXIMUM));
     MaxPrefixes {
-        limits: configured.limits.iter().map(|(family, limit)| (*family, *limit)).collect(),
+        limits: SpeakerConfig::FAMILIES.map(limit).to_vec(),
         warning: configured.warning,
         restart: (configured.restart > 0).then(|| Duration::from_secs(configured.restart.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bagpipe_bgp::types::Family;
+
+    use super::*;
+    use crate::config::MaximumPrefixes;
+
+    #[test]
+    fn every_family_has_a_limit() {
+        let limits = BTreeMap::from([(Family::VPNV4, 5)]);
+        let maximum_prefixes = Some(MaximumPrefixes { limits, ..MaximumPrefixes::default() });
+        let limits = max_prefixes(&Terms { maximum_prefixes, ..Terms::default() }).limits;
+        let limit =
+            |wanted: Family| limits.iter().find(|(family, _)| *family == wanted).map(|(_, limit)| *limit);
+        assert_eq!((limit(Family::VPNV4), limit(Family::EVPN)), (Some(5), Some(USUAL_MAXIMUM)));
+        assert_eq!(max_prefixes(&Terms::default()).limits.len(), SpeakerConfig::FAMILIES.len());
     }
 }

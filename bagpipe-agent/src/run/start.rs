@@ -21,7 +21,7 @@ use crate::store::{Loaded, Store};
 use crate::vpn::{Overlay, Snapshot};
 
 /// Calls that may wait for the agent before clients do.
-const CALLS: usize = 64;
+pub(super) const CALLS: usize = 64;
 
 /// Who this agent is, once interfaces have been asked for their addresses.
 #[derive(Clone, Copy, Debug)]
@@ -149,7 +149,7 @@ fn overlay(config: &Config, identity: Identity) -> Overlay {
 
 /// The attachments of an earlier agent. Damaged ones are no reason not to start: whoever attached can do so again.
 fn load(store: &Store) -> Result<Option<Snapshot>, RunError> {
-    match store.load()? {
+    match store.load(Snapshot::apply)? {
         Loaded::Nothing => Ok(None),
         Loaded::Snapshot(snapshot) => Ok(Some(snapshot)),
         Loaded::Damaged { kept, cause } => {
@@ -180,14 +180,13 @@ fn restore(config: EngineConfig, snapshot: Option<&Snapshot>, store: &Store) -> 
 
 fn speaker(config: &Config, identity: Identity, restarting: bool) -> SpeakerConfig {
     let cluster_id = config.bgp.reflector.as_ref().and_then(|reflector| reflector.cluster_id);
-    let mut speaker = SpeakerConfig {
+    SpeakerConfig {
         cluster_id: cluster_id.unwrap_or(identity.router_id),
         local_addresses: vec![identity.local_address, identity.endpoint],
         restarting,
+        terms: peering::terms(config),
         ..SpeakerConfig::new(config.bgp.as_number, identity.router_id)
-    };
-    speaker.set_terms(peering::terms(config));
-    speaker
+    }
 }
 
 fn sockets(config: &Config, local_address: IpAddr) -> Result<Sockets, RunError> {

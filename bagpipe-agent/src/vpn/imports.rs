@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bagpipe_bgp::types::{MacAddr, RouteDistinguisher, RouteTarget};
 use bagpipe_bgp::wire::Attributes;
 
-use super::remote::decrement;
+use super::counts::Counts;
 use super::route::{RemoteRoute, RouteKey};
 use crate::fib::VpnId;
 
@@ -23,8 +23,10 @@ pub(crate) struct Imports {
     routes: BTreeMap<(RouteDistinguisher, RouteKey), Arc<RemoteRoute>>,
     /// The one that came last.
     last: Option<Arc<RemoteRoute>>,
+    /// The attributes that were looked up last, and who imports them: routes with the same ones come together.
+    recent: Option<(Arc<Attributes>, Arc<[VpnId]>)>,
     /// How many routes of each distinguisher have the target.
-    by_target: BTreeMap<(RouteTarget, RouteDistinguisher), usize>,
+    by_target: Counts<(RouteTarget, RouteDistinguisher)>,
 }
 
 impl Imports {
@@ -38,30 +40,42 @@ impl Imports {
             .collect()
     }
 
-    /// A route came, changed or went: which instances learn what.
+    /// The same, in their order, without a look at each target when the route before had the same attributes.
+    fn importers_again(&mut self, attributes: &Arc<Attributes>) -> Arc<[VpnId]> {
+        if let Some((recent, importers)) = &self.recent
+            && Arc::ptr_eq(recent, attributes)
+        {
+            return Arc::clone(importers);
+        }
+        let importers: Arc<[VpnId]> = self.importers(attributes).into_iter().collect();
+        self.recent = Some((Arc::clone(attributes), Arc::clone(&importers)));
+        importers
+    }
+
+    /// A route came, changed or went: tells each instance that learns something what it is.
     pub(crate) fn route(
         &mut self,
         key: RouteKey,
         route: Option<Arc<RemoteRoute>>,
-    ) -> Vec<(VpnId, Option<Arc<RemoteRoute>>)> {
-        let before = self.forget(key).map(|known| self.importers(&known.attributes)).unwrap_or_default();
-        let mut lessons = Vec::new();
-        if let Some(route) = route.map(|route| self.share(route)) {
-            let after = self.importers(&route.attributes);
-            lessons.extend(before.difference(&after).map(|vpn| (*vpn, None)));
-            lessons.extend(after.iter().map(|vpn| (*vpn, Some(Arc::clone(&route)))));
-            // The speaker would not emit a route of this node again.
-            if !after.is_empty() || route.is_local() {
-                self.keep(key, route);
-            }
-        } else {
-            lessons.extend(before.into_iter().map(|vpn| (vpn, None)));
+        mut learn: impl FnMut(VpnId, Option<Arc<RemoteRoute>>),
+    ) {
+        let before = self.forget(key).map(|known| self.importers_again(&known.attributes));
+        let before = before.as_deref().unwrap_or_default();
+        let Some(route) = route.map(|route| self.share(route)) else {
+            return before.iter().for_each(|vpn| learn(*vpn, None));
+        };
+        let after = self.importers_again(&route.attributes);
+        before.iter().filter(|vpn| !after.contains(vpn)).for_each(|vpn| learn(*vpn, None));
+        after.iter().for_each(|vpn| learn(*vpn, Some(Arc::clone(&route))));
+        // The speaker would not emit a route of this node again.
+        if !after.is_empty() || route.is_local() {
+            self.keep(key, route);
         }
-        lessons
     }
 
     /// An instance imports one more target: the routes that it gets.
     pub(crate) fn import(&mut self, target: RouteTarget, vpn: VpnId) -> Vec<(RouteKey, Arc<RemoteRoute>)> {
+        self.recent = None;
         self.importers.entry(target).or_default().insert(vpn);
         self.with(target).map(|(key, route)| (key, Arc::clone(route))).collect()
     }
@@ -74,8 +88,8 @@ impl Imports {
 
     /// The routes that have a target.
     fn with(&self, target: RouteTarget) -> impl Iterator<Item = (RouteKey, &Arc<RemoteRoute>)> {
-        let rds = self.by_target.range((target, FIRST)..);
-        let rds = rds.map_while(move |((of, rd), _)| (*of == target).then_some(*rd));
+        let rds = self.by_target.from((target, FIRST));
+        let rds = rds.map_while(move |(of, rd)| (*of == target).then_some(*rd));
         let routes = rds.flat_map(|rd| {
             let first = RouteKey::MacIp(FIRST, MacAddr([0; 6]), None);
             self.routes.range((rd, first)..).take_while(move |((of, _), _)| *of == rd)
@@ -87,6 +101,7 @@ impl Imports {
     /// An instance imports a target no longer: the routes that it loses. Call this when all its new targets are
     /// in, so that it keeps what they bring.
     pub(crate) fn unimport(&mut self, target: RouteTarget, vpn: VpnId) -> Vec<RouteKey> {
+        self.recent = None;
         if let Some(importers) = self.importers.get_mut(&target) {
             importers.remove(&vpn);
             if importers.is_empty() {
@@ -116,7 +131,7 @@ impl Imports {
 
     fn keep(&mut self, key: RouteKey, route: Arc<RemoteRoute>) {
         for target in route.attributes.route_targets() {
-            *self.by_target.entry((target, key.rd())).or_default() += 1;
+            self.by_target.add((target, key.rd()));
         }
         self.routes.insert((key.rd(), key), route);
     }
@@ -124,7 +139,7 @@ impl Imports {
     fn forget(&mut self, key: RouteKey) -> Option<Arc<RemoteRoute>> {
         let known = self.routes.remove(&(key.rd(), key))?;
         for target in known.attributes.route_targets() {
-            decrement(&mut self.by_target, &(target, key.rd()));
+            self.by_target.remove(&(target, key.rd()));
         }
         Some(known)
     }

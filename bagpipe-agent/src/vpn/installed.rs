@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bagpipe_bgp::types::{EthernetSegmentId, IpPrefix, Label, MacAddr, Vni};
 
-use super::remote::decrement;
+use super::counts::Counts;
 use crate::fib::{
     Change, Hop, LabelUse, Mac, Neighbor, Port, PortId, Route, Router, Rule, Segment, Target, VpnId,
 };
@@ -26,7 +26,7 @@ pub(crate) struct Installed {
     pub(crate) router: Option<Router>,
     pub(crate) routes: BTreeMap<IpPrefix, Arc<[Hop]>>,
     /// The hops of routes, and how many routes have them: most of a million routes lead to few places.
-    hops: BTreeMap<Arc<[Hop]>, usize>,
+    hops: Counts<Arc<[Hop]>>,
     pub(crate) labels: BTreeMap<Label, LabelUse>,
     /// Rules for packets that are routed by other instances.
     pub(crate) classifier: Vec<Rule>,
@@ -129,7 +129,7 @@ impl Installed {
             None => self.routes.remove(&prefix),
         };
         if let Some(before) = before {
-            decrement(&mut self.hops, &before);
+            self.hops.remove(&before);
         }
         changes.push(Change::Route(vpn, prefix, hops.map(|hops| Route { hops })));
     }
@@ -145,9 +145,9 @@ impl Installed {
     }
 
     fn share(&mut self, hops: Vec<Hop>) -> Arc<[Hop]> {
-        let known = self.hops.get_key_value(hops.as_slice()).map(|(hops, _)| Arc::clone(hops));
+        let known = self.hops.get(hops.as_slice()).map(Arc::clone);
         let hops = known.unwrap_or_else(|| hops.into());
-        *self.hops.entry(Arc::clone(&hops)).or_default() += 1;
+        self.hops.add(Arc::clone(&hops));
         hops
     }
 

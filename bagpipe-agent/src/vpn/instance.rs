@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bagpipe_bgp::types::{EthernetSegmentId, MacAddr, RouteTarget};
 use serde_json::Value;
 
+use super::candidates::Candidate;
 use super::duplicates::Duplicates;
 use super::effects::Effects;
 use super::flows::Shortage;
@@ -16,7 +17,7 @@ use super::local::{Local, LocalMac};
 use super::mobility::Claim;
 use super::originate::Originator;
 use super::plug::Plug;
-use super::remote::{Candidate, Remote};
+use super::remote::Remote;
 use super::route::{Frames, RemoteRoute, RouteKey};
 use super::router::{Host, Router};
 use crate::fib::{LabelUse, Mac, Neighbor, Port, PortId, Segment, Target, VpnId};

@@ -1,7 +1,7 @@
 //! VPN instances: what is attached on this node, what other nodes announce, and what follows from both.
 //!
 //! * [`request`]: attach and detach as the API takes them, and as they are once valid; [`error`]: why not.
-//! * `vpns`: all instances of the node: conflicts, identifiers (`numbers`), the [`store`].
+//! * `vpns`: all instances of the node: conflicts, identifiers (`numbers`), the [`store`] and what has changed since (`difference`).
 //! * `imports`: which routes belong to which instances, by route target alone.
 //! * `instance`: one instance: its attachments (`local`) and routes (`remote`), who wins a MAC address
 //!   (`mobility`) or moves it too often (`duplicates`), who is on an Ethernet segment (`segments`), the routes it originates (`originate`), and its forwarding state (`installed`).
@@ -11,6 +11,9 @@
 //! before. So equal input gives equal output whatever its order, and nothing flaps.
 
 mod address;
+mod candidates;
+mod counts;
+mod difference;
 mod duplicates;
 mod effects;
 pub mod error;
@@ -42,6 +45,7 @@ pub mod view;
 mod vpns;
 
 pub use address::InterfaceAddress;
+pub use difference::{ChangedVpn, Difference};
 pub use duplicates::{Duplicate, DuplicateDetection};
 pub use effects::Effects;
 pub use error::{AttachError, DetachError, ErrorKind, FieldError, RestoreError};

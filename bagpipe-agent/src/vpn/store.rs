@@ -12,6 +12,7 @@ use super::address::InterfaceAddress;
 use super::error::RestoreError;
 use super::flows::name_of_redirect;
 use super::instance::Instance;
+use super::local::LocalPort;
 use super::networks::Networks;
 use super::request::{Endpoint, LastResort, Relay};
 use super::router::{Attached, Router, Site};
@@ -186,16 +187,26 @@ impl Vpns {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
-            next: NextNumbers {
-                vpn: self.numbers.position(),
-                port: self.ports.position(),
-                vni: self.vnis.position(),
-                label: self.labels.position(),
-            },
+            next: self.next(),
             vpns: self.instances.values().filter(|instance| instance.redirect.is_none()).map(store).collect(),
-            redirects: self.instances.values().filter_map(store_redirect).collect(),
+            redirects: self.redirects(),
             networks: Networks::default(),
         }
+    }
+
+    /// Where the search for free identifiers goes on.
+    pub(super) fn next(&self) -> NextNumbers {
+        NextNumbers {
+            vpn: self.numbers.position(),
+            port: self.ports.position(),
+            vni: self.vnis.position(),
+            label: self.labels.position(),
+        }
+    }
+
+    /// The instances that route what flow specifications redirect.
+    pub(super) fn redirects(&self) -> Vec<StoredRedirect> {
+        self.instances.values().filter_map(store_redirect).collect()
     }
 
     /// Takes up stored attachments.
@@ -359,7 +370,7 @@ impl Vpns {
 }
 
 impl StoredPrefix {
-    const fn new(address: InterfaceAddress, attached: &Attached) -> Self {
+    pub(super) const fn new(address: InterfaceAddress, attached: &Attached) -> Self {
         Self { address, endpoint: attached.endpoint, rd: attached.rd }
     }
 
@@ -392,7 +403,33 @@ fn store_redirect(instance: &Instance) -> Option<StoredRedirect> {
     Some(StoredRedirect { target, number: instance.id, vni: instance.originator.vni, label: router.label })
 }
 
-fn store(instance: &Instance) -> StoredVpn {
+/// An instance with its ports.
+pub(super) fn store(instance: &Instance) -> StoredVpn {
+    let ports = &instance.local.ports;
+    StoredVpn {
+        ports: ports.iter().map(|(number, port)| store_port(instance, *number, port)).collect(),
+        ..store_head(instance)
+    }
+}
+
+/// An instance without its ports.
+pub(super) fn store_head(instance: &Instance) -> StoredVpn {
+    StoredVpn {
+        name: instance.name.clone(),
+        number: instance.id,
+        vni: instance.originator.vni,
+        import: instance.import.clone(),
+        export: instance.export.clone(),
+        gateway: instance.gateway,
+        description: instance.description.clone(),
+        label: instance.router.as_ref().map(|router| router.label).or(instance.originator.bridge),
+        router: instance.router.as_deref().map(store_router),
+        ports: Vec::new(),
+    }
+}
+
+/// A port of an instance.
+pub(super) fn store_port(instance: &Instance, number: PortId, port: &LocalPort) -> StoredPort {
     let mac = |mac: &MacAddr| {
         let entry = instance.local_mac(mac)?;
         Some(StoredMac {
@@ -410,25 +447,5 @@ fn store(instance: &Instance) -> StoredVpn {
             description: entry.description.clone(),
         })
     };
-    StoredVpn {
-        name: instance.name.clone(),
-        number: instance.id,
-        vni: instance.originator.vni,
-        import: instance.import.clone(),
-        export: instance.export.clone(),
-        gateway: instance.gateway,
-        description: instance.description.clone(),
-        label: instance.router.as_ref().map(|router| router.label).or(instance.originator.bridge),
-        router: instance.router.as_deref().map(store_router),
-        ports: instance
-            .local
-            .ports
-            .iter()
-            .map(|(number, port)| StoredPort {
-                number: *number,
-                interface: port.interface.clone(),
-                macs: port.macs.iter().filter_map(mac).collect(),
-            })
-            .collect(),
-    }
+    StoredPort { number, interface: port.interface.clone(), macs: port.macs.iter().filter_map(mac).collect() }
 }

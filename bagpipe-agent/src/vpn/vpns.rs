@@ -423,12 +423,12 @@ impl Vpns {
     }
 
     fn take_route(&mut self, key: RouteKey, route: Option<Arc<RemoteRoute>>) {
-        for (vpn, route) in self.imports.route(key, route) {
+        self.imports.route(key, route, |vpn, route| {
             if let Some(instance) = self.instances.get_mut(&vpn) {
                 instance.learn(key, route);
                 self.touched.insert(vpn);
             }
-        }
+        });
     }
 
     /// What is to be done about all events since the last time.

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use bagpipe_agent::engine::{Engine, EngineConfig, EngineEvent};
 use bagpipe_agent::fib::{Change, Fib, Target};
 use bagpipe_agent::vpn::{DuplicateDetection, Overlay, Snapshot};
-use bagpipe_bgp::speaker::{Action, ConnId, PeerConfig, Refused, Speaker, SpeakerConfig, SpeakerEvent};
+use bagpipe_bgp::speaker::{
+    Action, ConnId, PeerConfig, Refused, Speaker, SpeakerConfig, SpeakerEvent, SpeakerTerms,
+};
 use bagpipe_bgp::types::Family;
 use bytes::Bytes;
 
@@ -76,10 +78,16 @@ impl Plan {
         SpeakerConfig {
             local_addresses: vec![address.into()],
             families: self.families(host),
-            hold_time: HOLD_TIME,
-            restart_time: RESTART_TIME,
             restarting,
-            dynamic_clients: if reflector { vec![(Ipv4Addr::new(10, 0, 0, 0).into(), 24)] } else { vec![] },
+            terms: SpeakerTerms {
+                hold_time: HOLD_TIME,
+                restart_time: RESTART_TIME,
+                dynamic_clients: reflector
+                    .then_some((Ipv4Addr::new(10, 0, 0, 0).into(), 24))
+                    .into_iter()
+                    .collect(),
+                ..SpeakerTerms::default()
+            },
             ..SpeakerConfig::new(ASN, address)
         }
     }
@@ -185,7 +193,10 @@ impl Node {
         }
         while let Some(event) = self.engine.poll_event() {
             match event {
-                EngineEvent::AttachmentsChanged => self.stored = self.engine.snapshot(),
+                EngineEvent::AttachmentsChanged => {
+                    self.stored.apply(self.engine.difference(&self.stored));
+                    assert_eq!(self.stored, self.engine.snapshot());
+                }
                 EngineEvent::Speaker(SpeakerEvent::Converged) => {
                     assert!(!self.converged, "converged twice");
                     self.converged = true;

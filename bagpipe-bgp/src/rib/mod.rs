@@ -50,8 +50,13 @@ use self::rt_constraint::Target;
 use self::table::{FamilyId, Position, RouteId, Table};
 use crate::types::{Asn, Family, RouterId};
 use crate::wire::attribute::AsSegment;
+use crate::wire::error::Action;
 use crate::wire::message::Context;
+use crate::wire::update::nlri_error;
 use crate::wire::{Attributes, Nlri, NlriBlock, PathId, Update, UpdateError};
+
+/// Paths that a peer may announce of a route (RFC 7911 has no limit): when one changes it is compared with all others.
+const MOST_PATHS: usize = 1024;
 
 /// Names a peer for as long as the speaker knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -248,14 +253,19 @@ impl Rib {
         let mut errors = self.each(slot, &update.withdrawn, Self::remove);
         let more = if usable && !update.announced.is_empty() {
             let held = self.attributes.intern(&update.attributes);
-            let errors = self.each(slot, &update.announced, |rib, key, family, encoded| {
-                if all || Some(family) == memberships {
-                    rib.put(key, family, encoded, held);
-                } else {
+            let mut beyond = None;
+            let mut errors = self.each(slot, &update.announced, |rib, key, family, encoded| {
+                if !all && Some(family) != memberships {
                     rib.remove(key, family, encoded);
+                } else if rib.has_most_paths(key, family, encoded) {
+                    beyond =
+                        beyond.take().or_else(|| Some(too_many_paths(rib.table.family(family), encoded)));
+                } else {
+                    rib.put(key, family, encoded, held);
                 }
             });
             self.attributes.release(held);
+            errors.extend(beyond);
             errors
         } else {
             // An earlier path is replaced by one that is ignored: there is none.
@@ -263,6 +273,19 @@ impl Rib {
         };
         errors.extend(more);
         errors
+    }
+
+    /// Whether a path would be one too many of a peer to a route.
+    fn has_most_paths(&mut self, key: PathKey, family: FamilyId, encoded: &[u8]) -> bool {
+        // A peer that does not tell its paths apart has one (RFC 7911 §3).
+        if key.received == 0 {
+            return false;
+        }
+        let route = self.table.find(family, encoded).and_then(|id| self.table.get(id));
+        route.is_some_and(|route| {
+            let of_peer = route.paths().iter().filter(|path| path.key.source == key.source);
+            route.path(key).is_none() && of_peer.count() >= MOST_PATHS
+        })
     }
 
     /// Do something with each route of the families negotiated with a peer. Returns the first error of each block: of
@@ -418,6 +441,14 @@ impl Rib {
         peer.map(|peer| peer.counts(&self.table)).unwrap_or_default()
     }
 
+    /// How many routes of a family a peer has announced.
+    #[must_use]
+    pub fn received(&mut self, id: PeerId, family: Family) -> usize {
+        let Some(family) = self.table.family_id(family) else { return 0 };
+        let peer = self.peers.slot(id).and_then(|slot| self.peers.get(slot));
+        peer.map_or(0, |peer| peer.received(family))
+    }
+
     /// Select again wherever a peer has a path.
     fn decide_all_of(&mut self, slot: Slot) {
         for id in self.table.ids() {
@@ -428,6 +459,11 @@ impl Rib {
             }
         }
     }
+}
+
+fn too_many_paths(family: Family, encoded: &[u8]) -> UpdateError {
+    let what = format!("more than {MOST_PATHS} paths of a route, of which the rest are left out");
+    nlri_error(Action::TreatAsWithdraw, family, encoded, &what)
 }
 
 impl RibPeer {

@@ -182,6 +182,10 @@ impl Peer {
         count.sent = count.sent.saturating_add_signed(change);
     }
 
+    pub(super) fn received(&self, family: FamilyId) -> usize {
+        self.counts.get(&family).map_or(0, |count| count.received)
+    }
+
     pub(super) fn counts(&self, table: &Table) -> Vec<FamilyCount> {
         let mut counts: Vec<_> = self
             .counts

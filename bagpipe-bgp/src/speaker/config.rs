@@ -20,26 +20,48 @@ pub struct SpeakerConfig {
     pub local_addresses: Vec<IpAddr>,
     /// Families offered to dynamic clients.
     pub families: Vec<Family>,
-    /// Hold time proposed to dynamic clients, in seconds.
-    pub hold_time: u16,
-    /// Seconds for which peers are asked to keep our routes when we restart; 0: no graceful restart (RFC 4724).
-    pub restart_time: u16,
-    /// Seconds for which peers are asked to keep our routes after that, and we theirs at most; 0: not at all
-    /// (RFC 9494).
-    pub long_lived_time: u32,
     /// This process came back with its forwarding state kept (RFC 4724 §3, R bit).
     pub restarting: bool,
     /// How long our End-of-RIB is held back at most after a restart, or after any start of a reflector with
     /// dynamic clients, so that no peer drops what we have not relearned yet (RFC 4724 §4.1).
     pub deferral: Duration,
+    /// What may change while it runs.
+    pub terms: SpeakerTerms,
+}
+
+/// What of a speaker may change while it runs. What is told to peers holds as of their next session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpeakerTerms {
+    /// Hold time proposed to dynamic clients, in seconds.
+    pub hold_time: u16,
+    /// Seconds for which peers are asked to keep our routes when we restart; 0: no graceful restart (RFC 4724 §3).
+    pub restart_time: u16,
+    /// Seconds for which peers are asked to keep our routes after that, and we theirs at most; 0: not at all
+    /// (RFC 9494).
+    pub long_lived_time: u32,
     /// Prefixes (address and length) whose addresses are accepted as route reflector clients (RFC 4456).
     pub dynamic_clients: Vec<(IpAddr, u8)>,
-    /// How many such clients there may be at a time.
+    /// How many such clients there may be at a time; more that are there already stay.
     pub max_clients: usize,
     /// How many routes each of them may announce.
     pub client_max_prefixes: MaxPrefixes,
     /// Several paths of a route to and from each of them (RFC 7911).
     pub client_add_paths: AddPaths,
+}
+
+impl Default for SpeakerTerms {
+    /// The usual values: no graceful restart, no clients.
+    fn default() -> Self {
+        Self {
+            hold_time: SpeakerConfig::HOLD_TIME,
+            restart_time: 0,
+            long_lived_time: 0,
+            dynamic_clients: Vec::new(),
+            max_clients: SpeakerConfig::MAX_CLIENTS,
+            client_max_prefixes: MaxPrefixes::default(),
+            client_add_paths: AddPaths::default(),
+        }
+    }
 }
 
 impl SpeakerConfig {
@@ -71,21 +93,15 @@ impl SpeakerConfig {
             cluster_id: router_id,
             local_addresses: Vec::new(),
             families: Self::FAMILIES.to_vec(),
-            hold_time: Self::HOLD_TIME,
-            restart_time: 0,
-            long_lived_time: 0,
             restarting: false,
             deferral: Self::DEFERRAL,
-            dynamic_clients: Vec::new(),
-            max_clients: Self::MAX_CLIENTS,
-            client_max_prefixes: MaxPrefixes::default(),
-            client_add_paths: AddPaths::default(),
+            terms: SpeakerTerms::default(),
         }
     }
 
     /// Whether a connection from this address is taken for a reflector client's.
     pub(super) fn is_dynamic_client(&self, address: IpAddr) -> bool {
-        self.dynamic_clients.iter().any(|&(network, length)| contains(network, length, address))
+        self.terms.dynamic_clients.iter().any(|&(network, length)| contains(network, length, address))
     }
 
     pub(super) fn dynamic_client(&self, address: IpAddr) -> PeerConfig {
@@ -93,9 +109,9 @@ impl SpeakerConfig {
             passive: true,
             client: true,
             families: self.families.clone(),
-            hold_time: self.hold_time,
-            max_prefixes: self.client_max_prefixes.clone(),
-            add_paths: self.client_add_paths,
+            hold_time: self.terms.hold_time,
+            max_prefixes: self.terms.client_max_prefixes.clone(),
+            add_paths: self.terms.client_add_paths,
             ..PeerConfig::new(address, self.asn)
         }
     }

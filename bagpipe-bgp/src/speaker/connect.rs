@@ -30,7 +30,7 @@ impl Speaker {
             }
             Some(&peer) => peer,
             None if self.config.is_dynamic_client(address) => {
-                let limit = self.config.max_clients;
+                let limit = self.config.terms.max_clients;
                 if self.peers.values().filter(|state| state.dynamic).count() >= limit {
                     return Err(Refused::TooManyClients(address, limit));
                 }

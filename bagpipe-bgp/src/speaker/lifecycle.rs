@@ -217,8 +217,8 @@ impl Speaker {
         if let Some(family) = update.end_of_rib {
             self.end_of_rib(peer, family);
         }
-        if !update.announced.is_empty() {
-            self.check_limits(peer, now);
+        for block in &update.announced {
+            self.check_limit(peer, block.family, now);
         }
     }
 

@@ -34,7 +34,7 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 pub use self::administration::Held;
-pub use self::config::{PeerConfig, SpeakerConfig};
+pub use self::config::{PeerConfig, SpeakerConfig, SpeakerTerms};
 pub use self::event::{Action, ConnId, Refused, SpeakerEvent};
 pub use self::faults::{Direction, Faults, LastNotification};
 pub use self::status::{PeerState, PeerStatus, RouteStatus};
@@ -46,7 +46,7 @@ pub use crate::session::{AddPaths, DownReason, Opens};
 
 use self::peer::{Connection, Peer};
 pub use self::prefix_limit::MaxPrefixes;
-pub use self::reconfigure::SpeakerTerms;
+
 use self::timers::{Timer, Timers};
 use crate::rib::{Rib, RibConfig};
 use crate::session::notification::Cease;
@@ -132,7 +132,7 @@ impl Speaker {
         self.stopped = true;
         let connections: Vec<_> = self.connections.keys().copied().collect();
         for conn in connections {
-            if self.config.restart_time > 0 {
+            if self.config.terms.restart_time > 0 {
                 self.end_connection(conn, &DownReason::Disconnected, true, now);
             } else {
                 const REASON: &str = "the speaker is stopping";

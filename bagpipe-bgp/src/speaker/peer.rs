@@ -98,8 +98,8 @@ impl Peer {
             remote_asn: self.config.asn,
             hold_time: self.config.hold_time,
             families: self.config.families.clone(),
-            restart_time: speaker.restart_time,
-            long_lived_time: speaker.long_lived_time,
+            restart_time: speaker.terms.restart_time,
+            long_lived_time: speaker.terms.long_lived_time,
             restarting,
             add_paths: self.config.add_paths,
         }

@@ -20,29 +20,19 @@ pub struct MaxPrefixes {
 }
 
 impl Speaker {
-    /// The peer has announced routes: ends its session if there are too many of them now. It is told to forget
-    /// ours, and its own are dropped, graceful restart or not: they are what there is too much of.
-    pub(super) fn check_limits(&mut self, peer: PeerId, now: Instant) {
+    /// The peer has announced routes of a family: ends its session if there are too many of them now. It is told to
+    /// forget ours, and its own are dropped, graceful restart or not: they are what there is too much of.
+    pub(super) fn check_limit(&mut self, peer: PeerId, family: Family, now: Instant) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
-        if state.config.max_prefixes.limits.is_empty() {
-            return;
-        }
+        let MaxPrefixes { limits, warning, .. } = &state.config.max_prefixes;
+        let Some(&(_, limit)) = limits.iter().find(|(limited, _)| *limited == family) else { return };
         let Some(up) = &mut state.up else { return };
-        for count in self.rib.counts(peer) {
-            let limits = &state.config.max_prefixes;
-            let Some(&(family, limit)) = limits.limits.iter().find(|(family, _)| *family == count.family)
-            else {
-                continue;
-            };
-            let routes = count.received;
-            if exceeds(routes, limit, 100) {
-                return self.hold(peer, family, limit, now);
-            }
-            if limits.warning < 100 && exceeds(routes, limit, limits.warning) && !up.warned.contains(&family)
-            {
-                up.warned.push(family);
-                self.events.push_back(SpeakerEvent::NearLimit { peer, family, routes, limit });
-            }
+        let routes = self.rib.received(peer, family);
+        if exceeds(routes, limit, 100) {
+            self.hold(peer, family, limit, now);
+        } else if *warning < 100 && exceeds(routes, limit, *warning) && !up.warned.contains(&family) {
+            up.warned.push(family);
+            self.events.push_back(SpeakerEvent::NearLimit { peer, family, routes, limit });
         }
     }
 

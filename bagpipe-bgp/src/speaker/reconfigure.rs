@@ -1,55 +1,13 @@
 //! What may change of a speaker and its peers without ending sessions that it does not concern.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
-use super::{AddPaths, MaxPrefixes, PeerConfig, PeerId, Speaker, SpeakerConfig};
-
-/// What of a [`SpeakerConfig`] may change while it runs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SpeakerTerms {
-    /// Hold time proposed to dynamic clients, in seconds; as of their next session.
-    pub hold_time: u16,
-    /// Seconds for which peers are asked to keep our routes (RFC 4724 §3); as of their next session.
-    pub restart_time: u16,
-    /// Seconds for which they are asked to keep them after that (RFC 9494); as of their next session.
-    pub long_lived_time: u32,
-    /// Prefixes whose addresses are accepted as clients (RFC 4456).
-    pub dynamic_clients: Vec<(IpAddr, u8)>,
-    /// How many of them at a time; more that are there already stay.
-    pub max_clients: usize,
-    /// How many routes each of them may announce.
-    pub client_max_prefixes: MaxPrefixes,
-    /// Several paths of a route to and from each of them (RFC 7911); as of their next session.
-    pub client_add_paths: AddPaths,
-}
-
-impl SpeakerConfig {
-    /// Puts in what may change.
-    pub fn set_terms(&mut self, terms: SpeakerTerms) {
-        let SpeakerTerms {
-            hold_time,
-            restart_time,
-            long_lived_time,
-            dynamic_clients,
-            max_clients,
-            client_max_prefixes,
-            client_add_paths,
-        } = terms;
-        self.hold_time = hold_time;
-        self.restart_time = restart_time;
-        self.long_lived_time = long_lived_time;
-        self.dynamic_clients = dynamic_clients;
-        self.max_clients = max_clients;
-        self.client_max_prefixes = client_max_prefixes;
-        self.client_add_paths = client_add_paths;
-    }
-}
+use super::{PeerConfig, PeerId, Speaker, SpeakerTerms};
 
 impl Speaker {
     /// Takes over new terms. Clients that no prefix contains any more are removed.
     pub fn set_terms(&mut self, terms: SpeakerTerms, now: Instant) {
-        self.config.set_terms(terms);
+        self.config.terms = terms;
         let mut strangers = Vec::new();
         for (&peer, state) in self.peers.iter_mut().filter(|(_, state)| state.dynamic) {
             if self.config.is_dynamic_client(state.config.address) {

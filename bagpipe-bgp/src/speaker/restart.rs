@@ -119,7 +119,7 @@ impl Speaker {
             self.rib.defer_end_of_rib(true);
             self.timers.set(Timer::Deferral, Some(now + self.config.deferral));
         }
-        let wait = match self.config.restart_time {
+        let wait = match self.config.terms.restart_time {
             0 => CONVERGENCE_WAIT,
             seconds => Duration::from_secs(seconds.into()),
         };
@@ -170,7 +170,7 @@ impl Speaker {
     }
 
     fn has_unknown_clients(&self) -> bool {
-        !self.config.dynamic_clients.is_empty()
+        !self.config.terms.dynamic_clients.is_empty()
     }
 
     fn configured(&self) -> impl Iterator<Item = &Peer> {

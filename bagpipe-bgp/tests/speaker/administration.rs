@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use bagpipe_bgp::speaker::{Held, Refused, SpeakerConfig};
+use bagpipe_bgp::speaker::{Held, Refused};
 
-use crate::network::{Network, address, passive, peer_config, route, speaker_config, target};
+use crate::network::{Network, address, on_terms, passive, peer_config, route, speaker_config, target};
 
 const SOON: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(3_600);
@@ -12,7 +12,7 @@ const LONG: Duration = Duration::from_secs(3_600);
 /// Node 1 connects to node 2 and announces a route, which node 2 imports.
 fn pair(restart_time: u16) -> Network {
     let mut network = Network::new();
-    let config = |node| SpeakerConfig { restart_time, ..speaker_config(node) };
+    let config = |node| on_terms(speaker_config(node), |terms| terms.restart_time = restart_time);
     network.start(2, config(2), &[passive(1)]);
     network.start(1, config(1), &[peer_config(2)]);
     network.with(2, |speaker| speaker.import(target()));

@@ -3,13 +3,15 @@
 use std::time::{Duration, Instant};
 
 use bagpipe_bgp::session::{AddPaths, SessionConfig};
-use bagpipe_bgp::speaker::{Action, ConnId, Speaker, SpeakerConfig, SpeakerEvent};
+use bagpipe_bgp::speaker::{Action, ConnId, Speaker, SpeakerEvent};
 use bagpipe_bgp::types::RouterId;
 use bagpipe_bgp::wire::Message;
 use bagpipe_bgp::wire::message::{self, Context, MAX_LENGTH};
 use bytes::BytesMut;
 
-use crate::network::{FAMILIES, LATENCY, Network, address, peer_config, route, speaker_config, target};
+use crate::network::{
+    FAMILIES, LATENCY, Network, address, on_terms, peer_config, route, speaker_config, target,
+};
 
 const LOW: u8 = 1;
 const HIGH: u8 = 3;
@@ -36,7 +38,8 @@ enum Said {
 impl Bench {
     fn new(peer: u8, restart_time: u16) -> Self {
         let now = Instant::now();
-        let mut speaker = Speaker::new(SpeakerConfig { restart_time, ..speaker_config(2) }, now);
+        let mut speaker =
+            Speaker::new(on_terms(speaker_config(2), |terms| terms.restart_time = restart_time), now);
         speaker.add_peer(peer_config(peer), now);
         let Some(Action::Connect { conn: outgoing, .. }) = speaker.poll_action() else {
             panic!("no attempt")

@@ -5,7 +5,9 @@ use std::time::Duration;
 use bagpipe_bgp::speaker::{PeerConfig, PeerState, Refused, SpeakerConfig, SpeakerEvent};
 use bagpipe_bgp::types::Family;
 
-use crate::network::{FAMILIES, Network, address, passive, peer_config, reflector_config, speaker_config};
+use crate::network::{
+    FAMILIES, Network, address, on_terms, passive, peer_config, reflector_config, speaker_config,
+};
 
 const SOON: Duration = Duration::from_millis(100);
 
@@ -132,7 +134,7 @@ fn an_attempt_that_is_not_answered_is_given_up() {
 #[test]
 fn only_peers_and_clients_are_accepted() {
     let mut network = Network::new();
-    let config = SpeakerConfig { dynamic_clients: vec![(address(8).into(), 29)], ..reflector_config(1) };
+    let config = on_terms(reflector_config(1), |terms| terms.dynamic_clients = vec![(address(8).into(), 29)]);
     network.start(1, config, &[passive(2)]);
     let now = network.now;
     let mut accept = |remote: &str| network.with(1, |speaker| speaker.accepted(remote.parse().unwrap(), now));

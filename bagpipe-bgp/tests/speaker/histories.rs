@@ -9,7 +9,7 @@ use bagpipe_bgp::wire::Message;
 use bagpipe_bgp::wire::message::Context;
 
 use crate::network::{
-    FAMILIES, Network, NodeId, peer_config, reflector_config, route, speaker_config, target,
+    FAMILIES, Network, NodeId, on_terms, peer_config, reflector_config, route, speaker_config, target,
 };
 
 const REFLECTOR: NodeId = 1;
@@ -55,15 +55,18 @@ impl History {
     }
 
     fn start_reflector(&mut self) {
-        let restarting = self.chance.below(2) == 0;
-        let long_lived_time = LONG_LIVED;
-        let config = SpeakerConfig { restarting, long_lived_time, ..reflector_config(REFLECTOR) };
+        let config = self.long_lived(reflector_config(REFLECTOR));
         self.network.start(REFLECTOR, config, &[]);
     }
 
-    fn start_client(&mut self, client: NodeId) {
+    /// A speaker that kept its forwarding state, or did not.
+    fn long_lived(&mut self, config: SpeakerConfig) -> SpeakerConfig {
         let restarting = self.chance.below(2) == 0;
-        let config = SpeakerConfig { restarting, long_lived_time: LONG_LIVED, ..speaker_config(client) };
+        SpeakerConfig { restarting, ..on_terms(config, |terms| terms.long_lived_time = LONG_LIVED) }
+    }
+
+    fn start_client(&mut self, client: NodeId) {
+        let config = self.long_lived(speaker_config(client));
         self.network.start(client, config, &[peer_config(REFLECTOR)]);
         self.network.with(client, |speaker| speaker.import(target()));
         for (_, number) in self.announced.clone().range((client, 0)..=(client, u8::MAX)) {

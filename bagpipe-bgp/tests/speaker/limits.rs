@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use bagpipe_bgp::speaker::{Held, MaxPrefixes, PeerConfig, PeerState, Refused, SpeakerConfig, SpeakerEvent};
+use bagpipe_bgp::speaker::{Held, MaxPrefixes, PeerConfig, PeerState, Refused, SpeakerEvent};
 use bagpipe_bgp::types::Family;
 
 use crate::network::{
-    Network, address, passive, peer_config, reflector_config, route, speaker_config, target,
+    Network, address, on_terms, passive, peer_config, reflector_config, route, speaker_config, target,
 };
 
 const SOON: Duration = Duration::from_millis(100);
@@ -118,7 +118,9 @@ fn a_flood_is_cut_off_at_the_limit() {
 #[test]
 fn clients_have_limits_too() {
     let mut network = Network::new();
-    let config = SpeakerConfig { max_clients: 2, client_max_prefixes: limits(2), ..reflector_config(1) };
+    let config = on_terms(reflector_config(1), |terms| {
+        (terms.max_clients, terms.client_max_prefixes) = (2, limits(2));
+    });
     network.start(1, config, &[]);
     for client in [2, 3, 4] {
         network.start(client, speaker_config(client), &[peer_config(1)]);

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bagpipe_bgp::speaker::SpeakerConfig;
 
-use crate::network::{Network, passive, peer_config, route, speaker_config, target};
+use crate::network::{Network, on_terms, passive, peer_config, route, speaker_config, target};
 
 const SOON: Duration = Duration::from_millis(100);
 const RESTART: Duration = Duration::from_secs(120);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn config(node: u8, long_lived_time: u32) -> SpeakerConfig {
-    SpeakerConfig { long_lived_time, ..speaker_config(node) }
+    on_terms(speaker_config(node), |terms| terms.long_lived_time = long_lived_time)
 }
 
 /// Node 1 has routes 0 and 1 of node 2, which has just been killed.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bagpipe_bgp::speaker::{
     Action, ConnId, Path, PeerConfig, PeerId, PeerState, PeerStatus, Speaker, SpeakerConfig, SpeakerEvent,
+    SpeakerTerms,
 };
 use bagpipe_bgp::types::{EthernetSegmentId, Family, MacAddr, RouteDistinguisher, RouteTarget, Vni};
 use bagpipe_bgp::wire::{Attributes, EvpnRoute, Nlri};
@@ -80,14 +81,20 @@ pub(crate) fn speaker_config(node: NodeId) -> SpeakerConfig {
     SpeakerConfig {
         local_addresses: vec![address(node).into()],
         families: FAMILIES.to_vec(),
-        restart_time: 120,
+        terms: SpeakerTerms { restart_time: 120, ..SpeakerTerms::default() },
         ..SpeakerConfig::new(64512, address(node))
     }
 }
 
+/// The same, but for some of its terms.
+pub(crate) fn on_terms(mut config: SpeakerConfig, change: impl FnOnce(&mut SpeakerTerms)) -> SpeakerConfig {
+    change(&mut config.terms);
+    config
+}
+
 /// A reflector whose clients are known by their prefix.
 pub(crate) fn reflector_config(node: NodeId) -> SpeakerConfig {
-    SpeakerConfig { dynamic_clients: vec![(address(0).into(), 24)], ..speaker_config(node) }
+    on_terms(speaker_config(node), |terms| terms.dynamic_clients = vec![(address(0).into(), 24)])
 }
 
 pub(crate) fn peer_config(node: NodeId) -> PeerConfig {

@@ -9,7 +9,7 @@ use bagpipe_bgp::wire::Message;
 use bagpipe_bgp::wire::message::Context;
 
 use crate::network::{
-    Network, NodeId, address, passive, peer_config, reflector_config, route, speaker_config, target,
+    Network, NodeId, address, on_terms, passive, peer_config, reflector_config, route, speaker_config, target,
 };
 
 const SOON: Duration = Duration::from_millis(100);
@@ -64,7 +64,7 @@ fn routes_outlive_a_restart_and_those_not_announced_again_go_at_its_end() {
 
 #[test]
 fn routes_of_a_peer_that_stays_away_go_after_its_restart_time() {
-    let mut network = with_routes(SpeakerConfig { restart_time: 60, ..speaker_config(2) });
+    let mut network = with_routes(on_terms(speaker_config(2), |terms| terms.restart_time = 60));
     network.kill(2);
     let gone_since = network.now;
     network.run_until("noticed", SOON, |network| !network.is_up(1, 2));
@@ -76,7 +76,7 @@ fn routes_of_a_peer_that_stays_away_go_after_its_restart_time() {
 
 #[test]
 fn routes_of_a_peer_that_does_no_graceful_restart_go_at_once() {
-    let mut network = with_routes(SpeakerConfig { restart_time: 0, ..speaker_config(2) });
+    let mut network = with_routes(on_terms(speaker_config(2), |terms| terms.restart_time = 0));
     network.kill(2);
     network.run_until("dropped", SOON, |network| !network.has_route(1, &route(2, 0)));
 }
@@ -136,7 +136,7 @@ fn a_peer_that_did_not_keep_forwarding_loses_its_routes_when_it_comes_back() {
     network.kill(2);
     network.run_for(SOON);
     // It comes back without graceful restart: no F bit.
-    network.start(2, SpeakerConfig { restart_time: 0, ..speaker_config(2) }, &[passive(1)]);
+    network.start(2, on_terms(speaker_config(2), |terms| terms.restart_time = 0), &[passive(1)]);
     network.run_until("up again", Duration::from_secs(5), |network| network.is_up(1, 2));
     assert!((0..3).all(|number| !network.has_route(1, &route(2, number))));
 }
@@ -293,7 +293,7 @@ fn convergence_is_told_once_all_peers_have_sent_their_routes() {
 
     // A peer that never comes is waited for as long as a restart may take.
     let mut network = Network::new();
-    let config = SpeakerConfig { restart_time: 60, ..speaker_config(1) };
+    let config = on_terms(speaker_config(1), |terms| terms.restart_time = 60);
     network.start(1, config, &[PeerConfig { address: address(4).into(), ..peer_config(4) }]);
     network.run_for(Duration::from_secs(59));
     assert_eq!(converged(&network), 0);

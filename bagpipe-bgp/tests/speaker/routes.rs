@@ -9,7 +9,8 @@ use bagpipe_bgp::wire::message::Context;
 use bagpipe_bgp::wire::{Attributes, Message, Nlri, VpnRoute};
 
 use crate::network::{
-    FAMILIES, Network, address, passive, peer_config, reflector_config, route, speaker_config, target,
+    FAMILIES, Network, address, on_terms, passive, peer_config, reflector_config, route, speaker_config,
+    target,
 };
 
 const SOON: Duration = Duration::from_millis(100);
@@ -329,7 +330,7 @@ fn the_notification_that_ended_a_session_is_kept_and_no_more_of_it_than_is_neede
 #[test]
 fn clients_come_and_go_and_are_forgotten() {
     let mut network = Network::new();
-    network.start(1, SpeakerConfig { restart_time: 0, ..reflector_config(1) }, &[]);
+    network.start(1, on_terms(reflector_config(1), |terms| terms.restart_time = 0), &[]);
     for client in 2..10 {
         network.start(client, speaker_config(client), &[peer_config(1)]);
         network.with(client, |speaker| speaker.import(target()));
@@ -370,7 +371,7 @@ fn a_removed_peer_is_told_and_its_routes_go() {
 fn stopping_without_graceful_restart_withdraws_routes_at_once() {
     let mut network = Network::new();
     network.start(2, speaker_config(2), &[passive(1)]);
-    network.start(1, SpeakerConfig { restart_time: 0, ..speaker_config(1) }, &[peer_config(2)]);
+    network.start(1, on_terms(speaker_config(1), |terms| terms.restart_time = 0), &[peer_config(2)]);
     network.with(2, |speaker| speaker.import(target()));
     network.announce(1, 1);
     network.run_until("route there", SOON, |network| network.has_route(2, &route(1, 1)));

@@ -18,6 +18,8 @@ const BUFFER: i32 = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct Events {
     socket: AsyncFd<Socket>,
+    /// Room for a datagram.
+    datagram: Vec<u8>,
 }
 
 /// What has come.
@@ -45,7 +47,7 @@ impl Events {
         // Beyond what the system allows to everybody.
         sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &BUFFER.to_ne_bytes())?;
         socket.set_non_blocking(true)?;
-        Ok(Self { socket: sys::watch(socket)? })
+        Ok(Self { socket: sys::watch(socket)?, datagram: Vec::with_capacity(DATAGRAM) })
     }
 
     /// Waits until something has come. Cancelling this loses nothing.
@@ -62,20 +64,20 @@ impl Events {
     /// Those of recv(2).
     pub(crate) fn take(&mut self) -> io::Result<Batch> {
         let mut batch = Batch::default();
-        let mut datagram = Vec::with_capacity(DATAGRAM);
+        let datagram = &mut self.datagram;
         loop {
             datagram.clear();
             // What has come may not have been polled yet. When there is nothing more, once again within `try_io`,
             // so that the readiness that it clears is never that of a later event.
-            let received = match self.socket.get_ref().recv(&mut datagram, 0) {
+            let received = match self.socket.get_ref().recv(datagram, 0) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.socket.try_io(Interest::READABLE, |socket| socket.recv(&mut datagram, 0))
+                    self.socket.try_io(Interest::READABLE, |socket| socket.recv(datagram, 0))
                 }
                 received => received,
             };
             match received {
                 Ok(_) => {
-                    batch.events.extend(messages(&datagram).filter_map(|message| decode::event(&message)));
+                    batch.events.extend(messages(datagram).filter_map(|message| decode::event(&message)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(batch),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::message::{Message, attributes, u32_at};
+use super::message::{Builder, Message, attributes, u32_at};
 use super::request::Requests;
 
 /// Behind filters whose owners ask to be early, such as policers, and before those that the kernel gives a number:
@@ -34,37 +34,40 @@ pub(crate) struct Filter {
 }
 
 impl Requests {
-    /// Makes sure that an interface has a place for filters: an `ingress` or `clsact` qdisc.
+    /// Puts a filter at our place of an interface, which is made where there is none: a `clsact` qdisc, or somebody's
+    /// `ingress`. A filter that is there already is an error.
     ///
     /// # Errors
-    /// When the kernel refuses: `ENODEV` when there is no such interface.
-    pub(crate) fn ensure_ingress(&mut self, ifindex: u32) -> io::Result<()> {
+    /// When the kernel refuses: `EEXIST` when the place is taken, `ENODEV` when there is no such interface.
+    pub(crate) fn add_filter(&mut self, ifindex: u32, program: BorrowedFd<'_>, name: &str) -> io::Result<()> {
         let flags = libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL;
-        let request = self
+        let qdisc = self
             .request(libc::RTM_NEWQDISC, flags)
             .fixed(&head(ifindex, TC_H_CLSACT_HANDLE, TC_H_CLSACT, 0))
             .attribute(TCA_KIND, b"clsact\0");
-        match self.exchange(request, |_| None::<()>) {
-            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
-            outcome => outcome.map(drop),
+        let filter = self.filter_with(ifindex, program, name, libc::NLM_F_EXCL);
+        match self.exchange_both(qdisc, filter)? {
+            (Err(error), Err(_)) if error.raw_os_error() != Some(libc::EEXIST) => Err(error),
+            (_, filter) => filter,
         }
     }
 
-    /// Puts a filter at our place of an interface. With `replace`, one that is there gets this program, at once;
-    /// without, this is an error.
+    /// Gives the filter at our place of an interface this program, at once; puts it there if there is none.
     ///
     /// # Errors
-    /// When the kernel refuses: `EEXIST` when the place is taken.
-    pub(crate) fn put_filter(
+    /// When the kernel refuses.
+    pub(crate) fn replace_filter(
         &mut self,
         ifindex: u32,
         program: BorrowedFd<'_>,
         name: &str,
-        replace: bool,
     ) -> io::Result<()> {
-        let exclusive = if replace { libc::NLM_F_REPLACE } else { libc::NLM_F_EXCL };
-        let request = self
-            .request(libc::RTM_NEWTFILTER, libc::NLM_F_ACK | libc::NLM_F_CREATE | exclusive)
+        let request = self.filter_with(ifindex, program, name, libc::NLM_F_REPLACE);
+        self.exchange(request, |_| None::<()>).map(drop)
+    }
+
+    fn filter_with(&mut self, ifindex: u32, program: BorrowedFd<'_>, name: &str, flags: i32) -> Builder {
+        self.request(libc::RTM_NEWTFILTER, libc::NLM_F_ACK | libc::NLM_F_CREATE | flags)
             .fixed(&place(ifindex))
             .attribute(TCA_KIND, b"bpf\0")
             .nested(TCA_OPTIONS, |options| {
@@ -72,8 +75,7 @@ impl Requests {
                     .attribute(TCA_BPF_FD, &program.as_raw_fd().to_ne_bytes())
                     .attribute(TCA_BPF_NAME, &[name.as_bytes(), &[0]].concat())
                     .attribute(TCA_BPF_FLAGS, &TCA_BPF_FLAG_ACT_DIRECT.to_ne_bytes())
-            });
-        self.exchange(request, |_| None::<()>).map(drop)
+            })
     }
 
     /// The filter at our place of an interface; none when there is no such interface.

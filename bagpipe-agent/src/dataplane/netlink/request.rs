@@ -21,6 +21,8 @@ const IFLA_INFO_KIND: u16 = 1;
 pub(crate) struct Requests {
     socket: Socket,
     sequence: u32,
+    /// Room for a datagram.
+    datagram: Vec<u8>,
 }
 
 impl Requests {
@@ -32,7 +34,7 @@ impl Requests {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind_auto()?;
         socket.set_non_blocking(true)?;
-        Ok(Self { socket, sequence: 0 })
+        Ok(Self { socket, sequence: 0, datagram: Vec::with_capacity(DATAGRAM) })
     }
 
     /// All interfaces.
@@ -219,11 +221,37 @@ impl Requests {
         let request = request.finish();
         self.socket.send_to(&request, &SocketAddr::new(0, 0), 0)?;
         let several = messages(&request).next().is_some_and(|message| message.kind != libc::RTM_GETROUTE);
+        self.answers(self.sequence, several, decode)
+    }
+
+    /// Sends two requests at once, made one after the other: the kernel carries the second out whatever becomes of the
+    /// first. How each went.
+    ///
+    /// # Errors
+    /// When they can't be sent.
+    pub(super) fn exchange_both(
+        &mut self,
+        first: Builder,
+        second: Builder,
+    ) -> io::Result<(io::Result<()>, io::Result<()>)> {
+        let requests = [first.finish(), second.finish()].concat();
+        self.socket.send_to(&requests, &SocketAddr::new(0, 0), 0)?;
+        let first = self.answers(self.sequence.wrapping_sub(1), true, |_| None::<()>).map(drop);
+        Ok((first, self.answers(self.sequence, true, |_| None::<()>).map(drop)))
+    }
+
+    /// Each answer is a datagram of its own, or several.
+    fn answers<T>(
+        &mut self,
+        sequence: u32,
+        several: bool,
+        decode: impl Fn(&Message<'_>) -> Option<T>,
+    ) -> io::Result<Vec<T>> {
         let mut answers = Vec::new();
         loop {
-            let mut datagram = Vec::with_capacity(DATAGRAM);
-            self.socket.recv(&mut datagram, 0)?;
-            for message in messages(&datagram).filter(|message| message.sequence == self.sequence) {
+            self.datagram.clear();
+            self.socket.recv(&mut self.datagram, 0)?;
+            for message in messages(&self.datagram).filter(|message| message.sequence == sequence) {
                 match i32::from(message.kind) {
                     libc::NLMSG_DONE => return Ok(answers),
                     libc::NLMSG_ERROR => match message.error() {

@@ -32,8 +32,7 @@ impl PortFilters {
     /// When our place is taken by somebody else, or the kernel refuses.
     pub(crate) fn attach(&mut self, ifindex: u32, program: BorrowedFd<'_>) -> Result<(), AttachError> {
         let refused = |error| AttachError::Filter { ifindex, error };
-        self.netlink.ensure_ingress(ifindex).map_err(refused)?;
-        match self.netlink.put_filter(ifindex, program, &self.name, false) {
+        match self.netlink.add_filter(ifindex, program, &self.name) {
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
             outcome => return outcome.map_err(refused),
         }
@@ -42,7 +41,7 @@ impl PortFilters {
         {
             return Err(AttachError::Taken { ifindex, name: other.name });
         }
-        self.netlink.put_filter(ifindex, program, &self.name, true).map_err(refused)
+        self.netlink.replace_filter(ifindex, program, &self.name).map_err(refused)
     }
 
     /// Takes our program off an interface, which may be gone; whether it was there. The `clsact` qdisc stays: it

@@ -1,5 +1,6 @@
 //! Agents without data plane, on loopback, in one task.
 
+mod calling;
 mod observing;
 
 use std::net::{IpAddr, Ipv4Addr};

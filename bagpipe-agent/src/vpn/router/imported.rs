@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bagpipe_bgp::types::{IpPrefix, MacAddr, RouteDistinguisher};
 
-use super::super::remote::decrement;
+use super::super::counts::Counts;
 use super::super::route::{RemoteRoute, RouteKey, Through};
 
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ pub(super) struct Imported {
     /// Prefixes by the gateway that they are behind.
     behind: BTreeMap<IpAddr, BTreeSet<(IpPrefix, RouteKey)>>,
     /// How many routes come from an endpoint.
-    endpoints: BTreeMap<IpAddr, usize>,
+    endpoints: Counts<IpAddr>,
 }
 
 impl Imported {
@@ -35,7 +35,7 @@ impl Imported {
         };
         if let Some(before) = before.as_ref().and_then(|before| before.packets) {
             if let Some(endpoint) = before.endpoint() {
-                decrement(&mut self.endpoints, &endpoint);
+                self.endpoints.remove(&endpoint);
             }
             if let Through::Gateway(gateway) = &before
                 && let Some(places) = self.behind.get_mut(gateway)
@@ -48,7 +48,7 @@ impl Imported {
         }
         if let Some(through) = through {
             if let Some(endpoint) = through.endpoint() {
-                *self.endpoints.entry(endpoint).or_default() += 1;
+                self.endpoints.add(endpoint);
             }
             if let Through::Gateway(gateway) = through {
                 self.behind.entry(gateway).or_default().insert(place);
@@ -83,7 +83,7 @@ impl Imported {
     }
 
     pub(super) fn has_endpoint(&self, endpoint: &IpAddr) -> bool {
-        self.endpoints.contains_key(endpoint)
+        self.endpoints.contains(endpoint)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -23,6 +23,7 @@ pub use self::hops::Reason;
 use self::imported::Imported;
 use self::relay::Relayed;
 use super::address::InterfaceAddress;
+use super::counts::Counts;
 use super::overlay::Overlay;
 use super::request::{Direction, Endpoint, LastResort};
 use super::route::{RemoteRoute, RouteKey, Through};
@@ -42,9 +43,9 @@ pub(crate) struct Router {
     /// Attachments by what they make reachable: their prefix, and the address in it.
     by_prefix: BTreeMap<IpPrefix, BTreeSet<Attachment>>,
     /// How many attachments have each gateway.
-    gateways: BTreeMap<IpAddr, usize>,
+    gateways: Counts<IpAddr>,
     /// How many attachments each plugged E-VPN has.
-    plugs: BTreeMap<VpnId, usize>,
+    plugs: Counts<VpnId>,
     hosts: BTreeMap<IpAddr, BTreeMap<VpnId, Host>>,
     imported: Imported,
     relayed: Option<Box<Relayed>>,
@@ -111,8 +112,8 @@ impl Router {
             labels: BTreeMap::new(),
             attached: BTreeMap::new(),
             by_prefix: BTreeMap::new(),
-            gateways: BTreeMap::new(),
-            plugs: BTreeMap::new(),
+            gateways: Counts::default(),
+            plugs: Counts::default(),
             hosts: BTreeMap::new(),
             imported: Imported::default(),
             relayed: None,
@@ -152,7 +153,7 @@ impl Router {
             self.by_prefix.entry(prefix).or_default().insert(attachment);
         }
         if let Site::Evpn(evpn, _) = attachment.0 {
-            *self.plugs.entry(evpn).or_default() += 1;
+            self.plugs.add(evpn);
             // Type 5 routes begin with the first E-VPN.
             self.touched.announcements = true;
         }
@@ -168,7 +169,7 @@ impl Router {
             }
         }
         if let Site::Evpn(evpn, _) = attachment.0 {
-            super::remote::decrement(&mut self.plugs, &evpn);
+            self.plugs.remove(&evpn);
             self.touched.announcements = true;
         }
     }
@@ -187,9 +188,9 @@ impl Router {
     fn count_gateway(&mut self, gateway: Option<IpAddr>, more: bool) {
         let Some(gateway) = gateway else { return };
         if more {
-            *self.gateways.entry(gateway).or_default() += 1;
+            self.gateways.add(gateway);
         } else {
-            super::remote::decrement(&mut self.gateways, &gateway);
+            self.gateways.remove(&gateway);
         }
         self.touch(IpPrefix::host(gateway));
     }
@@ -267,7 +268,7 @@ impl Router {
     /// Whether a route leads to what is attached to this very instance.
     fn is_own(&self, through: &Through) -> bool {
         match through {
-            Through::Local(adjacency) => adjacency.vpn == self.id || self.plugs.contains_key(&adjacency.vpn),
+            Through::Local(adjacency) => adjacency.vpn == self.id || self.plugs.contains(&adjacency.vpn),
             _ => false,
         }
     }
@@ -331,7 +332,7 @@ impl Router {
     }
 
     pub(crate) fn is_gateway(&self, ip: &IpAddr) -> bool {
-        self.gateways.contains_key(ip)
+        self.gateways.contains(ip)
     }
 
     pub(crate) fn gateways(&self) -> impl Iterator<Item = IpAddr> + '_ {

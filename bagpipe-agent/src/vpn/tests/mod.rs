@@ -37,6 +37,8 @@ struct Node {
     fib: Fib,
     routes: BTreeMap<RouteKey, (Nlri, Attributes)>,
     flows: BTreeMap<String, Attributes>,
+    /// What is stored, which has got nothing but differences.
+    stored: Snapshot,
 }
 
 impl Node {
@@ -47,6 +49,7 @@ impl Node {
             fib: Fib::default(),
             routes: BTreeMap::new(),
             flows: BTreeMap::new(),
+            stored: Snapshot::default(),
         }
     }
 
@@ -80,7 +83,17 @@ impl Node {
             };
             assert!(was_there, "withdrawn twice: {nlri:?}");
         }
+        self.store();
         effects
+    }
+
+    /// Stores the difference, as text. It leads to what is there, and then there is none any more.
+    fn store(&mut self) {
+        let text = serde_json::to_string(&self.vpns.difference(&self.stored)).unwrap();
+        self.stored.apply(serde_json::from_str(&text).unwrap());
+        assert_eq!(self.stored, self.vpns.snapshot());
+        let nothing = Difference { next: self.stored.next, ..Difference::default() };
+        assert_eq!(self.vpns.difference(&self.stored), nothing);
     }
 
     fn attach(&mut self, attach: &Attach) -> Attached {

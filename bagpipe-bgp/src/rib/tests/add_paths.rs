@@ -111,24 +111,48 @@ fn many_routes_go_in_one_message() {
     assert_eq!(network.peers[3].1.messages - before, 2, "one for each set of attributes");
 }
 
-#[test]
-fn the_paths_of_a_peer_are_told_apart_by_their_identifiers() {
-    let mut network = network(8);
+/// Another client that may send several paths.
+fn add_sender(network: &mut Network) {
     let facts = network.peers[3].0.clone();
     let (router_id, address) = (self::address(5), self::address(5).into());
     network.rib.peer_up(PeerId(5), RibPeer { router_id, address, ..facts });
-    let update = |announced: bool, id: PathId, next_hop: u32| {
-        let mut encoded = BytesMut::new();
-        encoded.extend_from_slice(&id.to_be_bytes());
-        mac(1, 1).encode(&mut encoded);
-        let block = NlriBlock { family: Family::EVPN, path_ids: true, bytes: encoded.freeze() };
-        let attributes = Arc::new(attributes(next_hop, &[]));
-        if announced {
-            Update { attributes, announced: vec![block], ..Update::default() }
-        } else {
-            Update { withdrawn: vec![block], ..Update::default() }
-        }
-    };
+}
+
+/// A path of its to a route.
+fn update(announced: bool, id: PathId, next_hop: u32) -> Update {
+    let mut encoded = BytesMut::new();
+    encoded.extend_from_slice(&id.to_be_bytes());
+    mac(1, 1).encode(&mut encoded);
+    let block = NlriBlock { family: Family::EVPN, path_ids: true, bytes: encoded.freeze() };
+    let attributes = Arc::new(attributes(next_hop, &[]));
+    if announced {
+        Update { attributes, announced: vec![block], ..Update::default() }
+    } else {
+        Update { withdrawn: vec![block], ..Update::default() }
+    }
+}
+
+#[test]
+fn a_peer_has_no_more_than_so_many_paths_of_a_route() {
+    let mut network = network(1);
+    add_sender(&mut network);
+    let most = u32::try_from(MOST_PATHS).unwrap();
+    for id in 1..=most {
+        assert_eq!(network.rib.receive(PeerId(5), &update(true, id, 21)), []);
+    }
+    let errors = network.rib.receive(PeerId(5), &update(true, most + 1, 22));
+    assert!(matches!(&*errors, [error] if error.reason.contains("more than 1024 paths")), "{errors:?}");
+    assert_eq!(network.rib.routes().count(), MOST_PATHS);
+    // Those that are there may change, and another may come when one goes.
+    assert_eq!(network.rib.receive(PeerId(5), &update(true, most, 23)), []);
+    network.rib.receive(PeerId(5), &update(false, 1, 0));
+    assert_eq!(network.rib.receive(PeerId(5), &update(true, most + 1, 22)), []);
+}
+
+#[test]
+fn the_paths_of_a_peer_are_told_apart_by_their_identifiers() {
+    let mut network = network(8);
+    add_sender(&mut network);
     for (id, next_hop) in [(7, 21), (9, 22), (7, 23)] {
         network.rib.receive(PeerId(5), &update(true, id, next_hop));
     }

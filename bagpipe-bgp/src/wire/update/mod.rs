@@ -199,7 +199,7 @@ impl FusedIterator for NlriIter<'_> {}
 
 /// Subcode 10, Invalid Network Field, is of the NLRI field; of the multiprotocol attributes, 9, Optional
 /// Attribute Error (RFC 4271 §6.3, RFC 4760 §7).
-fn nlri_error(action: Action, family: Family, data: &[u8], what: &str) -> UpdateError {
+pub(crate) fn nlri_error(action: Action, family: Family, data: &[u8], what: &str) -> UpdateError {
     let subcode = if family == Family::IPV4_UNICAST { 10 } else { 9 };
     let data = Bytes::copy_from_slice(data);
     UpdateError { action, attribute: None, subcode, data, reason: format!("{family} NLRI: {what}") }
