@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use bagpipe_bgp::types::{EthernetSegmentId, IpPrefix, Label, MacAddr, Vni};
+use bagpipe_bgp::types::{EthernetSegmentId, IpPrefix, IpVersion, Label, MacAddr, Vni};
 use serde::Serialize;
 
 /// Number of a VPN instance on this node, 1 to 65535; also the number in its route distinguisher. It stays the
@@ -122,6 +122,25 @@ pub struct Route {
     pub hops: Arc<[Hop]>,
 }
 
+/// Packets from the ports of an instance that are routed by another one: those of which all of this holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Rule {
+    /// Their IP version.
+    pub version: IpVersion,
+    /// Where they come from.
+    pub source: Option<IpPrefix>,
+    /// Where they go.
+    pub destination: Option<IpPrefix>,
+    /// Their IP protocol.
+    pub protocol: Option<u8>,
+    /// First and last source port.
+    pub source_ports: Option<(u16, u16)>,
+    /// First and last destination port.
+    pub destination_ports: Option<(u16, u16)>,
+    /// The instance that routes them.
+    pub vrf: VpnId,
+}
+
 /// What a label of this node means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LabelUse {
@@ -162,6 +181,8 @@ pub struct Port {
     pub interface: String,
     /// The instance.
     pub vpn: VpnId,
+    /// Packets only leave by it. What comes in is not the instance's; the interface may be another's port, too.
+    pub egress: bool,
 }
 
 /// The interface that a port is on, and the VLAN that it is there: zero if it is the interface itself. No interface has
@@ -213,6 +234,8 @@ pub enum Change {
     Segment(Segment, Option<Arc<[Target]>>),
     /// Where an IP prefix of an instance is.
     Route(VpnId, IpPrefix, Option<Route>),
+    /// Which packets of an instance are routed by others: the first rule that holds counts; never empty.
+    Classifier(VpnId, Option<Arc<[Rule]>>),
     /// What a label of this node means.
     Label(Label, Option<LabelUse>),
 }
@@ -229,14 +252,14 @@ impl Change {
             Self::Endpoint(_, _, true) => 3,
             Self::Segment(_, Some(_)) => 4,
             Self::Route(_, _, Some(_)) => 5,
-            Self::Label(_, Some(_)) => 6,
+            Self::Classifier(_, Some(_)) | Self::Label(_, Some(_)) => 6,
             Self::Mac(_, _, Some(_)) => 7,
             Self::Neighbor(_, _, Some(_)) => 8,
             Self::Flood(_, _, true) => 9,
             Self::Flood(_, _, false) => 10,
             Self::Neighbor(_, _, None) => 11,
             Self::Mac(_, _, None) => 12,
-            Self::Label(_, None) => 13,
+            Self::Classifier(_, None) | Self::Label(_, None) => 13,
             Self::Route(_, _, None) => 14,
             Self::Segment(_, None) => 15,
             Self::Endpoint(_, _, false) => 16,
@@ -268,6 +291,8 @@ pub struct Fib {
     pub routers: BTreeMap<VpnId, Router>,
     /// IP routes.
     pub routes: BTreeMap<(VpnId, IpPrefix), Route>,
+    /// Rules of instances.
+    pub classifiers: BTreeMap<VpnId, Arc<[Rule]>>,
     /// Labels.
     pub labels: BTreeMap<Label, LabelUse>,
 }
@@ -287,6 +312,7 @@ impl Fib {
             Change::Segment(segment, value) => set(&mut self.segments, *segment, value.clone()),
             Change::Router(vpn, value) => set(&mut self.routers, *vpn, *value),
             Change::Route(vpn, prefix, value) => set(&mut self.routes, (*vpn, *prefix), value.clone()),
+            Change::Classifier(vpn, value) => set(&mut self.classifiers, *vpn, value.clone()),
             Change::Label(label, value) => set(&mut self.labels, *label, *value),
         }
     }

@@ -17,6 +17,8 @@ pub struct Port {
 pub mod port_flags {
     /// The interface is a veth whose peer is in another network namespace: deliver straight to the peer.
     pub const REDIRECT_PEER: u16 = 1;
+    /// Packets only leave by it: there is no entry in `PORT_OF_INTERFACE` for it. For the agent, after a restart.
+    pub const EGRESS: u16 = 2;
     /// Where the identifier of the VLAN begins that the port is, in the upper twelve bits. Zero: the interface itself.
     pub const VLAN_SHIFT: u32 = 4;
 }

@@ -8,7 +8,7 @@
 //! reader):
 //!
 //! * A value that changes in place is at most eight bytes and aligned, so that it is written at once.
-//! * A larger value ([`Encap`], [`Adjacency`]) is written once into a free slot, then an eight-byte reference is moved to it.
+//! * A larger value ([`Encap`], [`Adjacency`], [`Rule`]) is written once into a free slot, then a reference of at most eight bytes is moved to it.
 //! * An object is written before what refers to it, and removed after.
 //!
 //! Addresses are sixteen bytes in network order; IPv4 is in its IPv4-mapped form (`::ffff:a.b.c.d`).
@@ -27,7 +27,7 @@ pub use forwarding::{Neighbor, Port, TRUNK, Target, TargetKind, Vpn, neighbor_fl
 pub use keys::{FdbKey, FloodKey, FloodScope, NeighborKey, TunnelKey, VlanKey};
 pub use routing::{
     Adjacency, EndpointKey, GROUP_BUCKETS, Label, LabelKind, ROUTE_KEY_BITS, RouteKey, RoutePrefix, Router,
-    router_flags,
+    Rule, router_flags, rule_flags,
 };
 pub use underlay::{Encap, Settings, Tunnel, encap_flags, settings_flags};
 
@@ -75,6 +75,7 @@ plain_data!(
     RouteKey,
     RoutePrefix,
     Router,
+    Rule,
     Settings,
     Target,
     Tunnel,

@@ -16,6 +16,10 @@ pub const ROUTES: u32 = 1_048_576;
 pub const ADJACENCIES: u32 = 131_072;
 /// Groups of equal next hops.
 pub const GROUPS: u32 = 4_096;
+/// Rules for packets that are routed by another instance, over all VPN instances; those that several end with, once.
+pub const RULES: u32 = 16_384;
+/// Rules of one VPN instance, which a program goes through packet by packet.
+pub const RULES_PER_VPN: u32 = 64;
 /// Labels of this node.
 pub const LABELS: u32 = 131_072;
 /// (remote endpoint, VPN instance) pairs that labelled packets are accepted from.

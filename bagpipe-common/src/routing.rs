@@ -66,6 +66,44 @@ pub struct Adjacency {
     pub target: Target,
 }
 
+/// Value of `RULES` (array): a packet from a port of an instance of which all of this holds is routed by another one; if
+/// not, the next rule counts. Written once into a free slot, and never changed while anything leads to it: so whoever
+/// goes from rule to rule sees those that were there when it began.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// Where packets come from: the bits that count.
+    pub source: Address,
+    /// Which bits count of the source.
+    pub source_mask: Address,
+    /// Where packets go: the bits that count.
+    pub destination: Address,
+    /// Which bits count of the destination.
+    pub destination_mask: Address,
+    /// First and last source port, in host order.
+    pub source_ports: [u16; 2],
+    /// First and last destination port, in host order.
+    pub destination_ports: [u16; 2],
+    /// EtherType of the packets, in host order.
+    pub ethertype: u16,
+    /// IP protocol, see [`rule_flags::PROTOCOL`].
+    pub protocol: u8,
+    /// See [`rule_flags`].
+    pub flags: u8,
+    /// Slot of the next rule; zero if this is the last.
+    pub next: u32,
+    /// Number of the instance that routes the packet.
+    pub vrf: u32,
+}
+
+/// Bits of [`Rule::flags`].
+pub mod rule_flags {
+    /// The protocol counts.
+    pub const PROTOCOL: u8 = 1;
+    /// Ports count: what has none is not meant.
+    pub const PORTS: u8 = 2;
+}
+
 /// Value of `ROUTERS` (array, indexed by instance number): what the router is to the instance's hosts. It may be
 /// read while it changes: nothing worse follows than an ICMP error from the previous address.
 #[repr(C)]
@@ -133,5 +171,6 @@ mod tests {
         assert_eq!(size_of::<Adjacency>(), 6 + 6 + 2 + 2 + 8);
         assert_eq!(size_of::<Router>(), 16 + 4 + 4);
         assert_eq!(size_of::<Label>(), 8);
+        assert_eq!(size_of::<Rule>(), 4 * 16 + 8 + 2 + 1 + 1 + 4 + 4);
     }
 }

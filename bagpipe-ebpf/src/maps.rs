@@ -5,7 +5,7 @@ use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, PerCpuArray};
 use aya_ebpf::macros::btf_map;
 use bagpipe_common::{
     Address, Adjacency, Counters, Drop, DropReason, Encap, EndpointKey, FdbKey, FloodKey, GROUP_BUCKETS,
-    Label, Neighbor, NeighborKey, Port, ROUTE_KEY_BITS, RoutePrefix, Router, Settings, Target, Tunnel,
+    Label, Neighbor, NeighborKey, Port, ROUTE_KEY_BITS, RoutePrefix, Router, Rule, Settings, Target, Tunnel,
     TunnelKey, VlanKey, Vpn, limits,
 };
 use bagpipe_packet::header;
@@ -50,6 +50,10 @@ pub(crate) static ADJACENCIES: Array<Adjacency, { limits::ADJACENCIES as usize }
 pub(crate) static HOSTS: HashMap<NeighborKey, Target, { limits::HOSTS as usize }, ON_DEMAND> = HashMap::new();
 #[btf_map]
 pub(crate) static ROUTES: LpmTrie<RoutePrefix, Target, { limits::ROUTES as usize }> = LpmTrie::new();
+#[btf_map]
+pub(crate) static RULES: Array<Rule, { limits::RULES as usize }> = Array::new();
+#[btf_map]
+pub(crate) static CLASSIFIERS: Array<u32, { limits::VPNS as usize }> = Array::new();
 #[btf_map]
 pub(crate) static GROUPS: Array<Target, { (limits::GROUPS * GROUP_BUCKETS) as usize }> = Array::new();
 #[btf_map]
@@ -118,6 +122,12 @@ fn route_key(vpn: u16, address @ [a, b, c, d]: [u32; 4]) -> Key<RoutePrefix> {
     let instance = (u32::from(vpn) << 16 | family).to_be();
     // SAFETY: twenty-four bytes both, and any bytes are a key.
     unsafe { core::mem::transmute::<[u32; 6], Key<RoutePrefix>>([BITS, instance, a, b, c, d]) }
+}
+
+/// The slot of the first rule of an instance; zero if it has none.
+#[inline(always)]
+pub(crate) fn first_rule(vpn: u16) -> u32 {
+    CLASSIFIERS.get(vpn.into()).map_or(0, |slot| *slot)
 }
 
 /// The header template of a next hop.

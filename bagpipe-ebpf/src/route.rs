@@ -34,7 +34,7 @@ pub(crate) struct Routing {
     pub(crate) target: Target,
     /// The router: the instance whose routes count.
     pub(crate) vrf: u16,
-    /// After: the instance that the frame is in.
+    /// Before: the instance whose routes count in place of the router's, if any. After: the instance that the frame is in.
     pub(crate) vpn: u16,
     /// After: bytes of the frame that goes out, or of the largest that it is cut into.
     pub(crate) largest: u32,
@@ -267,8 +267,9 @@ fn is_whole(skb: Skb, header: u32, length: u32) -> bool {
 /// Where the packet goes; of several equal ways, the flow's.
 #[inline(always)]
 fn target(skb: Skb, routing: &Routing, packet: &Packet) -> Option<Target> {
+    let table = if routing.vpn == 0 { routing.vrf } else { routing.vpn };
     let target =
-        if routing.target.kind == 0 { maps::route(routing.vrf, packet.destination)? } else { routing.target };
+        if routing.target.kind == 0 { maps::route(table, packet.destination)? } else { routing.target };
     if target.kind != TargetKind::Group as u8 {
         return Some(target);
     }

@@ -2,6 +2,7 @@
 
 use bagpipe_common::{DropReason, Target};
 
+use crate::classify::classify;
 use crate::route::{ECHO, Origin, Routing, route};
 use crate::skb::{Action, Skb};
 use crate::source::Sender;
@@ -12,6 +13,10 @@ use crate::{echo, encap, icmp, maps, mpls, stage, switch};
 #[inline(always)]
 pub(crate) fn from_port(skb: Skb, sender: &Sender, vrf: u16) -> Result<Action, DropReason> {
     let mut routing = Routing::new(Origin::Port, vrf, NOWHERE);
+    let first = maps::first_rule(vrf);
+    if first != 0 {
+        routing.vpn = classify(skb.as_raw(), first) as u16;
+    }
     let mut action = route(skb.as_raw(), &raw mut routing);
     if action == stage::CONTINUE {
         return send(skb, &routing);

@@ -42,6 +42,7 @@ impl RestAgent {
         let (config, socket, state) = (place("toml"), place("sock"), place("state"));
         let text = format!(
             "[bgp]\nlocal_address = \"{address}\"\nas_number = 64512\n{more}[dataplane]\ndriver = \"none\"\n\
+             [ports]\ntrunks = {{ \"6\" = \"to-router\" }}\n\
              [api]\nlisten = \"{API}\"\nsocket = \"{}\"\n[state]\ndirectory = \"{}\"\n",
             socket.display(),
             state.display(),

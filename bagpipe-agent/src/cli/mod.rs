@@ -1,11 +1,13 @@
 //! The command line: the daemon, and a client of its API.
 
 mod agent;
+mod attract;
 mod client;
 mod configuration;
 pub mod demo;
 mod explain;
 mod explain_route;
+mod fallback;
 mod impex;
 mod mac;
 mod map;

@@ -3,7 +3,9 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::attract::AttractArgs;
 use super::client::Client;
+use super::fallback::FallbackArgs;
 use super::netns::{self, Namespace};
 use super::{Failure, print};
 
@@ -44,6 +46,10 @@ pub(super) struct AttachArgs {
     /// IP-VPN: route target to announce them with
     #[arg(long, value_name = "RT", value_delimiter = ',', requires = "readv_from_rt")]
     readv_to_rt: Vec<String>,
+    #[command(flatten)]
+    attract: AttractArgs,
+    #[command(flatten)]
+    fallback: FallbackArgs,
     /// IP-VPN: answer ARP and ND for addresses that nobody has, too
     #[arg(long)]
     proxy_arp: bool,
@@ -114,6 +120,8 @@ impl AttachArgs {
                 ("direction", self.direction.clone().map(Value::from)),
                 ("lb_consistent_hash_order", self.lb_order.map(Value::from)),
                 ("readvertise", readvertise),
+                ("attract_traffic", self.attract.request()),
+                ("fallback", self.fallback.request()),
                 ("proxy_arp", self.proxy_arp.then(|| Value::from(true))),
                 ("description", self.description.clone().map(Value::from)),
             ] {

@@ -5,18 +5,19 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bagpipe_bgp::types::{Label, MacAddr, Vni};
 use bagpipe_common::{
-    self as abi, Encap, FloodScope, GROUP_BUCKETS, LabelKind, TargetKind, neighbor_flags, port_flags,
+    self as abi, Encap, FloodScope, GROUP_BUCKETS, LabelKind, TargetKind, limits, neighbor_flags, port_flags,
     router_flags,
 };
 
 use super::address::{host_of, ip_of, prefix_of};
 use super::entry::Key;
 use super::groups::{self, nameless, ways_in};
+use super::rules::{Rules, rule_of};
 use super::tables::{Object, Tables};
 use super::value::Value;
 use crate::fib::{
-    Adjacency, Change, Fib, Hop, LabelUse, Mac, MplsForm, Neighbor, Port, Route, Router, Segment, Target,
-    VpnId,
+    Adjacency, Change, Fib, Hop, LabelUse, Mac, MplsForm, Neighbor, Port, Route, Router, Rule, Segment,
+    Target, VpnId,
 };
 
 impl Tables {
@@ -36,6 +37,7 @@ impl Tables {
             (group, found.frames(group).map(|targets| groups::Found::Segment(segment, targets)))
         });
         self.groups.adopt(of_routes.chain(of_segments));
+        self.rules.adopt(found.rules());
         let flood_lists = found.flood_lists(known);
         for ((vpn, scope), members) in flood_lists {
             self.floods.adopt(vpn, scope, members);
@@ -46,7 +48,8 @@ impl Tables {
             self.stale.insert(object, None);
         }
         // What is written once is left as it is: nothing reads it any longer, or it is just right.
-        let rewritten = |key: &&Key| !matches!(key, Key::Encap(_) | Key::Adjacency(_) | Key::Bucket(_));
+        let rewritten =
+            |key: &&Key| !matches!(key, Key::Encap(_) | Key::Adjacency(_) | Key::Bucket(_) | Key::Rule(_));
         self.dirty.extend(contents.iter().map(|(key, _)| key).filter(rewritten));
         self.mirror.extend(contents);
         self.stale.len()
@@ -170,6 +173,42 @@ impl<'a> Found<'a> {
         Some(Route { hops })
     }
 
+    /// The slots of rules that an instance refers to, each with its rule and those that follow.
+    fn rules(&self) -> BTreeMap<u32, Option<Rules>> {
+        let mut slots = BTreeMap::new();
+        for (key, value) in &self.entries {
+            let (Key::Classifier(_), Value::Number(first)) = (key, value) else { continue };
+            let chain = self.chain(*first);
+            let rules: Option<Vec<Rule>> = chain.iter().map(|(_, rule)| *rule).collect();
+            for (position, (slot, _)) in chain.iter().enumerate() {
+                let tail = rules.as_ref().and_then(|rules| Some(rules.get(position..)?.into()));
+                slots.insert(*slot, tail);
+            }
+        }
+        slots
+    }
+
+    /// The slots and rules from one on, each rule if it means anything.
+    fn chain(&self, first: u32) -> Vec<(u32, Option<Rule>)> {
+        let mut chain = Vec::new();
+        let mut slot = first;
+        while slot != 0 && chain.len() < limits::RULES_PER_VPN as usize {
+            let Some(Value::Rule(rule)) = self.entries.get(&Key::Rule(slot)) else {
+                chain.push((slot, None));
+                break;
+            };
+            chain.push((slot, rule_of(rule)));
+            slot = rule.next;
+        }
+        chain
+    }
+
+    /// The rules of an instance: all of them, if the instances that they lead to are known.
+    fn classifier(&self, first: u32, known: &BTreeSet<VpnId>) -> Option<Rules> {
+        let rules: Option<Vec<Rule>> = self.chain(first).into_iter().map(|(_, rule)| rule).collect();
+        rules.filter(|rules| rules.iter().all(|rule| known.contains(&rule.vrf))).map(Into::into)
+    }
+
     fn label(&self, label: &abi::Label) -> Option<LabelUse> {
         Some(match LabelKind::of(label.kind)? {
             LabelKind::Adjacency => LabelUse::Adjacency(label.vpn, self.adjacency(label.id)?),
@@ -270,7 +309,8 @@ impl<'a> Found<'a> {
                             0 => name,
                             vlan => format!("{name}:{vlan}"),
                         };
-                        fib.ports.insert(*number, Port { interface, vpn: port.vpn });
+                        let egress = port.flags & port_flags::EGRESS != 0;
+                        fib.ports.insert(*number, Port { interface, vpn: port.vpn, egress });
                     }
                 }
                 (Key::Fdb(key), Value::Target(target))
@@ -318,6 +358,11 @@ impl<'a> Found<'a> {
                         fib.labels.insert(label, meaning);
                     }
                 }
+                (Key::Classifier(vpn), Value::Number(first)) if known.contains(vpn) => {
+                    if let Some(rules) = self.classifier(*first, known) {
+                        fib.classifiers.insert(*vpn, rules);
+                    }
+                }
                 (Key::Router(vpn), Value::Router(router)) if known.contains(vpn) => {
                     fib.routers.insert(*vpn, face(router));
                 }
@@ -346,6 +391,7 @@ fn changes(fib: Fib) -> Vec<Change> {
     changes.extend(fib.routers.into_iter().map(|(vpn, router)| Change::Router(vpn, Some(router))));
     changes
         .extend(fib.routes.into_iter().map(|((vpn, prefix), route)| Change::Route(vpn, prefix, Some(route))));
+    changes.extend(fib.classifiers.into_iter().map(|(vpn, rules)| Change::Classifier(vpn, Some(rules))));
     changes.extend(fib.labels.into_iter().map(|(label, meaning)| Change::Label(label, Some(meaning))));
     changes
 }

@@ -51,6 +51,7 @@ impl Tables {
             self.nexthops.timeout(),
             self.adjacencies.timeout(),
             self.groups.timeout(),
+            self.rules.timeout(),
         ];
         timeouts.into_iter().flatten().min()
     }
@@ -60,6 +61,7 @@ impl Tables {
         let remotes = self.nexthops.assign(now);
         let mut numbered = self.groups.assign(now);
         numbered.extend(self.adjacencies.assign(now).into_iter().map(|(slot, _)| Key::Adjacency(slot)));
+        numbered.extend(self.rules.assign(now).into_iter().map(|(slot, _)| Key::Rule(slot)));
         if !remotes.is_empty() || !numbered.is_empty() {
             self.dirty.extend(self.failed.keys());
             self.dirty.extend(numbered);
@@ -188,6 +190,7 @@ impl Tables {
     fn collect(&mut self, now: Instant) -> Vec<Key> {
         self.groups.collect(now);
         self.adjacencies.collect(now);
+        self.rules.collect(now);
         let mut keys = Vec::new();
         for (remote, number) in self.nexthops.collect(now) {
             self.underlay.forget(remote);

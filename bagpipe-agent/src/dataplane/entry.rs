@@ -33,6 +33,10 @@ pub enum Map {
     Hosts,
     /// Other IP routes.
     Routes,
+    /// Rules for packets that are routed by another instance.
+    Rules,
+    /// The first rule of each instance.
+    Classifiers,
     /// Labels.
     Labels,
     /// Routers.
@@ -59,7 +63,7 @@ pub enum Map {
 
 impl Map {
     /// All maps, in writing order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Encaps,
         Self::Nexthops,
         Self::Ports,
@@ -67,6 +71,8 @@ impl Map {
         Self::Groups,
         Self::Hosts,
         Self::Routes,
+        Self::Rules,
+        Self::Classifiers,
         Self::Labels,
         Self::Routers,
         Self::Neighbors,
@@ -91,6 +97,8 @@ impl Map {
             Self::Groups => "GROUPS",
             Self::Hosts => "HOSTS",
             Self::Routes => "ROUTES",
+            Self::Rules => "RULES",
+            Self::Classifiers => "CLASSIFIERS",
             Self::Labels => "LABELS",
             Self::Routers => "ROUTERS",
             Self::Neighbors => "NEIGHBORS",
@@ -122,6 +130,8 @@ impl Map {
                 | Self::Encaps
                 | Self::Adjacencies
                 | Self::Groups
+                | Self::Rules
+                | Self::Classifiers
                 | Self::Routers
         )
     }
@@ -143,6 +153,8 @@ impl Map {
             | Self::Adjacencies
             | Self::Groups
             | Self::Labels
+            | Self::Rules
+            | Self::Classifiers
             | Self::Routers
             | Self::Vpns
             | Self::Vnis
@@ -160,12 +172,16 @@ impl Map {
             Self::Adjacencies => size_of::<abi::Adjacency>(),
             Self::Fdb | Self::Floods | Self::Groups | Self::Hosts | Self::Routes => size_of::<abi::Target>(),
             Self::Labels => size_of::<abi::Label>(),
+            Self::Rules => size_of::<abi::Rule>(),
             Self::Routers => size_of::<abi::Router>(),
             Self::Vpns => size_of::<abi::Vpn>(),
             Self::Tunnels => size_of::<abi::Tunnel>(),
-            Self::Nexthops | Self::Vnis | Self::Endpoints | Self::PortOfVlan | Self::PortOfInterface => {
-                size_of::<u32>()
-            }
+            Self::Nexthops
+            | Self::Classifiers
+            | Self::Vnis
+            | Self::Endpoints
+            | Self::PortOfVlan
+            | Self::PortOfInterface => size_of::<u32>(),
         }
     }
 
@@ -181,10 +197,11 @@ impl Map {
             Self::Hosts => limits::HOSTS,
             Self::Routes => limits::ROUTES,
             Self::Labels => limits::LABELS,
+            Self::Rules => limits::RULES,
             Self::Neighbors => limits::NEIGHBORS,
             Self::Fdb => limits::FDB,
             Self::Floods => limits::FLOODS,
-            Self::Vpns | Self::Vnis | Self::Routers => limits::VPNS,
+            Self::Vpns | Self::Vnis | Self::Routers | Self::Classifiers => limits::VPNS,
             Self::Tunnels => limits::TUNNELS,
             Self::Endpoints => limits::ENDPOINTS,
         }
@@ -214,6 +231,10 @@ pub(crate) enum Key {
     Host(NeighborKey),
     /// Another prefix.
     Route(RouteKey),
+    /// A slot of a rule.
+    Rule(u32),
+    /// The number of an instance that has rules.
+    Classifier(u16),
     /// A label of this node.
     Label(u32),
     /// The number of an instance whose hosts have a router.
@@ -272,6 +293,8 @@ impl Key {
             Self::Bucket(_) => Map::Groups,
             Self::Host(_) => Map::Hosts,
             Self::Route(_) => Map::Routes,
+            Self::Rule(_) => Map::Rules,
+            Self::Classifier(_) => Map::Classifiers,
             Self::Label(_) => Map::Labels,
             Self::Router(_) => Map::Routers,
             Self::Neighbor(_) => Map::Neighbors,
@@ -295,10 +318,13 @@ impl Key {
             | Self::Port(number)
             | Self::Adjacency(number)
             | Self::Bucket(number)
+            | Self::Rule(number)
             | Self::Label(number)
             | Self::Vni(number)
             | Self::PortOfInterface(number) => number.to_ne_bytes().to_vec(),
-            Self::Vpn(number) | Self::Router(number) => u32::from(*number).to_ne_bytes().to_vec(),
+            Self::Vpn(number) | Self::Router(number) | Self::Classifier(number) => {
+                u32::from(*number).to_ne_bytes().to_vec()
+            }
             Self::Neighbor(key) | Self::Host(key) => sys::bytes_of(key).to_vec(),
             Self::Route(key) => sys::bytes_of(key).to_vec(),
             Self::Fdb(key) => sys::bytes_of(key).to_vec(),
@@ -321,6 +347,8 @@ impl Key {
             Map::Groups => Self::Bucket(number()?),
             Map::Hosts => Self::Host(sys::read(bytes)?),
             Map::Routes => Self::Route(sys::read(bytes)?),
+            Map::Rules => Self::Rule(number()?),
+            Map::Classifiers => Self::Classifier(number()?.try_into().ok()?),
             Map::Labels => Self::Label(number()?),
             Map::Routers => Self::Router(number()?.try_into().ok()?),
             Map::Neighbors => Self::Neighbor(sys::read(bytes)?),
@@ -339,16 +367,18 @@ impl Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Encap(number) | Self::Nexthop(number) | Self::Port(number) | Self::Adjacency(number) => {
-                write!(f, "{number}")
-            }
+            Self::Encap(number)
+            | Self::Nexthop(number)
+            | Self::Port(number)
+            | Self::Adjacency(number)
+            | Self::Rule(number) => write!(f, "{number}"),
             Self::Bucket(index) => {
                 write!(f, "group {} bucket {}", index / GROUP_BUCKETS, index % GROUP_BUCKETS)
             }
             Self::Label(label) => write!(f, "label {label}"),
             Self::Vlan(key) => write!(f, "ifindex {} vlan {}", key.ifindex, key.vlan),
             Self::PortOfInterface(ifindex) => write!(f, "ifindex {ifindex}"),
-            Self::Vpn(vpn) | Self::Router(vpn) => write!(f, "{vpn}"),
+            Self::Vpn(vpn) | Self::Router(vpn) | Self::Classifier(vpn) => write!(f, "{vpn}"),
             Self::Vni(vni) => write!(f, "vni {vni}"),
             Self::Neighbor(key) | Self::Host(key) => write!(f, "vpn {} {}", key.vpn, ip_of(&key.address)),
             Self::Route(key) => match prefix_of(key) {

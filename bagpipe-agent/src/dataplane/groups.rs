@@ -23,7 +23,7 @@ use crate::fib::{Hop, Segment, Target, VpnId};
 
 const BUCKETS: usize = GROUP_BUCKETS as usize;
 
-/// Several hops, in ascending order.
+/// Several hops, in their order.
 pub(crate) type Hops = Arc<[Hop]>;
 
 /// What is a group.
@@ -89,10 +89,10 @@ impl Groups {
     pub(crate) fn acquire(&mut self, hops: &Hops, before: &[Hop]) {
         let group = Group::Hops(hops.clone());
         if !self.numbers.contains(&group) {
-            let buckets = match (self.buckets.get(before), before) {
-                (Some(buckets), _) => spread(hops, buckets.iter().copied().map(Some)),
-                (None, [only]) => spread(hops, [Some(*only); BUCKETS]),
-                _ => spread(hops, [None; BUCKETS]),
+            // After one hop they are dealt as after none: so nodes agree on them, whichever hop each knew first.
+            let buckets = match self.buckets.get(before) {
+                Some(buckets) => spread(hops, buckets.iter().copied().map(Some)),
+                None => spread(hops, [None; BUCKETS]),
             };
             self.buckets.insert(hops.clone(), buckets);
         }
@@ -338,6 +338,17 @@ mod tests {
         groups.acquire(&two, &three);
         let pairs = groups.buckets[&three].iter().zip(&groups.buckets[&two]);
         assert!(pairs.clone().all(|(old, new)| old == new || *old == hop(2)));
+    }
+
+    #[test]
+    fn hops_are_dealt_in_their_order_whichever_was_known_first() {
+        let hops: Hops = [hop(3), hop(1), hop(2)].into();
+        for before in [&[][..], &[hop(1)], &[hop(3)]] {
+            let mut groups = Groups::new(8);
+            groups.acquire(&hops, before);
+            let first: Vec<_> = groups.buckets[&hops].iter().take(4).copied().collect();
+            assert_eq!(first, [hop(3), hop(1), hop(2), hop(3)]);
+        }
     }
 
     #[test]

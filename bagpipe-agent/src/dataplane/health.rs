@@ -74,12 +74,13 @@ fn vpn_of(key: &Key) -> Option<u16> {
         Key::Endpoint(key) => Some(key.vpn),
         Key::Fdb(key) => Some(key.vpn),
         Key::Flood(key) => Some(key.vpn),
-        Key::Vpn(vpn) | Key::Router(vpn) => Some(*vpn),
+        Key::Vpn(vpn) | Key::Router(vpn) | Key::Classifier(vpn) => Some(*vpn),
         Key::Encap(_)
         | Key::Nexthop(_)
         | Key::Port(_)
         | Key::Adjacency(_)
         | Key::Bucket(_)
+        | Key::Rule(_)
         | Key::Label(_)
         | Key::Vni(_)
         | Key::Tunnel(_)

@@ -213,7 +213,7 @@ fn changes() -> Vec<Change> {
     let labelled = Hop::Labelled(Target::Mpls { endpoint, label: label(17), form: MplsForm::Udp });
     vec![
         Change::Vpn(1, Some(vni)),
-        Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 1 })),
+        Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 1, egress: false })),
         Change::Mac(1, local, Some(Mac { target: Target::Port(1), any_ip: true })),
         Change::Mac(1, remote, Some(Mac { target: far, any_ip: false })),
         Change::Neighbor(1, address, Some(Neighbor { mac: remote, router: false, port: None })),
@@ -316,6 +316,8 @@ impl Pins {
         array::<abi::Adjacency>(&pin("ADJACENCIES"));
         array_of::<abi::Target>(&pin("GROUPS"), 4 * abi::GROUP_BUCKETS);
         array::<abi::Router>(&pin("ROUTERS"));
+        array::<abi::Rule>(&pin("RULES"));
+        array::<u32>(&pin("CLASSIFIERS"));
         HashMap::<_, abi::NeighborKey, abi::Target>::create(64, 0).unwrap().pin(pin("HOSTS")).unwrap();
         LpmTrie::<_, abi::RoutePrefix, abi::Target>::create(64, NO_PREALLOC)
             .unwrap()

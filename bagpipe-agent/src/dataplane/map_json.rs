@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use bagpipe_bgp::types::MacAddr;
 use bagpipe_common::{
     self as abi, GROUP_BUCKETS, LabelKind, TRUNK, TargetKind, encap_flags, neighbor_flags, port_flags,
-    router_flags,
+    router_flags, rule_flags,
 };
 use serde_json::{Value as Json, json};
 
@@ -26,8 +26,9 @@ pub(super) fn key_json(key: &Key) -> Json {
             let (vpn, prefix) = prefix_of(key).unzip();
             json!({ "vpn": vpn, "prefix": prefix.map(|prefix| prefix.to_string()) })
         }
+        Key::Rule(slot) => json!({ "rule": slot }),
         Key::Label(label) => json!({ "label": label }),
-        Key::Router(vpn) => json!({ "vpn": vpn }),
+        Key::Router(vpn) | Key::Classifier(vpn) => json!({ "vpn": vpn }),
         Key::Endpoint(key) => json!({ "vpn": key.vpn, "remote": ip_of(&key.remote) }),
         Key::Neighbor(key) => json!({ "vpn": key.vpn, "address": ip_of(&key.address) }),
         Key::Fdb(key) => json!({ "vpn": key.vpn, "mac": MacAddr(key.mac) }),
@@ -47,6 +48,7 @@ pub(super) fn value_json(key: &Key, value: &Value) -> Json {
     match value {
         Value::Number(number) => match key.map() {
             Map::Nexthops => json!({ "slot": number }),
+            Map::Classifiers => json!({ "rule": number }),
             Map::PortOfInterface if *number == TRUNK => json!({ "trunk": true }),
             Map::PortOfInterface | Map::PortOfVlan => json!({ "port": number }),
             Map::Vnis => json!({ "vpn": number }),
@@ -71,6 +73,18 @@ pub(super) fn value_json(key: &Key, value: &Value) -> Json {
             "target": target_json(&adjacency.target),
         }),
         Value::Label(label) => label_json(label),
+        Value::Rule(rule) => json!({
+            "ethertype": rule.ethertype,
+            "source": ip_of(&rule.source),
+            "source_mask": ip_of(&rule.source_mask),
+            "destination": ip_of(&rule.destination),
+            "destination_mask": ip_of(&rule.destination_mask),
+            "protocol": (rule.flags & rule_flags::PROTOCOL != 0).then_some(rule.protocol),
+            "source_ports": (rule.flags & rule_flags::PORTS != 0).then_some(rule.source_ports),
+            "destination_ports": (rule.flags & rule_flags::PORTS != 0).then_some(rule.destination_ports),
+            "vpn": rule.vrf,
+            "next": rule.next,
+        }),
         Value::Router(router) => json!({
             "ipv4": Ipv4Addr::from(router.ipv4),
             "ipv6": Ipv6Addr::from(router.ipv6),

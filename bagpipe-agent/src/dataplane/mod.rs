@@ -10,6 +10,7 @@ mod adopt;
 mod commit;
 mod counters;
 mod driver;
+mod egress;
 mod entry;
 mod entry_view;
 mod floods;
@@ -31,6 +32,7 @@ mod pins;
 mod pool;
 pub mod programs;
 mod routes;
+mod rules;
 mod stale;
 mod tables;
 #[cfg(test)]

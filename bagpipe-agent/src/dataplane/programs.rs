@@ -20,7 +20,7 @@ use aya::programs::{LinkOrder, Program, ProgramError, SchedClassifier, TcAttachT
 use aya::{Ebpf, EbpfLoader};
 use bagpipe_common::{
     Adjacency, Counters, Drop, Encap, EndpointKey, FdbKey, FloodKey, Label, Neighbor, NeighborKey, Port,
-    RouteKey, Router, Settings, Target, Tunnel, TunnelKey, VlanKey, Vpn,
+    RouteKey, Router, Rule, Settings, Target, Tunnel, TunnelKey, VlanKey, Vpn,
 };
 
 pub use error::{AttachError, LoadError};
@@ -48,6 +48,8 @@ pub const MAPS: &[(&str, MapType, usize, usize)] = &[
     ("GROUPS", MapType::Array, size_of::<u32>(), size_of::<Target>()),
     ("HOSTS", MapType::Hash, size_of::<NeighborKey>(), size_of::<Target>()),
     ("ROUTES", MapType::LpmTrie, size_of::<RouteKey>(), size_of::<Target>()),
+    ("RULES", MapType::Array, size_of::<u32>(), size_of::<Rule>()),
+    ("CLASSIFIERS", MapType::Array, size_of::<u32>(), size_of::<u32>()),
     ("LABELS", MapType::Hash, size_of::<u32>(), size_of::<Label>()),
     ("ENDPOINTS", MapType::Hash, size_of::<EndpointKey>(), size_of::<u32>()),
     ("ROUTERS", MapType::Array, size_of::<u32>(), size_of::<Router>()),

@@ -15,12 +15,14 @@ use bagpipe_common::{
 use rustc_hash::FxHashMap;
 
 use super::address::{address_of, ip_of};
+use super::egress::Egress;
 use super::entry::{Key, Map};
 use super::floods::Floods;
 use super::groups::{Group, Groups};
 use super::links::{Link, Links};
 use super::nexthops::Nexthops;
 use super::numbered::Numbered;
+use super::rules::Rules;
 use super::underlay::Underlay;
 use super::value::Value;
 use crate::fib::{Adjacency, Change, Fib, MplsForm, PortId, Segment, Target, VpnId, on_trunk};
@@ -46,6 +48,8 @@ pub(crate) enum Object {
     Router(VpnId),
     /// An IP prefix.
     Route(VpnId, IpPrefix),
+    /// The rules of an instance.
+    Classifier(VpnId),
     /// A label.
     Label(Label),
 }
@@ -59,6 +63,7 @@ impl Object {
             Change::Router(vpn, _) => Self::Router(*vpn),
             Change::Segment(segment, _) => Self::Segment(*segment),
             Change::Route(vpn, prefix, _) => Self::Route(*vpn, *prefix),
+            Change::Classifier(vpn, _) => Self::Classifier(*vpn),
             Change::Label(label, _) => Self::Label(*label),
             Change::Port(port, _) => Self::Port(*port),
             Change::Mac(vpn, mac, _) => Self::Mac(*vpn, *mac),
@@ -76,6 +81,7 @@ impl Object {
             Self::Router(vpn) => Change::Router(vpn, None),
             Self::Segment(segment) => Change::Segment(segment, None),
             Self::Route(vpn, prefix) => Change::Route(vpn, prefix, None),
+            Self::Classifier(vpn) => Change::Classifier(vpn, None),
             Self::Label(label) => Change::Label(label, None),
             Self::Port(port) => Change::Port(port, None),
             Self::Mac(vpn, mac) => Change::Mac(vpn, mac, None),
@@ -94,6 +100,7 @@ impl Object {
             | Self::Flood(vpn, _)
             | Self::Endpoint(vpn, _)
             | Self::Router(vpn)
+            | Self::Classifier(vpn)
             | Self::Route(vpn, _)
             | Self::Vpn(vpn) => Some(vpn),
         }
@@ -135,12 +142,15 @@ pub(crate) struct Tables {
     pub(super) stale: FxHashMap<Object, Option<Change>>,
     pub(super) vpn_of_vni: BTreeMap<u32, VpnId>,
     pub(super) port_of_interface: BTreeMap<String, PortId>,
+    egress: Egress,
     pub(super) links: Links,
     pub(super) underlay: Underlay,
     pub(super) nexthops: Nexthops,
     /// Ethernet headers of routed packets. What is in a slot that nothing refers to stays until that is used again.
     pub(super) adjacencies: Numbered<Adjacency>,
     pub(super) groups: Groups,
+    /// Rules of instances, each with those that follow it.
+    pub(super) rules: Numbered<Rules>,
     pub(super) floods: Floods,
     /// Keys whose entry may differ from what is desired, in any order and more than once.
     pub(super) dirty: Vec<Key>,
@@ -167,11 +177,13 @@ impl Tables {
             stale: FxHashMap::default(),
             vpn_of_vni: BTreeMap::new(),
             port_of_interface: BTreeMap::new(),
+            egress: Egress::default(),
             links: Links::default(),
             underlay,
             nexthops: Nexthops::default(),
             adjacencies: Numbered::new(limits::ADJACENCIES),
             groups: Groups::default(),
+            rules: Numbered::new(limits::RULES),
             floods: Floods::default(),
             dirty: Vec::new(),
             mirror: BTreeMap::new(),
@@ -232,6 +244,10 @@ impl Tables {
                 self.replace_route((*vpn, *prefix), route.as_ref());
                 self.dirty.push(Key::of_route(*vpn, *prefix));
             }
+            Change::Classifier(vpn, rules) => {
+                self.replace_rules(*vpn, rules.as_ref());
+                self.dirty.push(Key::Classifier(*vpn));
+            }
             Change::Label(label, meaning) => {
                 self.replace_label(*label, *meaning);
                 self.dirty.push(Key::Label(label.get()));
@@ -273,6 +289,8 @@ impl Tables {
             Key::Bucket(index) => self.bucket(*index)?,
             Key::Host(key) => self.host_route(key)?,
             Key::Route(key) => self.other_route(key)?,
+            Key::Rule(slot) => self.rule(*slot)?,
+            Key::Classifier(vpn) => self.first_rule(*vpn)?,
             Key::Label(label) => self.label(*label)?,
             Key::Router(vpn) => self.router(*vpn),
             Key::Neighbor(key) => self.neighbor(key).map(Value::Neighbor),
@@ -310,11 +328,13 @@ impl Tables {
         let tunnels = self.fib.endpoints.iter().filter_map(|(vpn, endpoint)| {
             self.fib.vpns.get(vpn).map(|vni| Key::of_tunnel(*endpoint, vni.get()))
         });
-        let interfaces = self.fib.ports.values().flat_map(|port| self.port_keys(&port.interface));
+        let taking = self.fib.ports.values().filter(|port| !port.egress);
+        let interfaces = taking.flat_map(|port| self.port_keys(&port.interface));
         let endpoints = self.fib.endpoints.iter().map(|(vpn, endpoint)| Key::of_endpoint(*vpn, *endpoint));
         self.nexthops
             .keys()
             .chain(self.routing_keys())
+            .chain(self.rule_keys())
             .chain(ports)
             .chain(neighbors)
             .chain(macs)
@@ -331,11 +351,9 @@ impl Tables {
         let (interface, vlan) = on_trunk(&port.interface);
         let link = self.links.of_name(interface);
         let redirect = vlan == 0 && link.is_some_and(Link::redirects_to_peer);
-        Some(abi::Port {
-            ifindex: link.map_or(0, |link| link.index),
-            vpn: port.vpn,
-            flags: if redirect { port_flags::REDIRECT_PEER } else { vlan << port_flags::VLAN_SHIFT },
-        })
+        let way = if redirect { port_flags::REDIRECT_PEER } else { vlan << port_flags::VLAN_SHIFT };
+        let egress = if port.egress { port_flags::EGRESS } else { 0 };
+        Some(abi::Port { ifindex: link.map_or(0, |link| link.index), vpn: port.vpn, flags: way | egress })
     }
 
     /// The ports on an interface: itself, and its VLANs, in order.
@@ -472,12 +490,15 @@ impl Tables {
     }
 
     fn set_port(&mut self, port: PortId, value: Option<&crate::fib::Port>) {
+        self.dirty.push(Key::Port(port));
+        self.egress.replace(port, self.fib.ports.get(&port), value);
+        let value = value.filter(|value| !value.egress);
         if let Some(holder) = value.and_then(|value| self.port_of_interface.get(&value.interface)).copied()
             && self.stale.remove(&Object::Port(holder)).is_some()
         {
             self.apply(&Object::Port(holder).removal());
         }
-        let old = self.fib.ports.get(&port).map(|old| old.interface.clone());
+        let old = self.fib.ports.get(&port).filter(|old| !old.egress).map(|old| old.interface.clone());
         for name in [old.as_ref(), value.map(|value| &value.interface)].into_iter().flatten() {
             self.dirty.extend(self.port_keys(name));
         }
@@ -489,7 +510,6 @@ impl Tables {
         if let Some(value) = value {
             self.port_of_interface.insert(value.interface.clone(), port);
         }
-        self.dirty.push(Key::Port(port));
     }
 
     pub(super) fn refer(&mut self, target: Option<Target>) {
@@ -513,6 +533,7 @@ impl Tables {
                 self.dirty.push(Key::Port(port));
                 self.dirty.extend(keys_of(index, vlan));
             }
+            self.dirty.extend(self.egress.on(&name).map(Key::Port));
             underlay |= self.underlay.has_interface(&name);
         }
         self.underlay.link_changed(index, underlay);

@@ -6,7 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use bagpipe_bgp::types::{EthernetSegmentId, IpPrefix, Label, MacAddr, Vni};
+use bagpipe_bgp::types::{EthernetSegmentId, IpPrefix, IpVersion, Label, MacAddr, Vni};
 use bagpipe_common::{self as abi, Encap, FloodKey, GROUP_BUCKETS, TargetKind, VlanKey};
 use proptest::prelude::*;
 
@@ -21,8 +21,8 @@ use super::underlay::{self, NeighborId, Underlay};
 use super::value::Value;
 use super::verify::check_consistency;
 use crate::fib::{
-    Adjacency, Change, Fib, Hop, LabelUse, Mac, MplsForm, Neighbor, Port, Route, Router, Segment, Target,
-    VpnId,
+    Adjacency, Change, Fib, Hop, LabelUse, Mac, MplsForm, Neighbor, Port, Route, Router, Rule, Segment,
+    Target, VpnId,
 };
 
 /// A kernel whose maps check, at each write, what programs rely on.
@@ -62,6 +62,11 @@ impl Simulated {
                 (Key::Label(_), Value::Label(label)) if label.id != 0 => {
                     assert!(self.maps.contains_key(&Key::Adjacency(label.id)), "{key} has no adjacency");
                 }
+                (Key::Classifier(_), Value::Number(first)) => {
+                    for (slot, rule) in self.chain(*first) {
+                        assert!(rule.is_some(), "{key} leads to no rule in slot {slot}");
+                    }
+                }
                 (Key::PortOfInterface(ifindex), Value::Number(abi::TRUNK)) => {
                     let vlan = |key: &Key| matches!(key, Key::Vlan(vlan) if vlan.ifindex == *ifindex);
                     assert!(self.maps.keys().any(vlan), "{key} has no VLAN");
@@ -93,6 +98,17 @@ impl Simulated {
         }
     }
 
+    /// The slots that rules are in from one on, and those.
+    fn chain(&self, first: u32) -> Vec<(u32, Option<&abi::Rule>)> {
+        let rule = |slot| match self.maps.get(&Key::Rule(slot)) {
+            Some(Value::Rule(rule)) => Some(&**rule),
+            _ => None,
+        };
+        let of_slot = |slot| Some((slot, rule(slot))).filter(|_| slot != 0);
+        let next = |(_, rule): &(u32, Option<&abi::Rule>)| of_slot(rule.map_or(0, |rule| rule.next));
+        std::iter::successors(of_slot(first), next).collect()
+    }
+
     /// Whether programs may read what is written once.
     fn is_read(&self, written: &Key) -> bool {
         let reads = |target: &abi::Target| match (written, TargetKind::of(target.kind)) {
@@ -103,6 +119,9 @@ impl Simulated {
         self.maps.iter().any(|entry| match (entry, written) {
             ((Key::Nexthop(_), Value::Number(used)), Key::Encap(slot)) => used == slot,
             ((Key::Label(_), Value::Label(label)), Key::Adjacency(slot)) => label.id == *slot,
+            ((Key::Classifier(_), Value::Number(first)), Key::Rule(slot)) => {
+                self.chain(*first).iter().any(|(used, _)| used == slot)
+            }
             ((Key::Host(_) | Key::Route(_), Value::Target(target)), _) => {
                 let in_group = target.kind == TargetKind::Group as u8
                     && buckets_of(target.id).any(
@@ -126,7 +145,7 @@ impl Kernel for Simulated {
             {
                 return Err(BatchError { done, error: io::Error::from_raw_os_error(libc::E2BIG) });
             }
-            if matches!(key, Key::Encap(_) | Key::Adjacency(_) | Key::Bucket(_)) {
+            if matches!(key, Key::Encap(_) | Key::Adjacency(_) | Key::Bucket(_) | Key::Rule(_)) {
                 assert!(!self.is_read(key), "{} {key} was overwritten in use", key.map());
             }
             self.maps.insert(*key, value.clone());
@@ -298,7 +317,14 @@ impl Node {
         };
         maps.iter()
             .filter_map(|(key, value)| match key {
-                Key::Encap(_) | Key::Nexthop(_) | Key::Adjacency(_) | Key::Bucket(_) => None,
+                Key::Encap(_) | Key::Nexthop(_) | Key::Adjacency(_) | Key::Bucket(_) | Key::Rule(_) => None,
+                Key::Classifier(vpn) => {
+                    let Value::Number(first) = value else { return None };
+                    let rule = |rule: &abi::Rule| Value::Rule(Box::new(abi::Rule { next: 0, ..*rule }));
+                    let chain = self.kernel.chain(*first);
+                    let rules = chain.iter().map(|(_, found)| found.map(|found| rule(found).to_string()));
+                    Some(format!("rules of {vpn} {:?}", rules.collect::<Vec<_>>()))
+                }
                 Key::Flood(key) if key.index >= count(key) => None,
                 Key::Flood(key) => Some(format!("flood {} {} {}", key.vpn, key.scope, text(value))),
                 key => Some(format!("{} {key} {}", key.map(), text(value))),
@@ -319,6 +345,7 @@ impl Node {
             self.tables.adjacencies.numbers().count(),
             "no slot leaks"
         );
+        assert_eq!(self.tables.rules.taken(), self.tables.rules.numbers().count(), "no slot of a rule leaks");
         let buckets = self.tables.groups.taken() * GROUP_BUCKETS as usize;
         assert_eq!(buckets, self.tables.groups.keys().count(), "no group leaks");
         let gateway = |(remote, ..): &(IpAddr, _, _, _)| {
@@ -368,6 +395,7 @@ fn changes(fib: &Fib) -> Vec<Change> {
     all.extend(
         fib.routes.iter().map(|((vpn, prefix), route)| Change::Route(*vpn, *prefix, Some(route.clone()))),
     );
+    all.extend(fib.classifiers.iter().map(|(vpn, rules)| Change::Classifier(*vpn, Some(rules.clone()))));
     all.extend(fib.labels.iter().map(|(label, meaning)| Change::Label(*label, Some(*meaning))));
     all
 }
@@ -488,9 +516,37 @@ fn routing_change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// Ports 1 to 3 have an interface each; on that of port 3 there are two VLANs, and another has a name like it.
+fn rule() -> impl Strategy<Value = Rule> {
+    let is_of = |version, prefix: &IpPrefix| prefix.version() == version;
+    let ports = || prop::option::of(prop::sample::select(vec![(80, 80), (80, 90), (0, u16::MAX)]));
+    let prefixes = (prop::option::of(prefix()), prop::option::of(prefix()));
+    (any::<bool>(), prefixes, prop::option::of(6..8_u8), ports(), ports(), 1..4_u16).prop_map(
+        move |(is_v4, (source, destination), protocol, source_ports, destination_ports, vrf)| {
+            let version = if is_v4 { IpVersion::V4 } else { IpVersion::V6 };
+            Rule {
+                version,
+                source: source.filter(|prefix| is_of(version, prefix)),
+                destination: destination.filter(|prefix| is_of(version, prefix)),
+                protocol,
+                source_ports,
+                destination_ports,
+                vrf,
+            }
+        },
+    )
+}
+
+/// Lists of few rules, so that many end alike.
+fn classifier_change() -> impl Strategy<Value = Change> {
+    let rules = prop::collection::vec(rule(), 1..4).prop_map(Into::into);
+    (1..4_u16, prop::option::weighted(0.8, rules)).prop_map(|(vpn, rules)| Change::Classifier(vpn, rules))
+}
+
+/// Ports 1 to 3 have an interface each; on that of port 3 there are two VLANs. By 6 and 7 packets only leave.
 fn place(port: u32) -> String {
     match port {
+        6 => "tap1".to_owned(),
+        7 => "tap3:4".to_owned(),
         4 | 5 => format!("tap3:{port}"),
         _ => format!("tap{port}"),
     }
@@ -502,8 +558,8 @@ fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         (vpn(), prop::option::of(0..2_u32))
             .prop_map(|(vpn, which)| Change::Vpn(vpn, which.map(|which| vni(u32::from(vpn) * 10 + which)))),
-        (1..6_u32, prop::option::of(vpn())).prop_map(|(port, vpn)| {
-            Change::Port(port, vpn.map(|vpn| Port { interface: place(port), vpn }))
+        (1..8_u32, prop::option::of(vpn())).prop_map(|(port, vpn)| {
+            Change::Port(port, vpn.map(|vpn| Port { interface: place(port), vpn, egress: port > 5 }))
         }),
         (vpn(), mac(), prop::option::of((target(), any::<bool>()))).prop_map(|(vpn, mac, value)| {
             Change::Mac(vpn, mac, value.map(|(target, any_ip)| Mac { target, any_ip }))
@@ -522,6 +578,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => change().prop_map(Step::Change),
         8 => routing_change().prop_map(Step::Change),
         6 => segment_change().prop_map(Step::Change),
+        4 => classifier_change().prop_map(Step::Change),
         1 => (1..4_u32, 10..14_u32, 1400..1402_u32)
             .prop_map(|(port, index, mtu)| Step::Link { port, index: index + port * 10, mtu }),
         1 => (1..4_u32, 10..14_u32).prop_map(|(port, index)| Step::NoLink { index: index + port * 10 }),
@@ -610,7 +667,7 @@ proptest! {
         node.check();
         node.now += GRACE;
         node.check();
-        let written_once = |key: &&Key| matches!(key, Key::Encap(_) | Key::Adjacency(_) | Key::Bucket(_));
+        let written_once = |key: &&Key| matches!(key, Key::Encap(_) | Key::Adjacency(_) | Key::Bucket(_) | Key::Rule(_));
         let left = node.kernel.maps.keys().filter(|key| !written_once(key));
         prop_assert_eq!(left.count(), 0, "removing everything leaves nothing");
     }
@@ -795,7 +852,7 @@ fn a_changed_next_hop_mac_changes_one_slot_and_no_route() {
 fn an_interface_that_vanishes_and_comes_back_is_attached_again() {
     let mut node = Node::new();
     node.apply(&Change::Vpn(7, Some(vni(100))));
-    node.apply(&Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 7 })));
+    node.apply(&Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 7, egress: false })));
     node.check();
     assert!(node.kernel.attached.is_empty(), "it is away");
     for index in [20, 30] {
@@ -814,7 +871,7 @@ fn vlans_on_a_trunk_are_ports_of_their_own() {
     node.link(30, "tap3", 1400);
     node.link(31, "tap30", 1400);
     node.apply(&Change::Vpn(7, Some(vni(100))));
-    let at = |name: &str| Some(Port { interface: name.into(), vpn: 7 });
+    let at = |name: &str| Some(Port { interface: name.into(), vpn: 7, egress: false });
     node.apply(&Change::Port(3, at("tap3")));
     node.apply(&Change::Port(6, at("tap30")));
     node.check();
@@ -869,7 +926,7 @@ fn maps_that_contradict_each_other_are_found_without_an_agent() {
     node.kernel.routes.insert(remote(1), underlay::Route { ifindex: 2, gateway: None, mtu: None });
     node.link(20, "tap1", 1400);
     node.apply(&Change::Vpn(7, Some(vni(100))));
-    node.apply(&Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 7 })));
+    node.apply(&Change::Port(1, Some(Port { interface: "tap1".into(), vpn: 7, egress: false })));
     node.apply(&Change::Mac(7, mac(0), Some(Mac { target: Target::Port(1), any_ip: true })));
     node.apply(&remote_mac(7, 1, 1));
     node.apply(&Change::Flood(7, Target::Port(1), true));
@@ -895,4 +952,57 @@ fn maps_that_contradict_each_other_are_found_without_an_agent() {
         .filter_map(|value| if let Value::Encap(encap) = value { Some(**encap) } else { None })
         .collect();
     assert_eq!(header.iter().map(|encap| ip_of(&encap.remote)).collect::<Vec<_>>(), [remote(1)]);
+}
+
+#[test]
+fn rules_go_on_over_a_restart_and_only_their_difference_is_written() {
+    let mut node = Node::new();
+    for vpn in [7, 8] {
+        node.apply(&Change::Vpn(vpn, Some(vni(u32::from(vpn)))));
+    }
+    let to = |last: u8| Rule {
+        version: IpVersion::V4,
+        source: None,
+        destination: Some(IpPrefix::host([10, 0, 0, last].into())),
+        protocol: Some(6),
+        source_ports: None,
+        destination_ports: Some((80, 90)),
+        vrf: 8,
+    };
+    let rules = |numbers: &[u8]| Change::Classifier(7, Some(numbers.iter().copied().map(to).collect()));
+    let first = |node: &Node| node.kernel.maps.get(&Key::Classifier(7)).cloned();
+    node.apply(&rules(&[1, 2, 3]));
+    node.check();
+    let before = node.kernel.contents();
+    node.restart();
+    node.commit().unwrap();
+    assert_eq!(node.kernel.contents(), before, "nothing is told yet, and nothing changes");
+    node.kernel.writes.clear();
+    changes(&node.fib).iter().for_each(|change| node.tables.apply(change));
+    node.tables.sweep();
+    node.check();
+    assert_eq!((node.kernel.writes.len(), node.kernel.contents()), (0, before.clone()));
+
+    // In front of those that stay there is one more, then they change places with none.
+    node.apply(&rules(&[9, 2, 3]));
+    node.check();
+    let written = |node: &Node| node.kernel.contents().len() - before.len();
+    assert_eq!(written(&node), 1, "the new rule");
+
+    // What is not told again goes.
+    node.fib.apply(&Change::Classifier(7, None));
+    node.restart();
+    assert!(first(&node).is_some());
+    changes(&node.fib).iter().for_each(|change| node.tables.apply(change));
+    assert_eq!(node.tables.sweep(), 1);
+    node.check();
+    assert_eq!(first(&node), None);
+
+    // Rules that lead to an instance which is not known any more lead nowhere.
+    node.apply(&rules(&[1]));
+    node.commit().unwrap();
+    node.fib.apply(&Change::Vpn(8, None));
+    node.restart();
+    node.commit().unwrap();
+    assert_eq!(first(&node), None);
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bagpipe_bgp::types::MacAddr;
-use bagpipe_common::{self as abi, LabelKind, TargetKind};
+use bagpipe_common::{self as abi, LabelKind, TargetKind, rule_flags};
 
 use super::address::ip_of;
 use super::entry::Map;
@@ -25,6 +25,8 @@ pub(crate) enum Value {
     Label(abi::Label),
     /// In `ADJACENCIES`; boxed, as the next ones, since it is larger than the others.
     Adjacency(Box<abi::Adjacency>),
+    /// In `RULES`.
+    Rule(Box<abi::Rule>),
     /// In `ROUTERS`.
     Router(Box<abi::Router>),
     /// In `VPNS`.
@@ -46,6 +48,7 @@ impl Value {
             Self::Target(value) => sys::bytes_of(value).to_vec(),
             Self::Label(value) => sys::bytes_of(value).to_vec(),
             Self::Adjacency(value) => sys::bytes_of(&**value).to_vec(),
+            Self::Rule(value) => sys::bytes_of(&**value).to_vec(),
             Self::Router(value) => sys::bytes_of(&**value).to_vec(),
             Self::Vpn(value) => sys::bytes_of(value).to_vec(),
             Self::Tunnel(value) => sys::bytes_of(value).to_vec(),
@@ -68,12 +71,16 @@ impl Value {
             }
             Map::Adjacencies => Self::Adjacency(Box::new(sys::read(bytes)?)),
             Map::Labels => Self::Label(sys::read(bytes)?),
+            Map::Rules => Self::Rule(Box::new(sys::read(bytes)?)),
             Map::Routers => Self::Router(Box::new(sys::read(bytes)?)),
             Map::Vpns => Self::Vpn(sys::read(bytes)?),
             Map::Tunnels => Self::Tunnel(sys::read(bytes)?),
-            Map::Nexthops | Map::Vnis | Map::Endpoints | Map::PortOfVlan | Map::PortOfInterface => {
-                Self::Number(sys::read(bytes)?)
-            }
+            Map::Nexthops
+            | Map::Classifiers
+            | Map::Vnis
+            | Map::Endpoints
+            | Map::PortOfVlan
+            | Map::PortOfInterface => Self::Number(sys::read(bytes)?),
         })
     }
 }
@@ -91,6 +98,7 @@ impl fmt::Display for Value {
                 write!(f, "vpn {} {source} > {destination} ", adjacency.vpn)?;
                 write_target(f, &adjacency.target)
             }
+            Self::Rule(rule) => write_rule(f, rule),
             Self::Router(router) => {
                 let (ipv4, ipv6) = (Ipv4Addr::from(router.ipv4), Ipv6Addr::from(router.ipv6));
                 write!(f, "{ipv4} {ipv6} flags {}", router.flags)
@@ -134,6 +142,21 @@ fn write_target(f: &mut fmt::Formatter<'_>, target: &abi::Target) -> fmt::Result
     }
 }
 
+fn write_rule(f: &mut fmt::Formatter<'_>, rule: &abi::Rule) -> fmt::Result {
+    let length = |mask: &abi::Address| u128::from_be_bytes(*mask).count_ones();
+    let (source, destination) = (length(&rule.source_mask), length(&rule.destination_mask));
+    write!(f, "ethertype {:#06x} {}/{source} > ", rule.ethertype, Ipv6Addr::from(rule.source))?;
+    write!(f, "{}/{destination} ", Ipv6Addr::from(rule.destination))?;
+    if rule.flags & rule_flags::PROTOCOL != 0 {
+        write!(f, "protocol {} ", rule.protocol)?;
+    }
+    if rule.flags & rule_flags::PORTS != 0 {
+        let ([first, last], [start, end]) = (rule.source_ports, rule.destination_ports);
+        write!(f, "ports {first}-{last} > {start}-{end} ")?;
+    }
+    write!(f, "vpn {} next {}", rule.vrf, rule.next)
+}
+
 fn write_label(f: &mut fmt::Formatter<'_>, label: &abi::Label) -> fmt::Result {
     let (vpn, id) = (label.vpn, label.id);
     match LabelKind::of(label.kind) {
@@ -164,6 +187,8 @@ mod tests {
             (Key::Bucket(64), target()),
             (Key::Host(NeighborKey { address, vpn: 1, zero: 0 }), target()),
             (Key::of_route(1, "192.0.2.0/24".parse().unwrap()), target()),
+            (Key::Rule(5), Value::Rule(Box::new(abi::Rule { vrf: 2, ..Default::default() }))),
+            (Key::Classifier(1), Value::Number(5)),
             (Key::Label(16), Value::Label(abi::Label { kind: 1, zero: 0, vpn: 1, id: 2 })),
             (Key::Router(1), Value::Router(Box::new(abi::Router { flags: 1, ..Default::default() }))),
             (

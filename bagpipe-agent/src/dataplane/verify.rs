@@ -57,7 +57,7 @@ impl Tables {
         for (key, value) in &found {
             // Programs do not read slots that nothing points at, nor flood entries past the count.
             let unread = match key {
-                Key::Encap(_) | Key::Adjacency(_) | Key::Bucket(_) => true,
+                Key::Encap(_) | Key::Adjacency(_) | Key::Bucket(_) | Key::Rule(_) => true,
                 Key::Flood(key) => self.floods.is_leaving(key),
                 _ => false,
             };
@@ -94,6 +94,9 @@ impl Consistency<'_> {
             (Key::Host(host), Value::Target(target)) => self.target(host.vpn, target),
             (Key::Route(route), Value::Target(target)) => {
                 self.target(u16::from_be_bytes(route.prefix.vpn), target)
+            }
+            (Key::Classifier(_), Value::Number(slot)) if !self.has(Key::Rule(*slot)) => {
+                Some(format!("a rule in slot {slot}"))
             }
             (Key::Label(_), Value::Label(label)) if label.kind == LabelKind::Adjacency as u8 => {
                 self.adjacency(label.id)

@@ -61,6 +61,8 @@ pub enum EngineEvent {
     },
     /// A MAC address was frozen because it moves too often, or is no longer (RFC 7432 §15.1).
     Duplicate(Duplicate),
+    /// What [`Engine::shortages`] tells differs.
+    HealthChanged,
     /// The snapshot differs from the last one: store it.
     AttachmentsChanged,
 }
@@ -97,10 +99,13 @@ impl Engine {
         if !config.speaker.local_addresses.contains(&config.local_endpoint) {
             config.speaker.local_addresses.push(config.local_endpoint);
         }
-        let vpns = match snapshot {
+        let mut vpns = match snapshot {
             Some(snapshot) => Vpns::restore(vpns, snapshot)?,
             None => Vpns::new(vpns),
         };
+        if config.speaker.restarting {
+            vpns.hold_flows();
+        }
         let mut engine = Self {
             speaker: Speaker::new(config.speaker, now),
             vpns,
@@ -380,9 +385,22 @@ impl Engine {
         self.speaker.poll_path()
     }
 
+    /// Carries out the consequences of the last event.
+    fn settle(&mut self, now: Instant) {
+        self.carry(now);
+        while let Some(event) = self.speaker.poll_event() {
+            if matches!(event, SpeakerEvent::Converged) {
+                // Before what was not told again goes.
+                self.vpns.release_flows();
+                self.carry(now);
+            }
+            self.events.push_back(EngineEvent::Speaker(event));
+        }
+    }
+
     /// Carries routes and their consequences between the speaker and the instances until nothing is left: an
     /// instance that imports one more route target makes the speaker emit the routes it has.
-    fn settle(&mut self, now: Instant) {
+    fn carry(&mut self, now: Instant) {
         loop {
             while let Some(change) = self.speaker.poll_route() {
                 let path = change.best.as_ref();
@@ -395,6 +413,7 @@ impl Engine {
             }
             self.store |= effects.renumbered;
             self.changes.extend(effects.changes);
+            self.events.extend(effects.health.then_some(EngineEvent::HealthChanged));
             self.events.extend(effects.duplicates.into_iter().map(EngineEvent::Duplicate));
             // First in, then out: a target that one instance takes over from another stays imported.
             effects.import.into_iter().for_each(|target| self.speaker.import(target));
@@ -403,9 +422,6 @@ impl Engine {
                 self.speaker.originate(nlri, attributes);
             }
             effects.withdraw.iter().for_each(|nlri| self.speaker.withdraw(nlri));
-        }
-        while let Some(event) = self.speaker.poll_event() {
-            self.events.push_back(EngineEvent::Speaker(event));
         }
     }
 }

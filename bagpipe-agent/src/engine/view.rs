@@ -106,6 +106,11 @@ impl Engine {
         self.vpns.describe(vpn).unwrap_or_else(|| format!("VPN instance number {vpn}, which is gone,"))
     }
 
+    /// The instances that do not apply all flow specifications, and why.
+    pub fn shortages(&self) -> impl Iterator<Item = (VpnId, String)> {
+        self.vpns.shortages()
+    }
+
     /// The ports, by instance and number.
     pub fn ports(&self) -> impl Iterator<Item = PortView> + '_ {
         self.vpns.ports()
@@ -173,7 +178,9 @@ impl Engine {
         let ignored =
             received.then(|| classify(&status.nlri, &status.attributes, self.vpns.config()).err()).flatten();
         // Route targets tell for whom a flow specification is, too.
-        let used = received && status.best && matches!(ignored, None | Some(Ignored::FlowSpec));
+        let is_flow = matches!(status.nlri, Nlri::FlowSpec(_));
+        let used = received && status.best && (ignored.is_none() || is_flow);
+        let ignored = ignored.filter(|reason| *reason != Ignored::FlowSpec);
         RouteView {
             route: status.nlri.to_string(),
             imported_by: if used { self.vpns.importers(&status.attributes) } else { Vec::new() },

@@ -136,11 +136,12 @@ impl Agent {
     /// attached before. Tells whether anything changed.
     fn attach(&mut self, asked: Vec<AttachRequest>, added: &mut Vec<AttachRequest>) -> Result<bool, Refused> {
         let mut valid = Vec::with_capacity(asked.len());
-        for mut request in asked {
-            request.local_port = request.local_port.map(|port| port.on(&self.config.ports.trunks));
-            let request = self.engine.in_network(request).map_err(refused)?;
+        for request in asked {
+            let request = self.engine.in_network(request.on(&self.config.ports.trunks)).map_err(refused)?;
             let attach = self.engine.check(&request).map_err(refused)?;
-            if let Some(interface) = attach.port.interface() {
+            let fallback = attach.routed.as_ref().and_then(|routed| routed.fallback.as_ref());
+            let leaves_by = fallback.map(|fallback| fallback.interface.as_str());
+            for interface in attach.port.interface().into_iter().chain(leaves_by) {
                 self.dataplane.interface(interface).map_err(refused)?;
             }
             valid.push((request, attach));

@@ -195,11 +195,11 @@ impl Agent {
         }
         let committed = self.dataplane.commit();
         self.health.suspect |= committed.is_err();
-        if self.health.is_due() {
-            self.examine();
-        }
         while let Some(event) = self.engine.poll_event() {
             self.report(event);
+        }
+        if self.health.is_due() {
+            self.examine();
         }
         self.observe();
         while let Some(action) = self.engine.poll_action() {
@@ -278,6 +278,7 @@ impl Agent {
             EngineEvent::Duplicate(Duplicate { vpn, mac, frozen: false }) => {
                 tracing::info!("MAC address {mac} of instance {vpn} may move again");
             }
+            EngineEvent::HealthChanged => self.health.suspect = true,
             EngineEvent::AttachmentsChanged => self.saving.needed = true,
         }
     }

@@ -41,7 +41,7 @@ pub(super) async fn start(config: Config, file: PathBuf) -> Result<Agent, RunErr
     let claim =
         (config.dataplane.driver == Driver::Ebpf).then(|| Claim::take(&config.instance)).transpose()?;
     let snapshot = load(&store)?;
-    let known = snapshot.iter().flat_map(|snapshot| &snapshot.vpns).map(|vpn| vpn.number).collect();
+    let known = snapshot.iter().flat_map(Snapshot::numbers).collect();
     let dataplane = dataplane(&config, identity, &known)?;
     let restarting = dataplane.adopted();
     let engine_config = EngineConfig {

@@ -12,7 +12,7 @@ use super::Agent;
 use super::filter::admits;
 use crate::api::{Answer, Direction, ExplainRequest, Refused, RoutesRequest, View};
 use crate::config::Driver;
-use crate::dataplane::{Dropped, NexthopState, NexthopView, Traffic};
+use crate::dataplane::{Dropped, NexthopState, NexthopView, Problem, Traffic};
 use crate::engine::RouteView;
 use crate::observe::StationStatus;
 use crate::vpn::explain::Explanation;
@@ -61,7 +61,7 @@ impl Agent {
                 "none of the remote endpoints is reachable over [dataplane] underlay (bagpipe show nexthops)";
             explanation.stopped = Some(stopped.to_owned());
         }
-        let problems = self.dataplane.health();
+        let problems = self.all_problems();
         let own = problems.iter().filter(|problem| problem.vpn == Some(explanation.number));
         let degraded = own.map(|problem| problem.what.clone()).collect();
         encode(&Explained { explanation, egress, degraded })
@@ -78,7 +78,7 @@ impl Agent {
 
     /// The VPN instances, with what the programs have counted of each.
     fn vpns(&self) -> Vec<Counted<ShownVpn>> {
-        let (counters, problems) = (self.dataplane.counters(), self.dataplane.health());
+        let (counters, problems) = (self.dataplane.counters(), self.all_problems());
         let vpns = self.engine.vpns().map(|vpn| {
             let own = problems.iter().filter(|problem| problem.vpn == Some(vpn.number));
             let degraded = own.map(|problem| problem.what.clone()).collect();
@@ -186,8 +186,14 @@ impl Agent {
 
     /// What is wrong with the data plane, in words.
     pub(super) fn problems(&self) -> Vec<String> {
-        let problems = self.dataplane.health();
+        let problems = self.all_problems();
         problems.iter().map(|problem| problem.told(|vpn| self.engine.describe(vpn))).collect()
+    }
+
+    /// What is not in the data plane, for want of room there or of what it takes.
+    fn all_problems(&self) -> Vec<Problem> {
+        let shortages = self.engine.shortages().map(|(vpn, what)| Problem { vpn: Some(vpn), what });
+        self.dataplane.health().into_iter().chain(shortages).collect()
     }
 }
 

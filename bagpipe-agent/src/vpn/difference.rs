@@ -10,7 +10,8 @@ use super::local::LocalPort;
 use super::networks::Networks;
 use super::router::Site;
 use super::store::{
-    NextNumbers, Snapshot, StoredMac, StoredPort, StoredPrefix, StoredVpn, store, store_head, store_port,
+    NextNumbers, Snapshot, StoredMac, StoredPort, StoredPrefix, StoredRedirect, StoredVpn, store, store_head,
+    store_port,
 };
 use super::vpns::Vpns;
 use crate::fib::{PortId, VpnId};
@@ -27,6 +28,9 @@ pub struct Difference {
     /// Instances that were removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<VpnId>,
+    /// The instances that route what flow specifications redirect, if they have changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirects: Option<Vec<StoredRedirect>>,
     /// The named networks, if they have changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub networks: Option<Networks>,
@@ -47,14 +51,18 @@ impl Vpns {
     #[must_use]
     pub fn difference(&self, stored: &Snapshot) -> Difference {
         let numbers = stored.vpns.iter().map(|vpn| vpn.number);
+        let redirects = self.redirects();
+        let attached = |instance: &&Instance| instance.redirect.is_none();
         Difference {
             next: self.next(),
             changed: self
                 .instances
                 .values()
+                .filter(attached)
                 .filter_map(|instance| change(instance, stored.vpn(instance.id)))
                 .collect(),
-            gone: numbers.filter(|number| !self.instances.contains_key(number)).collect(),
+            gone: numbers.filter(|number| self.instances.get(number).filter(attached).is_none()).collect(),
+            redirects: (redirects != stored.redirects).then_some(redirects),
             networks: None,
         }
     }
@@ -62,7 +70,7 @@ impl Vpns {
 
 impl Snapshot {
     /// Makes the later snapshot of this one.
-    pub fn apply(&mut self, Difference { next, changed, gone, networks }: Difference) {
+    pub fn apply(&mut self, Difference { next, changed, gone, redirects, networks }: Difference) {
         self.next = next;
         self.vpns.retain(|vpn| !gone.contains(&vpn.number));
         for ChangedVpn { vpn, gone } in changed {
@@ -71,6 +79,9 @@ impl Snapshot {
                 Ok(stored) => stored.into_iter().for_each(|stored| stored.apply(vpn.clone(), &gone)),
                 Err(place) => self.vpns.insert(place, vpn),
             }
+        }
+        if let Some(redirects) = redirects {
+            self.redirects = redirects;
         }
         if let Some(networks) = networks {
             self.networks = networks;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bagpipe_bgp::types::RouteTarget;
-use bagpipe_bgp::wire::{Attributes, Nlri};
+use bagpipe_bgp::wire::{Attributes, FlowSpecRoute, Nlri};
 
 use super::duplicates::Duplicate;
 use super::route::{RemoteRoute, RouteKey};
@@ -22,8 +22,10 @@ pub struct Effects {
     pub unimport: Vec<RouteTarget>,
     /// Routes to originate, or to originate with other attributes.
     pub announce: Vec<(Nlri, Attributes)>,
-    /// A MAC address has another sequence number: the snapshot differs.
+    /// A MAC address has another sequence number, or an instance for what is redirected came or went: the snapshot differs.
     pub renumbered: bool,
+    /// What keeps an instance from doing all that it is asked to is something else than before.
+    pub health: bool,
     /// MAC addresses that were frozen, or are no longer.
     pub duplicates: Vec<Duplicate>,
     /// Routes to withdraw. They come last: what replaces a route is there before it goes.
@@ -32,6 +34,8 @@ pub struct Effects {
     pub(crate) hosts: Vec<(VpnId, VpnId, IpAddr, Option<Host>)>,
     /// Routes for the other IP-VPN instances of this node.
     pub(crate) local: Vec<(RouteKey, Option<Arc<RemoteRoute>>)>,
+    /// Flow specifications for them.
+    pub(crate) local_flows: Vec<(FlowSpecRoute, Option<Arc<Attributes>>)>,
 }
 
 impl Effects {

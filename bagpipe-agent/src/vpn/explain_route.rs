@@ -119,7 +119,9 @@ fn routed(instance: &Instance, router: &Router, key: &RouteKey) -> Option<EntryU
         Some(Reason::RemoteHost) => {
             Some("it is a host of an E-VPN that is plugged in, on another node".to_owned())
         }
-        None => Some("it leads nowhere: its gateway has no route of its own".to_owned()),
+        Some(Reason::Fallback) | None => {
+            Some("it leads nowhere: its gateway has no route of its own".to_owned())
+        }
     };
     Some(EntryUse { place: Place::Route(instance.id, prefix), what: format!("packets to {prefix}"), unused })
 }

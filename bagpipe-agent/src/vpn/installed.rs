@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bagpipe_bgp::types::{EthernetSegmentId, IpPrefix, Label, MacAddr, Vni};
 
 use super::counts::Counts;
-use crate::fib::{Change, Hop, LabelUse, Mac, Neighbor, Port, PortId, Route, Router, Segment, Target, VpnId};
+use crate::fib::{
+    Change, Hop, LabelUse, Mac, Neighbor, Port, PortId, Route, Router, Rule, Segment, Target, VpnId,
+};
 
 /// What one instance has in the forwarding state.
 #[derive(Debug, Default)]
@@ -26,6 +28,8 @@ pub(crate) struct Installed {
     /// The hops of routes, and how many routes have them: most of a million routes lead to few places.
     hops: Counts<Arc<[Hop]>>,
     pub(crate) labels: BTreeMap<Label, LabelUse>,
+    /// Rules for packets that are routed by other instances.
+    pub(crate) classifier: Vec<Rule>,
 }
 
 impl Installed {
@@ -128,6 +132,16 @@ impl Installed {
             self.hops.remove(&before);
         }
         changes.push(Change::Route(vpn, prefix, hops.map(|hops| Route { hops })));
+    }
+
+    /// Sets the rules for packets that are routed by other instances; whether that changed anything.
+    pub(crate) fn set_classifier(&mut self, vpn: VpnId, rules: Vec<Rule>, changes: &mut Vec<Change>) -> bool {
+        let differs = self.classifier != rules;
+        if differs {
+            changes.push(Change::Classifier(vpn, (!rules.is_empty()).then(|| rules.as_slice().into())));
+            self.classifier = rules;
+        }
+        differs
     }
 
     fn share(&mut self, hops: Vec<Hop>) -> Arc<[Hop]> {

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::candidates::Candidate;
 use super::duplicates::Duplicates;
 use super::effects::Effects;
+use super::flows::Shortage;
 use super::installed::{Installed, replace};
 use super::local::{Local, LocalMac};
 use super::mobility::Claim;
@@ -38,6 +39,10 @@ pub(crate) struct Instance {
     pub(crate) installed: Installed,
     /// The instance is an IP-VPN.
     pub(crate) router: Option<Box<Router>>,
+    /// The route target whose traffic it routes: it is there because flow specifications redirect to it.
+    pub(crate) redirect: Option<RouteTarget>,
+    /// Why not all flow specifications are applied.
+    pub(super) shortage: Option<Shortage>,
     /// The IP-VPN that this E-VPN is plugged into.
     pub(super) plug: Option<Plug>,
     /// The hosts that it was told of.
@@ -98,6 +103,8 @@ impl Instance {
             remote: Remote::default(),
             installed: Installed::default(),
             router: None,
+            redirect: None,
+            shortage: None,
             plug: None,
             told: BTreeMap::new(),
             advertised: Advertised::default(),
@@ -235,6 +242,8 @@ impl Instance {
         }
         if let Some(router) = &mut self.router {
             router.clear();
+            let way_out = router.fallback.as_ref().map(|(port, _)| *port);
+            way_out.into_iter().for_each(|port| self.touch_port(port));
             self.touch_faces();
         }
         self.announce_prefixes(effects);
@@ -284,8 +293,7 @@ impl Instance {
         let (vpn, changes) = (self.id, &mut effects.changes);
         self.installed.set_vpn(vpn, (!self.closed).then_some(self.originator.vni), changes);
         for port in touched.ports {
-            let wanted =
-                self.local.ports.get(&port).map(|entry| Port { interface: entry.interface.clone(), vpn });
+            let wanted = self.port(port);
             self.installed.set_port(port, wanted, changes);
         }
         self.installed.set_router(vpn, self.face().filter(|_| !self.closed), changes);
@@ -310,11 +318,24 @@ impl Instance {
         if let Some(label) = self.originator.bridge {
             self.installed.set_label(label, (!self.closed).then_some(LabelUse::Bridge(vpn)), changes);
         }
+        if self.closed {
+            self.installed.set_classifier(vpn, Vec::new(), changes);
+        }
         if self.router.is_some() {
             self.put_out_routes(effects);
         } else {
             self.advertise(routes, touched.all_routes, effects);
         }
+    }
+
+    /// What a port is: one that something is attached to, or the one that packets without a route leave by.
+    fn port(&self, id: PortId) -> Option<Port> {
+        if let Some(entry) = self.local.ports.get(&id) {
+            return Some(Port { interface: entry.interface.clone(), vpn: self.id, egress: false });
+        }
+        let router = self.router.as_ref().filter(|_| !self.closed)?;
+        let (_, last_resort) = router.fallback.as_ref().filter(|(port, _)| *port == id)?;
+        Some(Port { interface: last_resort.interface.clone(), vpn: self.id, egress: true })
     }
 
     /// Puts out who is on a segment; the MAC addresses that are to be derived again with it. Where flows choose between

@@ -19,6 +19,8 @@ mod effects;
 pub mod error;
 pub mod explain;
 pub mod explain_route;
+mod flow_rules;
+mod flows;
 mod imports;
 mod installed;
 mod instance;
@@ -49,7 +51,8 @@ pub use effects::Effects;
 pub use error::{AttachError, DetachError, ErrorKind, FieldError, RestoreError};
 pub use overlay::{Encapsulation, GATEWAY_MAC, Overlay};
 pub use request::{
-    Attach, AttachPort, AttachRequest, Detach, DetachRequest, Direction, Endpoint, Relay, Routed,
+    Attach, AttachPort, AttachRequest, Attract, Detach, DetachRequest, Direction, Endpoint, LastResort,
+    Relay, Routed, TrafficClass,
 };
 pub use route::{Frames, Ignored, OnSegment, RemoteRoute, RouteKey, Through, classify};
 pub use router::Reason;

@@ -10,6 +10,7 @@ use bagpipe_bgp::types::{
 use bagpipe_bgp::wire::pmsi::PmsiTunnelKind;
 use bagpipe_bgp::wire::{Attributes, EvpnRoute, ExtendedCommunity, Nlri, OverlayIndex, VpnRoute};
 
+use super::flow_rules::applied;
 use super::overlay::{Encapsulation, Overlay, Tunnel};
 use super::vpns::VpnsConfig;
 use crate::fib::{Adjacency, Target};
@@ -191,8 +192,14 @@ pub enum Ignored {
     #[error("not a VPN route")]
     Family,
     /// A rule for packets, not a way for them.
-    #[error("flow specifications are not applied to packets")]
+    #[error("a flow specification is no way for packets")]
     FlowSpec,
+    /// Of what may become of packets, only one is known.
+    #[error("only flow specifications with a redirect and nothing else are applied")]
+    FlowAction,
+    /// The data plane looks at addresses, protocol and ports.
+    #[error("a condition that is not on whole prefixes, few protocols or few ranges of ports")]
+    FlowField,
     /// Type 4: by it those on a segment choose who forwards floods to it (RFC 7432 §8.5).
     #[error("Ethernet segment routes are for those who are on the segment")]
     EthernetSegment,
@@ -276,7 +283,7 @@ pub fn classify(
             check_prefix(route.prefix)?;
             (None, Some(reader.vpn_prefix(route)?))
         }
-        Nlri::FlowSpec(_) => return Err(Ignored::FlowSpec),
+        Nlri::FlowSpec(flow) => return Err(applied(flow, attributes).err().unwrap_or(Ignored::FlowSpec)),
         _ => return Err(Ignored::Family),
     };
     let route = RemoteRoute { frames, packets, segment, attributes: Arc::clone(attributes) };

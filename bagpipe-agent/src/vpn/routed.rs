@@ -6,7 +6,7 @@ use bagpipe_bgp::types::{IpPrefix, Label, MacAddr};
 use super::address::InterfaceAddress;
 use super::effects::Effects;
 use super::instance::Instance;
-use super::request::Relay;
+use super::request::{LastResort, Relay};
 use super::router::{Attached, Attachment, Site};
 use crate::fib::{Hop, PortId, Target, VpnId};
 
@@ -81,6 +81,15 @@ impl Instance {
         if changed {
             // Who forwards for others sends from their addresses.
             self.touched.macs.extend(self.local.macs.keys());
+        }
+        changed
+    }
+
+    /// Sends packets that have no route out by a port; whether that changed anything.
+    pub(crate) fn set_fallback(&mut self, port: PortId, last_resort: &LastResort) -> bool {
+        let changed = self.router.as_mut().is_some_and(|router| router.set_fallback(port, last_resort));
+        if changed {
+            self.touch_port(port);
         }
         changed
     }

@@ -133,7 +133,7 @@ impl Vpns {
     }
 
     pub(super) fn interface_of(&self, port: PortId) -> Option<String> {
-        let ports = |instance: &Instance| Some(instance.local.ports.get(&port)?.interface.clone());
+        let ports = |instance: &Instance| Some(instance.installed.ports.get(&port)?.interface.clone());
         self.instances.values().find_map(ports)
     }
 }

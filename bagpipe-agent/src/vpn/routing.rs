@@ -10,7 +10,7 @@ use super::plug::Plug;
 use super::request::{Attach, AttachPort, Detach, Routed};
 use super::router::{Attached as AttachedPrefix, Attachment, Site};
 use super::vpns::{Detached, Plan, Vpns};
-use crate::fib::VpnId;
+use crate::fib::{PortId, VpnId};
 
 /// What an attach to an IP-VPN takes, found before anything changes.
 pub(super) struct RoutedPlan {
@@ -19,6 +19,8 @@ pub(super) struct RoutedPlan {
     rd: Option<VpnId>,
     /// Numbers for what is announced again, as many as there are MAC addresses without one.
     relay_rds: Vec<VpnId>,
+    /// A number for the port that packets leave by that have no route.
+    way_out: Option<PortId>,
 }
 
 /// What an attach to an IP-VPN has changed.
@@ -67,7 +69,32 @@ impl Vpns {
         let relaying = relaying(instance, attach, routed);
         let mut numbers = self.free_rds(instance.is_none(), usize::from(needs_rd) + relaying)?.into_iter();
         let rd = if needs_rd { numbers.next() } else { None };
-        Ok(RoutedPlan { attachment, rd, relay_rds: numbers.collect() })
+        let way_out = self.free_way_out(instance, attach, routed)?;
+        Ok(RoutedPlan { attachment, rd, relay_rds: numbers.collect(), way_out })
+    }
+
+    /// The number of the port that packets leave by that have no route, if an attach asks for that: the one that it has,
+    /// or one besides that of what is attached.
+    fn free_way_out(
+        &self,
+        instance: Option<&Instance>,
+        attach: &Attach,
+        routed: &Routed,
+    ) -> Result<Option<PortId>, AttachError> {
+        if routed.fallback.is_none() {
+            return Ok(None);
+        }
+        if let Some(known) = instance.and_then(|instance| instance.router.as_ref()?.fallback.as_ref()) {
+            return Ok(Some(known.0));
+        }
+        let is_new = attach.port.interface().is_some_and(|name| !self.interfaces.contains_key(name));
+        let free = self.ports.peek_several(1 + usize::from(is_new));
+        free.map(|numbers| numbers.last().copied()).ok_or(AttachError::Exhausted {
+            what: "port number",
+            first: *self.ports.range().start(),
+            last: *self.ports.range().end(),
+            remedy: "detach ports that are not used",
+        })
     }
 
     /// The E-VPN of this name, if it can be plugged into an IP-VPN.
@@ -149,6 +176,10 @@ impl Vpns {
         }
         let before = instance.attach_prefix(port, taken.attachment, attached, label);
         changed |= before != Some(attached);
+        if let (Some(port), Some(last_resort)) = (taken.way_out, &routed.fallback) {
+            self.ports.take(port);
+            changed |= instance.set_fallback(port, last_resort);
+        }
         if let Some(relay) = &routed.relay {
             changed |= self.set_relay(plan.vpn, relay);
         }

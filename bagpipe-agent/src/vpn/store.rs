@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use super::address::InterfaceAddress;
 use super::error::RestoreError;
+use super::flows::name_of_redirect;
 use super::instance::Instance;
 use super::local::LocalPort;
 use super::networks::Networks;
-use super::request::{Endpoint, Relay};
+use super::request::{Endpoint, LastResort, Relay};
 use super::router::{Attached, Router, Site};
 use super::vpns::{Vpns, VpnsConfig};
 use crate::fib::{PortId, VpnId};
@@ -25,9 +26,33 @@ pub struct Snapshot {
     pub next: NextNumbers,
     /// The instances, by number.
     pub vpns: Vec<StoredVpn>,
+    /// The instances that route what flow specifications redirect, by route target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redirects: Vec<StoredRedirect>,
     /// The named networks.
     #[serde(default)]
     pub networks: Networks,
+}
+
+/// An instance that routes what is redirected to a route target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredRedirect {
+    /// The route target.
+    pub target: RouteTarget,
+    /// Its number.
+    pub number: VpnId,
+    /// Its VNI.
+    pub vni: Vni,
+    /// Its label.
+    pub label: Label,
+}
+
+impl Snapshot {
+    /// The numbers of all instances.
+    pub fn numbers(&self) -> impl Iterator<Item = VpnId> {
+        let redirects = self.redirects.iter().map(|redirect| redirect.number);
+        self.vpns.iter().map(|vpn| vpn.number).chain(redirects)
+    }
 }
 
 /// Where the search for free identifiers goes on.
@@ -83,6 +108,19 @@ pub struct StoredRouter {
     /// Routes of others that it announces again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<Relay>,
+    /// Who gets packets that have no route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<StoredFallback>,
+}
+
+/// Who gets packets of an IP-VPN that have no route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredFallback {
+    /// Number of the port that they leave by.
+    pub port: PortId,
+    /// Who gets them.
+    #[serde(flatten)]
+    pub last_resort: LastResort,
 }
 
 /// An attachment of an E-VPN to an IP-VPN.
@@ -150,7 +188,8 @@ impl Vpns {
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             next: self.next(),
-            vpns: self.instances.values().map(store).collect(),
+            vpns: self.instances.values().filter(|instance| instance.redirect.is_none()).map(store).collect(),
+            redirects: self.redirects(),
             networks: Networks::default(),
         }
     }
@@ -163,6 +202,11 @@ impl Vpns {
             vni: self.vnis.position(),
             label: self.labels.position(),
         }
+    }
+
+    /// The instances that route what flow specifications redirect.
+    pub(super) fn redirects(&self) -> Vec<StoredRedirect> {
+        self.instances.values().filter_map(store_redirect).collect()
     }
 
     /// Takes up stored attachments.
@@ -182,11 +226,31 @@ impl Vpns {
                 return Err(fault(stored, "instance", &stored.name, "has no ports"));
             }
         }
+        for stored in &snapshot.redirects {
+            vpns.restore_redirect(stored)?;
+        }
         vpns.numbers.resume(snapshot.next.vpn);
         vpns.ports.resume(snapshot.next.port);
         vpns.vnis.resume(snapshot.next.vni);
         vpns.labels.resume(snapshot.next.label);
         Ok(vpns)
+    }
+
+    /// What nothing is redirected to any longer goes when all flow specifications have come.
+    fn restore_redirect(&mut self, stored: &StoredRedirect) -> Result<(), RestoreError> {
+        let StoredRedirect { target, number, vni, label } = *stored;
+        let vpn = name_of_redirect(target);
+        let (what, value) = match () {
+            () if self.names.contains_key(&vpn) => ("name", vpn.clone()),
+            () if number == 0 || self.numbers.is_used(number.into()) => ("number", number.to_string()),
+            () if self.owners.contains_key(&vni) => ("VNI", vni.to_string()),
+            () if self.labels.is_used(label.get()) => ("label", label.to_string()),
+            () => {
+                self.create_redirect(target, number, vni, label);
+                return Ok(());
+            }
+        };
+        Err(RestoreError { what, value, vpn, problem: "is zero or there twice" })
     }
 
     fn restore_vpn(&mut self, stored: &StoredVpn) -> Result<(), RestoreError> {
@@ -222,6 +286,14 @@ impl Vpns {
         }
         self.touched.insert(stored.number);
         let Some(instance) = self.instances.get_mut(&stored.number) else { return Ok(()) };
+        if let Some(StoredFallback { port, last_resort }) =
+            stored.router.as_ref().and_then(|router| router.fallback.as_ref())
+        {
+            if !self.ports.range().contains(port) || !self.ports.take(*port) {
+                return Err(fault("port number", port, "is out of range or there twice"));
+            }
+            instance.set_fallback(*port, last_resort);
+        }
         instance.export.clone_from(&stored.export);
         instance.description.clone_from(&stored.description);
         if let Some(gateway) = stored.gateway {
@@ -321,7 +393,14 @@ fn store_router(router: &Router) -> StoredRouter {
         let Site::Evpn(evpn, mac) = *site else { return None };
         Some(StoredPlug { evpn, mac, prefix: StoredPrefix::new(*address, attached) })
     });
-    StoredRouter { proxy: router.proxy, plugs: plugs.collect(), relay: router.relay().cloned() }
+    let fallback = router.fallback.clone();
+    let fallback = fallback.map(|(port, last_resort)| StoredFallback { port, last_resort });
+    StoredRouter { proxy: router.proxy, plugs: plugs.collect(), relay: router.relay().cloned(), fallback }
+}
+
+fn store_redirect(instance: &Instance) -> Option<StoredRedirect> {
+    let (target, router) = (instance.redirect?, instance.router.as_ref()?);
+    Some(StoredRedirect { target, number: instance.id, vni: instance.originator.vni, label: router.label })
 }
 
 /// An instance with its ports.

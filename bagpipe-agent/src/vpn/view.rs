@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::address::InterfaceAddress;
 use super::instance::Instance;
-use super::request::{Endpoint, Relay};
+use super::request::{Endpoint, LastResort, Relay};
 use super::router::Site;
 use super::vpns::Vpns;
 use crate::fib::{MplsForm, PortId, Target, VpnId};
@@ -34,6 +34,9 @@ pub struct VpnView {
     /// Routes of others that it announces again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readvertise: Option<Relay>,
+    /// Who gets packets that have no route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<LastResort>,
     /// Its gateway.
     pub gateway_ip: Option<IpAddr>,
     /// The label of its frames or packets, if it has one.
@@ -197,6 +200,7 @@ impl Vpns {
             import_rt: instance.import.iter().copied().collect(),
             export_rt: instance.export.iter().copied().collect(),
             readvertise: instance.router.as_ref().and_then(|router| router.relay()).cloned(),
+            fallback: instance.router.as_ref().and_then(|router| Some(router.fallback.as_ref()?.1.clone())),
             gateway_ip: instance.gateway.or_else(|| instance.router.as_ref()?.gateways().next()),
             label: instance.router.as_ref().map(|router| router.label).or(instance.originator.bridge),
             plugged_into: instance.plug.as_ref().map(|plug| self.name_of(plug.ipvpn)),

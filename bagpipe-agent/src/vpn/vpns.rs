@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::duplicates::{Duplicate, DuplicateDetection, Duplicates};
 use super::effects::Effects;
 use super::error::{AttachError, DetachError};
+use super::flows::Flows;
 use super::imports::Imports;
 use super::instance::{EVPN, IPVPN, Instance};
 use super::numbers::Numbers;
@@ -57,6 +58,7 @@ pub struct Vpns {
     pub(super) labels: Numbers,
     /// Instances that something was told since the last time.
     pub(super) touched: BTreeSet<VpnId>,
+    pub(super) flows: Flows,
     /// When MAC addresses that are frozen may move again.
     recoveries: BTreeSet<(Instant, VpnId, MacAddr)>,
     pub(super) effects: Effects,
@@ -117,6 +119,7 @@ impl Vpns {
             vnis: Numbers::new(config.vnis.clone()),
             labels: Numbers::new(config.overlay.labels.clone()),
             touched: BTreeSet::new(),
+            flows: Flows::default(),
             recoveries: BTreeSet::new(),
             effects: Effects::default(),
             config,
@@ -146,6 +149,9 @@ impl Vpns {
         if let Some(instance) = instance.filter(|instance| instance.vpn_type() != asked) {
             let (vpn, is) = (instance.name.clone(), instance.vpn_type());
             return Err(AttachError::OtherType { vpn, is, asked });
+        }
+        if instance.is_some_and(|instance| instance.redirect.is_some()) {
+            return Err(AttachError::OtherType { vpn: attach.vpn.clone(), is: "redirect", asked });
         }
         let overlay = &self.config.overlay;
         if attach.mac == overlay.gateway_mac || attach.mac == overlay.router_mac {
@@ -298,7 +304,7 @@ impl Vpns {
         let Some(instance) = self.instances.get_mut(&vpn) else { return };
         let mut targets = instance.import.clone();
         let relay = instance.router.as_ref().and_then(|router| router.relay()).cloned();
-        targets.extend(relay.iter().flat_map(|relay| relay.from.iter().chain(&relay.to)));
+        targets.extend(relay.iter().flat_map(|relay| relay.from.iter().chain(relay.senders())));
         let before = std::mem::replace(&mut instance.subscribed, targets.clone());
         for target in targets.difference(&before) {
             self.effects.import.push(*target);
@@ -312,6 +318,8 @@ impl Vpns {
                 instance.learn(key, None);
             }
         }
+        self.flows.touched.insert(vpn);
+        self.flows.retain(|attributes| !self.imports.importers(attributes).is_empty());
         if relay.is_some() {
             // What is imported, and what is announced again only, may be other routes than before.
             for (key, route) in self.imports.with_any(&targets) {
@@ -378,12 +386,13 @@ impl Vpns {
         }
     }
 
-    fn remove(&mut self, vpn: VpnId) {
+    pub(super) fn remove(&mut self, vpn: VpnId) {
         self.set_relay(vpn, &Relay::default());
         self.set_import(vpn, &BTreeSet::new());
         self.touched.remove(&vpn);
         if let Some(mut instance) = self.instances.remove(&vpn) {
             instance.close(&mut self.effects);
+            let way_out = instance.router.as_ref().and_then(|router| Some(router.fallback.as_ref()?.0));
             self.names.remove(&instance.name);
             self.vnis.release(instance.originator.vni.get());
             self.owners.remove(&instance.originator.vni);
@@ -391,12 +400,18 @@ impl Vpns {
             if let Some(label) = label {
                 self.labels.release(label.get());
             }
+            if let Some(port) = way_out {
+                self.ports.release(port);
+            }
             self.numbers.release(vpn.into());
         }
     }
 
     /// Takes a change of the best path of a route.
     pub fn route(&mut self, nlri: &Nlri, attributes: Option<&Arc<Attributes>>) {
+        if let Nlri::FlowSpec(flow) = nlri {
+            return self.take_flow(flow, attributes.cloned(), false);
+        }
         let Some(key) = RouteKey::of(nlri) else { return };
         // A route of this node is here whatever others say of it.
         if self.imports.is_local(&key) {
@@ -437,6 +452,7 @@ impl Vpns {
             }
         }
         self.originate();
+        self.redirect();
         for vpn in std::mem::take(&mut self.touched) {
             if let Some(instance) = self.instances.get_mut(&vpn) {
                 instance.settle(&mut self.effects, now);
@@ -456,6 +472,9 @@ impl Vpns {
                 if let Some(instance) = self.instances.get_mut(vpn) {
                     instance.announce_prefixes(&mut self.effects);
                 }
+            }
+            for (flow, attributes) in std::mem::take(&mut self.effects.local_flows) {
+                self.take_flow(&flow, attributes, true);
             }
             let local = std::mem::take(&mut self.effects.local);
             if local.is_empty() {
@@ -531,6 +550,7 @@ impl Vpns {
             && self.interfaces.is_empty()
             && self.owners.is_empty()
             && self.imports.is_empty()
+            && self.flows.is_empty()
             && [&self.numbers, &self.ports, &self.vnis, &self.labels]
                 .iter()
                 .all(|numbers| numbers.in_use() == 0)

@@ -207,6 +207,7 @@ impl Node {
                 EngineEvent::Speaker(_)
                 | EngineEvent::VpnCreated { .. }
                 | EngineEvent::VpnRemoved { .. }
+                | EngineEvent::HealthChanged
                 | EngineEvent::Duplicate(_) => {}
             }
         }
@@ -264,6 +265,11 @@ impl Node {
             }
             Change::Route(vpn, prefix, value) => {
                 fib.vpns.contains_key(vpn) && fib.routes.get(&(*vpn, *prefix)) != value.as_ref()
+            }
+            Change::Classifier(vpn, value) => {
+                let leads =
+                    value.iter().flat_map(|rules| rules.iter()).all(|rule| fib.vpns.contains_key(&rule.vrf));
+                fib.vpns.contains_key(vpn) && leads && fib.classifiers.get(vpn) != value.as_ref()
             }
             Change::Label(label, value) => fib.labels.get(label) != value.as_ref(),
         };

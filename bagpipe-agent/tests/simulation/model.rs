@@ -120,7 +120,7 @@ impl Model {
             fib.vpns.insert(own.vpn, own.vni);
             for (mac, (interface, ips)) in &instance.macs {
                 let port = own.ports[interface];
-                fib.ports.insert(port, Port { interface: interface.clone(), vpn: own.vpn });
+                fib.ports.insert(port, Port { interface: interface.clone(), vpn: own.vpn, egress: false });
                 fib.floods.insert((own.vpn, Target::Port(port)));
                 let target = Mac { target: Target::Port(port), any_ip: ips.is_empty() };
                 fib.macs.insert((own.vpn, *mac), target);

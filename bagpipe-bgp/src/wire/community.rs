@@ -166,10 +166,13 @@ impl ExtendedCommunity {
         Self([0x03, 0x14, a, b, c, d, 0, 0])
     }
 
-    /// Whether this is a Consistent Hash Sort Order community.
+    /// The place of a route among equal ones, if this is a Consistent Hash Sort Order community.
     #[must_use]
-    pub const fn is_consistent_hash_sort_order(&self) -> bool {
-        matches!(self.0, [0x03, 0x14, ..])
+    pub const fn as_consistent_hash_sort_order(&self) -> Option<u32> {
+        match self.0 {
+            [0x03, 0x14, a, b, c, d, _, _] => Some(u32::from_be_bytes([a, b, c, d])),
+            _ => None,
+        }
     }
 
     /// The RT Record community (draft-ietf-bess-service-chaining §7.2): a route target that the route had before it was

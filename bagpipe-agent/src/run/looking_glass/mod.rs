@@ -1,9 +1,11 @@
 //! The looking glass of bagpipe-bgp: the same tree, with the same names, over what this agent knows.
 //!
-//! `node`: the tree; `bgp`: peers and routes; `vpns`: instances, ports and drivers; `routes`: a route in JSON.
+//! `node`: the tree; `bgp`: peers and routes; `vpns`: instances, ports and drivers; `route_control`: what these do
+//! with routes of others; `routes`: a route in JSON.
 
 mod bgp;
 mod node;
+mod route_control;
 mod routes;
 mod vpns;
 

@@ -1,6 +1,6 @@
 //! `/vpns`: instances, their ports and routes, and what stands for bagpipe-bgp's drivers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bagpipe_bgp::speaker::{RouteSource, RouteStatus};
 use bagpipe_bgp::types::Label;
@@ -13,7 +13,6 @@ use super::{Glass, logs, logs_of};
 use crate::config::Driver;
 use crate::fib::VpnId;
 use crate::vpn::Encapsulation;
-use crate::vpn::request::Relay;
 use crate::vpn::view::{LocalMacView, VpnView};
 
 /// The names of bagpipe-bgp's drivers.
@@ -65,9 +64,6 @@ impl<'a> Glass<'a> {
             ("gateway_ip", here(vpn.gateway_ip.map(|gateway| gateway.to_string()))),
             ("subnet_prefix_length", here(Value::Null)),
             ("instance_dataplane_id", here(id)),
-            ("readvertise", here(readvertise(vpn))),
-            ("attract_traffic", here(json!({}))),
-            ("fallback", here(Value::Null)),
             ("dataplane", below(move || self.instance_dataplane(if is_evpn { "evpn" } else { "ipvpn" }))),
             ("ports", below(move || Node::Value(self.ports(&ports)))),
             ("received_routes", below(move || Node::Value(self.imported(&received, |_| true)))),
@@ -75,11 +71,10 @@ impl<'a> Glass<'a> {
             ("adv_routes", self.routes_below(own)),
             ("logs", logs_of(vpn.name.clone())),
         ];
-        members.push(if is_evpn {
-            ("gateway_port", here(self.gateway_port(vpn)))
-        } else {
-            ("readvertised", below(|| Node::Value(json!([]))))
-        });
+        if is_evpn {
+            members.push(("gateway_port", here(self.gateway_port(vpn))));
+        }
+        members.extend(self.route_control(vpn));
         Node::Object(members)
     }
 
@@ -209,13 +204,6 @@ impl<'a> Glass<'a> {
         });
         Value::Object(labels.collect())
     }
-}
-
-/// The route targets of the routes that an instance announces again, and those that they get.
-fn readvertise(vpn: &VpnView) -> Value {
-    let Some(Relay { from, to }) = &vpn.readvertise else { return json!({}) };
-    let shown = |targets: &BTreeSet<_>| targets.iter().map(target).collect::<Vec<_>>();
-    json!({ "from": shown(from), "to": shown(to) })
 }
 
 /// An endpoint for each address of a MAC address.

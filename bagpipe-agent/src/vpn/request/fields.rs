@@ -47,15 +47,15 @@ pub(super) fn vpn_name(name: Option<&str>) -> Result<String, FieldError> {
     Ok(name.to_owned())
 }
 
-pub(super) fn mac_address(text: Option<&str>) -> Result<MacAddr, FieldError> {
-    let text = text
-        .ok_or(FieldError::Missing { field: "mac_address", expected: "the MAC address behind the port" })?;
+pub(super) fn mac_address(field: &'static str, text: Option<&str>) -> Result<MacAddr, FieldError> {
+    let text =
+        text.ok_or(FieldError::Missing { field, expected: "a MAC address such as 02:00:00:00:00:01" })?;
     let mac: MacAddr = text
         .parse()
         .or_else(|error| undivided_mac(text).ok_or(error))
-        .map_err(|error: ParseError| invalid("mac_address", text, error.to_string()))?;
+        .map_err(|error: ParseError| invalid(field, text, error.to_string()))?;
     if mac.is_multicast() || mac.is_zero() {
-        return Err(invalid("mac_address", text, "no interface has a group or all-zero address"));
+        return Err(invalid(field, text, "no interface has a group or all-zero address"));
     }
     Ok(mac)
 }
@@ -69,24 +69,25 @@ fn undivided_mac(text: &str) -> Option<MacAddr> {
 }
 
 pub(super) fn port(port: Option<&LocalPort>, is_routed: bool) -> Result<AttachPort, FieldError> {
+    const PORT: &str = "local_port";
     const MISSING: FieldError = FieldError::Missing {
-        field: "local_port",
+        field: PORT,
         expected: "an interface name, or an object with 'linuxif' or 'evpn'",
     };
     match port {
         Some(LocalPort::Object { linuxif: Some(interface), evpn: Some(_), .. }) => {
-            Err(invalid("local_port", interface, "it is an interface or an E-VPN, not both; leave one out"))
+            Err(invalid(PORT, interface, "it is an interface or an E-VPN, not both; leave one out"))
         }
         Some(LocalPort::Object { linuxif: None, evpn: Some(evpn), .. }) if is_routed => {
             vpn_name(Some(&evpn.id)).map(AttachPort::Evpn)
         }
         Some(LocalPort::Object { linuxif: None, evpn: Some(evpn), .. }) => {
-            Err(invalid("local_port", &evpn.id, "an E-VPN is plugged into an IP-VPN only; give an interface"))
+            Err(invalid(PORT, &evpn.id, "an E-VPN is plugged into an IP-VPN only; give an interface"))
         }
-        Some(LocalPort::Name(name)) => interface(name, &[]).map(AttachPort::Interface),
+        Some(LocalPort::Name(name)) => interface(PORT, name, &[]).map(AttachPort::Interface),
         Some(LocalPort::Object { linuxif: Some(name), vlan, ovs, .. }) => {
             let vlans = vlan.iter().chain(ovs.iter().filter_map(|ovs| ovs.vlan.as_ref()));
-            interface(name, &vlans.map(Number::text).collect::<Vec<_>>()).map(AttachPort::Interface)
+            interface(PORT, name, &vlans.map(Number::text).collect::<Vec<_>>()).map(AttachPort::Interface)
         }
         Some(LocalPort::Object { linuxif: None, evpn: None, ovs: Some(ovs), .. })
             if ovs.port_number.is_some() || ovs.port_name.is_some() =>
@@ -101,7 +102,7 @@ pub(super) fn port(port: Option<&LocalPort>, is_routed: bool) -> Result<AttachPo
 }
 
 /// The interface, with its VLAN if it is one: however often that is given, it is the same. Zero is none.
-fn interface(given: &str, vlans: &[String]) -> Result<String, FieldError> {
+pub(super) fn interface(field: &'static str, given: &str, vlans: &[String]) -> Result<String, FieldError> {
     let (name, own) = given.split_once(':').map_or((given, None), |(name, vlan)| (name, Some(vlan)));
     let mut vlan = 0;
     for text in own.into_iter().chain(vlans.iter().map(String::as_str)) {
@@ -111,7 +112,7 @@ fn interface(given: &str, vlans: &[String]) -> Result<String, FieldError> {
             _ => {
                 let reason =
                     format!("its VLAN is one number from 1 to {MAX_VLAN}, or 0 for none; not {text}");
-                return Err(invalid("local_port", given, reason));
+                return Err(invalid(field, given, reason));
             }
         }
     }
@@ -122,7 +123,7 @@ fn interface(given: &str, vlans: &[String]) -> Result<String, FieldError> {
     if !valid {
         let reason =
             format!("an interface name has 1 to {MAX_INTERFACE} octets, without '/', ':' and blanks");
-        return Err(invalid("local_port", name, reason));
+        return Err(invalid(field, name, reason));
     }
     Ok(if vlan == 0 { name.to_owned() } else { format!("{name}:{vlan}") })
 }

@@ -1,8 +1,10 @@
 //! Attach and detach: the request as it comes in JSON; `valid`: what it says once it is right; `fields`: what each field
-//! may be; `route_control`: the fields about routes of others.
+//! may be; `route_control` and `attract`: the fields about routes of others; `fallback`: what becomes of what has none.
 //!
 //! The field names are those of bagpipe-bgp's REST API. Fields that this agent has no use for are ignored.
 
+mod attract;
+mod fallback;
 mod fields;
 mod route_control;
 mod valid;
@@ -13,8 +15,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use self::route_control::{AttractTraffic, Classifier, Fallback, Readvertise};
+pub use self::attract::{Attract, AttractTraffic, Classifier, TrafficClass};
+pub use self::fallback::{Fallback, LastResort};
+pub use self::route_control::Readvertise;
 pub use self::valid::{Attach, AttachPort, Detach, Direction, Endpoint, Relay, Routed};
+use crate::fib::on_trunk;
 
 /// A request to attach a MAC address, and perhaps an IP address of it, of a local port to a VPN instance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -62,6 +67,19 @@ pub struct AttachRequest {
     pub attract_traffic: Option<AttractTraffic>,
     /// IP-VPN: what becomes of packets without a route.
     pub fallback: Option<Fallback>,
+}
+
+impl AttachRequest {
+    /// The request with interfaces in place of the names and numbers that Open vSwitch has for them, where one of `trunks`
+    /// stands for those.
+    #[must_use]
+    pub fn on(self, trunks: &BTreeMap<String, String>) -> Self {
+        let local_port = self.local_port.map(|port| port.on(trunks));
+        let port = fields::port(local_port.as_ref(), true).ok();
+        let vlan = port.as_ref().and_then(AttachPort::interface).map_or(0, |name| on_trunk(name).1);
+        let fallback = self.fallback.map(|fallback| fallback.on(trunks, vlan));
+        Self { local_port, fallback, ..self }
+    }
 }
 
 /// The field of a JSON object that stands in the way of a `T` whose fields are all optional, and why.
@@ -185,13 +203,8 @@ pub struct EvpnPort {
 impl LocalPort {
     /// The port with the interface in place of the name or number that Open vSwitch has for it, if one of `trunks` stands
     /// for that.
-    #[must_use]
-    pub fn on(mut self, trunks: &BTreeMap<String, String>) -> Self {
-        let named = |given: &str| {
-            let (name, vlan) = given.split_once(':').map_or((given, None), |(name, vlan)| (name, Some(vlan)));
-            let interface = trunks.get(name)?;
-            Some(vlan.map_or_else(|| interface.clone(), |vlan| format!("{interface}:{vlan}")))
-        };
+    fn on(mut self, trunks: &BTreeMap<String, String>) -> Self {
+        let named = |given: &str| in_place_of(given, trunks);
         match &mut self {
             Self::Name(name) => *name = named(name).unwrap_or_else(|| std::mem::take(name)),
             Self::Object { linuxif, ovs, .. } => {
@@ -216,6 +229,13 @@ impl LocalPort {
             }
         }
     }
+}
+
+/// The interface that stands for a name or number of Open vSwitch, if one does, and on it the VLAN that is given.
+fn in_place_of(given: &str, trunks: &BTreeMap<String, String>) -> Option<String> {
+    let (name, vlan) = given.split_once(':').map_or((given, None), |(name, vlan)| (name, Some(vlan)));
+    let interface = trunks.get(name)?;
+    Some(vlan.map_or_else(|| interface.clone(), |vlan| format!("{interface}:{vlan}")))
 }
 
 /// A list of texts, or one text with commas.
@@ -356,7 +376,7 @@ mod tests {
             ("\"tap0\"", "\"tap0:x\"", "VLAN"),
             ("\"plugged\": true", "\"vlan\": 4095", "VLAN"),
             ("\"tap0\", \"ovs\": {", "\"tap0:7\", \"ovs\": {\"vlan\": 31, ", "VLAN"),
-            (r#""vni": 0"#, r#""fallback": {"src_mac": "x"}"#, "mac_address"),
+            (r#""vni": 0"#, r#""fallback": {"src_mac": "x"}"#, "fallback.src_mac"),
         ] {
             let text = request(replace, by).unwrap_err().to_string();
             assert!(text.contains(field), "{by}: {text}");
@@ -364,21 +384,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_of_routes_is_checked_and_then_refused() {
+    fn what_is_asked_of_routes_is_checked() {
         const ATTRACT: &str =
             r#""redirect_rts": ["64512:2"], "classifier": {"sourcePort": "80:90", "protocol": "udp"}"#;
         let attract = |more: &str| format!(r#""attract_traffic": {{{ATTRACT}{more}}}"#);
         let readvertise = r#""readvertise": {"from_rt": "64512:1", "to_rt": ["64512:3"]}"#;
         for (fields, expected) in [
-            (format!("{readvertise}, {}", attract("")), "attract_traffic is not supported yet"),
-            (
-                attract(r#", "to": "64512:9", "static_destination_prefixes": ["10.0.0.0/8"]"#),
-                "attract_traffic is not supported yet",
-            ),
             (
                 r#""fallback": {"src_mac": "02:00:00:00:00:01", "dst_mac": "02:00:00:00:00:02", "ovs_port_number": 6}"#
                     .to_owned(),
-                "fallback is not supported yet",
+                "[ports] trunks",
             ),
             (r#""readvertise": {"to_rt": []}"#.to_owned(), "'readvertise.from_rt'"),
             (r#""attract_traffic": {"redirect_rts": ["64512:2"]}"#.to_owned(), "classifier"),
@@ -396,6 +411,22 @@ mod tests {
             let error = request.validate().unwrap_err().to_string();
             assert!(error.contains(expected), "{fields}: {error}");
         }
+        let relay = |fields: &str, vpn_type: &str| {
+            let text = GOOD.replace(r#""readvertise": null, "attract_traffic": {}"#, fields);
+            let request: AttachRequest = serde_json::from_str(&text.replace("evpn", vpn_type)).unwrap();
+            request.validate().map(|attach| attach.routed.unwrap().relay.unwrap())
+        };
+        let both = format!("{readvertise}, {}", attract(""));
+        let error = relay(&both, "evpn").unwrap_err().to_string();
+        assert!(error.contains("readvertise for an E-VPN"), "{error}");
+        let relayed = relay(&both, "ipvpn").unwrap();
+        assert_eq!((relayed.from.len(), relayed.to.len()), (1, 1));
+        let class = relayed.attract.unwrap().class;
+        assert_eq!((class.protocol, class.source_ports, class.destination_ports), (17, Some((80, 90)), None));
+        let fixed =
+            attract(r#", "to": "64512:9", "static_destination_prefixes": ["10.0.0.0/8", "2001:db8::1"]"#);
+        let relayed = relay(&fixed, "ipvpn").unwrap();
+        assert_eq!((relayed.from.len(), relayed.attract.unwrap().destinations.len()), (0, 2));
     }
 
     #[test]

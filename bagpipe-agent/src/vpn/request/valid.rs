@@ -13,7 +13,7 @@ use super::fields::{
     bounded, direction, host, invalid, ip_address, is_ipvpn, mac_address, port, prefix_address,
     route_targets, vni, vpn_name,
 };
-use super::{AttachRequest, DetachRequest, route_control};
+use super::{AttachRequest, Attract, DetachRequest, LastResort, route_control};
 
 /// A valid attach.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,6 +86,8 @@ pub struct Routed {
     pub proxy: Option<bool>,
     /// What the whole instance announces again, if that is to be set; nothing, if there are no route targets.
     pub relay: Option<Relay>,
+    /// Who gets packets of the instance that have no route, if that is to be set.
+    pub fallback: Option<LastResort>,
 }
 
 /// Routes of others that an IP-VPN announces again, so that their traffic comes through its ports.
@@ -95,13 +97,21 @@ pub struct Relay {
     pub from: BTreeSet<RouteTarget>,
     /// Route targets that they are announced with.
     pub to: BTreeSet<RouteTarget>,
+    /// Not they are announced, but which packets are wanted, for them and other destinations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attract: Option<Attract>,
 }
 
 impl Relay {
     /// Whether nothing is announced again.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.from.is_empty() || self.to.is_empty()
+        self.to.is_empty() || self.from.is_empty() && self.attract.is_none()
+    }
+
+    /// Route targets of who may send because of it.
+    pub(crate) fn senders(&self) -> impl Iterator<Item = &RouteTarget> {
+        self.to.iter().chain(self.attract.iter().flat_map(|attract| &attract.redirect))
     }
 }
 
@@ -155,10 +165,10 @@ impl AttachRequest {
         if !is_routed {
             check_evpn_only(self)?;
         }
-        let relay = route_control::relay(self, is_routed)?;
+        let (relay, fallback) = route_control::check(self, is_routed)?;
         let attach = Attach {
             vpn: vpn_name(self.vpn_instance_id.as_deref())?,
-            mac: mac_address(self.mac_address.as_deref())?,
+            mac: mac_address("mac_address", self.mac_address.as_deref())?,
             port: port(self.local_port.as_ref(), is_routed)?,
             ip: if is_routed { None } else { ip.map(ip_address).transpose()? },
             routed: None,
@@ -169,11 +179,16 @@ impl AttachRequest {
             description: self.description.clone(),
             vpn_description: self.instance_description.clone(),
         };
-        let routed = if is_routed { Some(self.routed(attach.gateway, relay)?) } else { None };
+        let routed = if is_routed { Some(self.routed(attach.gateway, relay, fallback)?) } else { None };
         Ok(Attach { routed, ..attach })
     }
 
-    fn routed(&self, gateway: Option<IpAddr>, relay: Option<Relay>) -> Result<Routed, FieldError> {
+    fn routed(
+        &self,
+        gateway: Option<IpAddr>,
+        relay: Option<Relay>,
+        fallback: Option<LastResort>,
+    ) -> Result<Routed, FieldError> {
         let text = self.ip_address.as_deref().ok_or(FieldError::Missing {
             field: "ip_address",
             expected: "the address of the host, or with advertise_subnet a subnet",
@@ -201,6 +216,7 @@ impl AttachRequest {
             },
             proxy: self.proxy_arp,
             relay,
+            fallback,
         })
     }
 }
@@ -215,7 +231,7 @@ impl DetachRequest {
         let ip = self.ip_address.as_deref();
         Ok(Detach {
             vpn: vpn_name(self.vpn_instance_id.as_deref())?,
-            mac: mac_address(self.mac_address.as_deref())?,
+            mac: mac_address("mac_address", self.mac_address.as_deref())?,
             ip: if routed {
                 ip.map(|text| prefix_address(text, true)).transpose()?
             } else {

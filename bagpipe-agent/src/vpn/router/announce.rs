@@ -48,6 +48,7 @@ impl Router {
             prefixes.extend(self.by_prefix.keys().chain(self.advertised.keys()));
             prefixes.extend(self.hosts.keys().map(|ip| IpPrefix::host(*ip)));
             prefixes.extend(self.relayed_prefixes());
+            prefixes.extend(self.flows.keys());
         }
         for prefix in prefixes {
             let mut wanted = BTreeMap::new();
@@ -59,6 +60,7 @@ impl Router {
             }
             self.relay_routes(prefix, originator, port, &mut wanted);
             self.replace(prefix, wanted, effects);
+            self.announce_flow(prefix, originator, effects);
         }
     }
 

@@ -1,9 +1,11 @@
 //! Where a prefix of an IP-VPN is.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use bagpipe_bgp::rib::equally_good;
 use bagpipe_bgp::types::{IpPrefix, MacAddr};
+use bagpipe_bgp::wire::ExtendedCommunity;
 use serde::Serialize;
 
 use super::super::request::Direction;
@@ -26,7 +28,13 @@ pub enum Reason {
     Imported,
     /// A host of a plugged E-VPN on another node, whose route names no IP-VPN (asymmetric IRB, RFC 9135 §4).
     RemoteHost,
+    /// Nothing else leads anywhere: to the gateway of last resort.
+    Fallback,
 }
+
+/// A hop, with its place among equal ones before it: zero unless its route says it
+/// (draft-ietf-bess-service-chaining §7.3). So nodes have the same order, whatever kind of hop it is to each.
+type Placed = (u32, Hop);
 
 impl Router {
     /// The hops of a prefix in their order, none if it is nowhere. `port` gives the port of a MAC address.
@@ -42,11 +50,26 @@ impl Router {
     ) -> Option<(Vec<Hop>, Reason)> {
         let (mut hops, reason) = match self.local(prefix, port) {
             Some(local) => local,
-            None => self.elsewhere(prefix, port)?,
+            None => self.elsewhere(prefix, port),
         };
         hops.sort_unstable();
-        hops.dedup();
-        (!hops.is_empty()).then_some((hops, reason))
+        let mut known = BTreeSet::new();
+        let hops: Vec<Hop> = hops.into_iter().map(|(_, hop)| hop).filter(|hop| known.insert(*hop)).collect();
+        if hops.is_empty() {
+            return self.last_resort(prefix).map(|hop| (vec![hop], Reason::Fallback));
+        }
+        Some((hops, reason))
+    }
+
+    /// Where packets go that have no route: it is the default route, if there is no other.
+    fn last_resort(&self, prefix: IpPrefix) -> Option<Hop> {
+        let (port, last_resort) = self.fallback.as_ref().filter(|_| prefix.length() == 0)?;
+        Some(Hop::Adjacency(Adjacency {
+            vpn: self.id,
+            destination: last_resort.destination,
+            source: last_resort.source,
+            target: Target::Port(*port),
+        }))
     }
 
     /// What is here is not sought elsewhere, whatever the attributes: packets that come from another node go to
@@ -55,40 +78,41 @@ impl Router {
         &self,
         prefix: IpPrefix,
         port: &dyn Fn(MacAddr) -> Option<PortId>,
-    ) -> Option<(Vec<Hop>, Reason)> {
+    ) -> Option<(Vec<Placed>, Reason)> {
         if prefix.is_host() && self.is_gateway(&prefix.address()) {
-            return Some((vec![Hop::Router], Reason::Gateway));
+            return Some((vec![(0, Hop::Router)], Reason::Gateway));
         }
         let attached = self.by_prefix.get(&prefix).into_iter().flatten().filter_map(|attachment| {
             let attached = self.attached.get(attachment)?;
             let Site::Port(mac) = attachment.0 else { return None };
             let reachable = attached.endpoint.direction != Direction::FromPort;
-            reachable.then_some((attached.endpoint.local_pref, mac))
+            reachable.then_some((attached.endpoint.local_pref, attached.endpoint.order.unwrap_or(0), mac))
         });
         let attached: Vec<_> = attached.collect();
-        if let Some(best) = attached.iter().map(|(local_pref, _)| *local_pref).max() {
-            let best = attached.into_iter().filter(|(local_pref, _)| *local_pref == best);
-            let hop = |(_, mac)| Some(Hop::Adjacency(self.adjacency(self.id, mac, Target::Port(port(mac)?))));
+        if let Some(best) = attached.iter().map(|(local_pref, ..)| *local_pref).max() {
+            let best = attached.into_iter().filter(|(local_pref, ..)| *local_pref == best);
+            let hop = |(_, order, mac)| {
+                Some((order, Hop::Adjacency(self.adjacency(self.id, mac, Target::Port(port(mac)?)))))
+            };
             return Some((best.filter_map(hop).collect(), Reason::Attached));
         }
         let (evpn, host) = self.plugged(prefix, |target| matches!(target, Target::Port(_)))?;
         let adjacency = self.adjacency(evpn, host.mac, host.target);
-        Some((vec![Hop::Adjacency(adjacency)], Reason::PluggedHost))
+        Some((vec![(0, Hop::Adjacency(adjacency))], Reason::PluggedHost))
     }
 
-    fn elsewhere(
-        &self,
-        prefix: IpPrefix,
-        port: &dyn Fn(MacAddr) -> Option<PortId>,
-    ) -> Option<(Vec<Hop>, Reason)> {
+    fn elsewhere(&self, prefix: IpPrefix, port: &dyn Fn(MacAddr) -> Option<PortId>) -> (Vec<Placed>, Reason) {
         let best = self.best(prefix);
         let symmetric = best.iter().any(|(key, _)| matches!(key, RouteKey::MacIp(..)));
         if !symmetric && let Some((evpn, host)) = self.plugged(prefix, is_remote) {
             let adjacency = self.adjacency(evpn, host.mac, host.target);
-            return Some((vec![Hop::Adjacency(adjacency)], Reason::RemoteHost));
+            return (vec![(0, Hop::Adjacency(adjacency))], Reason::RemoteHost);
         }
-        let hops = best.into_iter().flat_map(|(_, route)| self.follow(route, port)).collect();
-        Some((hops, Reason::Imported))
+        let placed = |route: &RemoteRoute| {
+            let order = order(route);
+            self.follow(route, port).into_iter().map(move |hop| (order, hop))
+        };
+        (best.into_iter().flat_map(|(_, route)| placed(route)).collect(), Reason::Imported)
     }
 
     /// The imported routes that are used: those of this node before others, then the best, and of equally good
@@ -133,7 +157,7 @@ impl Router {
         let prefix = IpPrefix::host(gateway);
         match self.local(prefix, port) {
             Some((_, Reason::Gateway)) => Vec::new(),
-            Some((hops, _)) => hops,
+            Some((hops, _)) => hops.into_iter().map(|(_, hop)| hop).collect(),
             None => {
                 let Some((evpn, host)) = self.plugged(prefix, is_remote) else {
                     let direct =
@@ -158,6 +182,11 @@ impl Router {
     pub(crate) const fn adjacency(&self, vpn: VpnId, destination: MacAddr, target: Target) -> Adjacency {
         Adjacency { vpn, destination, source: self.overlay.gateway_mac, target }
     }
+}
+
+fn order(route: &RemoteRoute) -> u32 {
+    let mut communities = route.attributes.extended_communities.iter();
+    communities.find_map(ExtendedCommunity::as_consistent_hash_sort_order).unwrap_or(0)
 }
 
 const fn is_remote(target: &Target) -> bool {

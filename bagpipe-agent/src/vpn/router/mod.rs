@@ -4,18 +4,20 @@
 //! * `hops`: where a prefix is, from all of that.
 //! * `announce`: the routes that follow from what is attached.
 //! * `relay`: the routes of others that are announced again.
+//! * `attract`: the flow specifications in their place.
 
 mod announce;
+mod attract;
 mod hops;
 mod imported;
 mod relay;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, RouteTarget};
-use bagpipe_bgp::wire::{Attributes, Nlri};
+use bagpipe_bgp::wire::{Attributes, FlowSpecRoute, Nlri};
 
 pub use self::hops::Reason;
 use self::imported::Imported;
@@ -23,9 +25,9 @@ use self::relay::Relayed;
 use super::address::InterfaceAddress;
 use super::counts::Counts;
 use super::overlay::Overlay;
-use super::request::{Direction, Endpoint};
+use super::request::{Direction, Endpoint, LastResort};
 use super::route::{RemoteRoute, RouteKey, Through};
-use crate::fib::{self, LabelUse, Target, VpnId};
+use crate::fib::{self, LabelUse, PortId, Target, VpnId};
 
 /// The tables of an IP-VPN.
 #[derive(Debug)]
@@ -47,10 +49,14 @@ pub(crate) struct Router {
     hosts: BTreeMap<IpAddr, BTreeMap<VpnId, Host>>,
     imported: Imported,
     relayed: Option<Box<Relayed>>,
+    /// Who gets packets that have no route, and the port that they leave by.
+    pub(crate) fallback: Option<(PortId, LastResort)>,
     /// Numbers in the route distinguishers of what is announced again, one for each MAC address of a port.
     pub(crate) relay_rds: BTreeMap<MacAddr, VpnId>,
     pub(crate) touched: Touched,
     advertised: BTreeMap<IpPrefix, BTreeMap<RouteKey, (Nlri, Attributes)>>,
+    /// The flow specifications that are originated, each for packets to a prefix.
+    flows: BTreeMap<IpPrefix, (FlowSpecRoute, Attributes)>,
 }
 
 /// Where a prefix is attached, and what was given for it.
@@ -111,9 +117,11 @@ impl Router {
             hosts: BTreeMap::new(),
             imported: Imported::default(),
             relayed: None,
+            fallback: None,
             relay_rds: BTreeMap::new(),
             touched,
             advertised: BTreeMap::new(),
+            flows: BTreeMap::new(),
         }
     }
 
@@ -210,6 +218,16 @@ impl Router {
         before
     }
 
+    /// Sets who gets packets that have no route; whether that changed anything.
+    pub(crate) fn set_fallback(&mut self, port: PortId, last_resort: &LastResort) -> bool {
+        if self.fallback.as_ref().is_some_and(|known| *known == (port, last_resort.clone())) {
+            return false;
+        }
+        self.fallback = Some((port, last_resort.clone()));
+        self.touched.prefixes.extend(default_prefixes());
+        true
+    }
+
     /// A host of a plugged E-VPN came, changed or went.
     pub(crate) fn set_host(&mut self, evpn: VpnId, ip: IpAddr, host: Option<Host>) {
         let hosts = self.hosts.entry(ip).or_default();
@@ -269,6 +287,7 @@ impl Router {
         }
         self.touched.prefixes.extend(self.hosts.keys().map(|ip| IpPrefix::host(*ip)));
         self.hosts.clear();
+        self.touched.prefixes.extend(default_prefixes());
         self.touched.labels.insert((self.label, None));
         let labels = std::mem::take(&mut self.labels).into_iter();
         self.touched.labels.extend(labels.map(|(mac, label)| (label, Some(mac))));
@@ -370,9 +389,14 @@ fn endpoints<'a>(routes: impl Iterator<Item = &'a Arc<RemoteRoute>>) -> impl Ite
     routes.filter_map(|route| route.packets?.endpoint())
 }
 
+/// The prefixes that hold all addresses.
+fn default_prefixes() -> impl Iterator<Item = IpPrefix> {
+    let any = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    any.into_iter().filter_map(|address| IpPrefix::new(address, 0))
+}
+
 /// Below every other.
-const FIRST_ADDRESS: InterfaceAddress =
-    InterfaceAddress::host(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)).shortest();
+const FIRST_ADDRESS: InterfaceAddress = InterfaceAddress::host(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).shortest();
 
 /// What an attachment makes reachable on this node: its prefix, and the address in it.
 fn prefixes(address: &InterfaceAddress) -> BTreeSet<IpPrefix> {

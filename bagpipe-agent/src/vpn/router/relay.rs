@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bagpipe_bgp::rib::equally_good;
-use bagpipe_bgp::types::{IpPrefix, Label, MacAddr, RouteDistinguisher, RouteTarget};
+use bagpipe_bgp::types::{IpPrefix, IpVersion, Label, MacAddr, RouteDistinguisher, RouteTarget};
 use bagpipe_bgp::wire::{Attributes, ExtendedCommunity, LabelStack, NextHop, Nlri, VpnRoute};
 
 use super::super::originate::Originator;
@@ -15,7 +15,7 @@ use super::super::request::Relay;
 use super::super::route::{RemoteRoute, RouteKey, Through};
 use super::announce::{LOCAL_PREF, Wanted};
 use super::imported::Imported;
-use super::{Router, Site, endpoints};
+use super::{Router, Site, default_prefixes, endpoints};
 use crate::fib::{PortId, Target, VpnId};
 
 /// Route targets that are recorded, at most: as many fit into a message with all else.
@@ -24,7 +24,7 @@ const MAX_RECORD: usize = 256;
 /// What is announced again.
 #[derive(Debug)]
 pub(super) struct Relayed {
-    relay: Relay,
+    pub(super) relay: Relay,
     /// The routes that are announced again, and those of who will send by what comes of them: so packets are accepted
     /// from nodes whose routes are not imported.
     routes: Imported,
@@ -38,8 +38,12 @@ impl Relayed {
         key: RouteKey,
         route: Option<&Arc<RemoteRoute>>,
     ) -> Option<Vec<IpAddr>> {
-        let Relay { from, to } = &self.relay;
-        let route = route.filter(|route| has_any(route, from) || has_any(route, to)).cloned();
+        let relay = &self.relay;
+        let concerns = |route: &RemoteRoute| {
+            let mut targets = route.attributes.route_targets();
+            targets.any(|target| relay.from.contains(&target) || relay.senders().any(|own| *own == target))
+        };
+        let route = route.filter(|route| concerns(route)).cloned();
         let before = self.routes.set(prefix, key, route.clone());
         (before != route).then(|| endpoints(before.iter().chain(&route)).collect())
     }
@@ -50,11 +54,11 @@ impl Relayed {
 
     /// The route targets that the routes of a prefix which are announced again have and had before; none if there are
     /// none. A route that has been where it would go now is passed over: it came around.
-    fn record(&self, prefix: IpPrefix) -> Option<BTreeSet<RouteTarget>> {
-        let Relay { from, to } = &self.relay;
+    pub(super) fn record(&self, prefix: IpPrefix) -> Option<BTreeSet<RouteTarget>> {
+        let came_around = |target: RouteTarget| self.relay.senders().any(|own| *own == target);
         let paths = self.routes.of(prefix).map(|(_, route)| route);
-        let paths = paths.filter(|route| has_any(route, from));
-        let paths = paths.filter(|route| recorded(&route.attributes).all(|target| !to.contains(&target)));
+        let paths = paths.filter(|route| has_any(route, &self.relay.from));
+        let paths = paths.filter(|route| !recorded(&route.attributes).any(came_around));
         let best = equally_good(paths.collect(), |route| &*route.attributes);
         let targets = |route: &RemoteRoute| {
             route.attributes.route_targets().chain(recorded(&route.attributes)).collect::<Vec<_>>()
@@ -88,7 +92,10 @@ impl Router {
 
     /// The prefixes that may be announced again.
     pub(super) fn relayed_prefixes(&self) -> impl Iterator<Item = IpPrefix> {
-        self.relayed.iter().flat_map(|relayed| relayed.routes.prefixes())
+        let attracted = self.relayed.iter().filter_map(|relayed| relayed.relay.attract.as_ref());
+        let attracted =
+            attracted.flat_map(|attract| attract.destinations.iter().copied().chain(default_prefixes()));
+        self.relayed.iter().flat_map(|relayed| relayed.routes.prefixes()).chain(attracted)
     }
 
     /// The MAC addresses of ports that have no number for what is announced again.
@@ -106,8 +113,13 @@ impl Router {
         wanted: &mut BTreeMap<RouteKey, Wanted>,
     ) {
         let Some(relayed) = &self.relayed else { return };
-        let Some(record) = relayed.record(prefix) else { return };
+        let attracts = relayed.relay.attract.is_some();
+        let record = if attracts { default_route(prefix) } else { relayed.record(prefix) };
+        let Some(record) = record else { return };
         for (mac, label, number) in self.relaying() {
+            if attracts && !self.speaks(mac, prefix.version()) {
+                continue;
+            }
             let Some(labels) = LabelStack::new(&[label]) else { continue };
             let order = self.of_site(Site::Port(mac)).find_map(|(_, attached)| attached.endpoint.order);
             let targets = relayed.relay.to.iter().map(|target| ExtendedCommunity::from(*target));
@@ -130,11 +142,21 @@ impl Router {
         }
     }
 
+    /// Whether a MAC address has addresses of an IP version.
+    fn speaks(&self, mac: MacAddr, version: IpVersion) -> bool {
+        self.of_site(Site::Port(mac)).any(|(address, _)| address.prefix().version() == version)
+    }
+
     /// The MAC addresses that packets are sent to, with their labels and numbers.
-    fn relaying(&self) -> impl Iterator<Item = (MacAddr, Label, VpnId)> {
+    pub(super) fn relaying(&self) -> impl Iterator<Item = (MacAddr, Label, VpnId)> {
         let receiving = self.labels.iter().filter(|(mac, _)| self.receives(**mac));
         receiving.filter_map(|(mac, label)| Some((*mac, *label, *self.relay_rds.get(mac)?)))
     }
+}
+
+/// What is attracted has to be taken whatever its destination: an empty record for a default route.
+fn default_route(prefix: IpPrefix) -> Option<BTreeSet<RouteTarget>> {
+    (prefix.length() == 0).then(BTreeSet::new)
 }
 
 /// Whether a route has any of these route targets.
@@ -145,8 +167,9 @@ pub(super) fn has_any(route: &RemoteRoute, targets: &BTreeSet<RouteTarget>) -> b
 /// Whether a route is one of a service chain: it was announced again, or has a place among others.
 pub(super) fn is_chained(route: &RemoteRoute) -> bool {
     let mut communities = route.attributes.extended_communities.iter();
-    communities
-        .any(|community| community.as_rt_record().is_some() || community.is_consistent_hash_sort_order())
+    communities.any(|community| {
+        community.as_rt_record().is_some() || community.as_consistent_hash_sort_order().is_some()
+    })
 }
 
 fn recorded(attributes: &Attributes) -> impl Iterator<Item = RouteTarget> {

@@ -1,7 +1,9 @@
 //! The rules of E-VPN instances, each with the routes and changes that it leads to.
 
 mod attaching;
+mod attracting;
 mod duplicates;
+mod fallback;
 mod importing;
 mod moving;
 mod mpls;
@@ -34,6 +36,7 @@ struct Node {
     now: Instant,
     fib: Fib,
     routes: BTreeMap<RouteKey, (Nlri, Attributes)>,
+    flows: BTreeMap<String, Attributes>,
     /// What is stored, which has got nothing but differences.
     stored: Snapshot,
 }
@@ -45,6 +48,7 @@ impl Node {
             now: Instant::now(),
             fib: Fib::default(),
             routes: BTreeMap::new(),
+            flows: BTreeMap::new(),
             stored: Snapshot::default(),
         }
     }
@@ -64,12 +68,20 @@ impl Node {
             assert_ne!(self.fib, before, "{change:?} changes nothing");
         }
         for (nlri, attributes) in &effects.announce {
-            let key = RouteKey::of(nlri).unwrap();
+            let Some(key) = RouteKey::of(nlri) else {
+                let before = self.flows.insert(nlri.to_string(), attributes.clone());
+                assert_ne!(before.as_ref(), Some(attributes), "announced twice");
+                continue;
+            };
             let before = self.routes.insert(key, (nlri.clone(), attributes.clone()));
             assert_ne!(before, Some((nlri.clone(), attributes.clone())), "announced twice");
         }
         for nlri in &effects.withdraw {
-            assert!(self.routes.remove(&RouteKey::of(nlri).unwrap()).is_some(), "withdrawn twice: {nlri:?}");
+            let was_there = match RouteKey::of(nlri) {
+                Some(key) => self.routes.remove(&key).is_some(),
+                None => self.flows.remove(&nlri.to_string()).is_some(),
+            };
+            assert!(was_there, "withdrawn twice: {nlri:?}");
         }
         self.store();
         effects

@@ -10,12 +10,12 @@ use crate::vpn::request::{LocalPort, Readvertise, TextList};
 const LEFT: &str = "64512:10";
 const RIGHT: &str = "64512:20";
 
-fn list(text: &str) -> Option<TextList> {
+pub(super) fn list(text: &str) -> Option<TextList> {
     Some(TextList::Text(text.into()))
 }
 
 /// An IP-VPN that imports `import`, and announces with it what has `from`.
-fn hop(vpn: &str, interface: &str, address: u8, import: &str, from: &str) -> AttachRequest {
+pub(super) fn hop(vpn: &str, interface: &str, address: u8, import: &str, from: &str) -> AttachRequest {
     AttachRequest {
         vpn_instance_id: Some(vpn.into()),
         local_port: Some(LocalPort::Name(interface.into())),
@@ -27,7 +27,7 @@ fn hop(vpn: &str, interface: &str, address: u8, import: &str, from: &str) -> Att
 }
 
 impl Node {
-    fn announce_with(&mut self, endpoint: &str, text: &str, targets: &[&str], record: &[&str]) {
+    pub(super) fn announce_with(&mut self, endpoint: &str, text: &str, targets: &[&str], record: &[&str]) {
         let route = Remote {
             encapsulation: None,
             targets: targets.iter().map(|text| target(text)).collect(),
@@ -41,7 +41,7 @@ impl Node {
     }
 
     /// What is announced for a prefix, each as label and communities.
-    fn announced(&self, text: &str) -> Vec<(u32, Vec<String>)> {
+    pub(super) fn announced(&self, text: &str) -> Vec<(u32, Vec<String>)> {
         let prefix: IpPrefix = text.parse().unwrap();
         let routes = self.routes.values().filter_map(|(nlri, attributes)| match nlri {
             Nlri::Vpn(route) if route.prefix == prefix => {
@@ -55,7 +55,7 @@ impl Node {
         routes.collect()
     }
 
-    fn hops_in(&self, vpn: VpnId, text: &str) -> Vec<Hop> {
+    pub(super) fn hops_in(&self, vpn: VpnId, text: &str) -> Vec<Hop> {
         let route = self.fib.routes.get(&(vpn, text.parse().unwrap()));
         route.map(|route| route.hops.to_vec()).unwrap_or_default()
     }
@@ -221,4 +221,42 @@ fn what_is_only_sent_from_may_come_from_others() {
     assert!(node.fib.macs[&(1, mac(1))].any_ip);
     node.attach(&routed(&request("tap0", 1, "10.9.0.1")));
     assert!(!node.fib.macs[&(1, mac(1))].any_ip);
+}
+
+/// Nodes agree on which of several hops a flow takes, although a hop of their own is another kind of hop.
+#[test]
+fn equal_hops_are_in_the_order_that_their_routes_say() {
+    let ordered = |node: &mut Node, endpoint: &str, order: u32| {
+        let route = Remote { encapsulation: None, targets: vec![target(LEFT)], ..remote(endpoint, 0, None) };
+        let mut attributes = Attributes { pmsi_tunnel: None, ..route.attributes() };
+        let order = (order > 0).then(|| ExtendedCommunity::consistent_hash_sort_order(order));
+        attributes.extended_communities.extend(order);
+        node.vpns.route(&vpn_route(endpoint, "10.2.0.0/16", 700), Some(&Arc::new(attributes)));
+        node.settle();
+    };
+    let endpoints = |node: &Node| -> Vec<Option<IpAddr>> {
+        let endpoint = |hop: &Hop| match hop {
+            Hop::Labelled(target) => target.endpoint(),
+            _ => None,
+        };
+        node.hops_in(1, "10.2.0.0/16").iter().map(endpoint).collect()
+    };
+    let mut node = Node::new();
+    node.attach(&routed(&AttachRequest { readvertise: None, ..hop("left", "tap0", 1, LEFT, RIGHT) }));
+    ordered(&mut node, LOWER, 2);
+    ordered(&mut node, HIGHER, 1);
+    assert_eq!(endpoints(&node), [Some(ip(HIGHER)), Some(ip(LOWER))]);
+    ordered(&mut node, LOWER, 0);
+    assert_eq!(endpoints(&node), [Some(ip(LOWER)), Some(ip(HIGHER))], "none counts as zero");
+
+    let mut own = Node::new();
+    own.attach(&routed(&AttachRequest { readvertise: None, ..hop("left", "tap0", 1, LEFT, RIGHT) }));
+    let chained = AttachRequest {
+        lb_consistent_hash_order: Some(serde_json::from_str("3").unwrap()),
+        ..hop("chain", "tap1", 2, LEFT, RIGHT)
+    };
+    own.attach(&routed(&chained));
+    own.announce_with(LOWER, "10.2.0.0/16", &[RIGHT], &[]);
+    ordered(&mut own, HIGHER, 1);
+    assert_eq!(endpoints(&own), [Some(ip(HIGHER)), None], "the own hop is the third");
 }

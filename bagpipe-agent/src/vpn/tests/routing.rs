@@ -76,7 +76,7 @@ impl Node {
         self.settle();
     }
 
-    fn withdraw_prefix(&mut self, endpoint: &str, text: &str) {
+    pub(super) fn withdraw_prefix(&mut self, endpoint: &str, text: &str) {
         self.vpns.route(&vpn_route(endpoint, text, 0), None);
         self.settle();
     }

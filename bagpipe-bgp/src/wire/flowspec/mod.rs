@@ -2,6 +2,7 @@
 //! distinguisher. What becomes of the packets stands in extended communities ([`TrafficAction`](super::TrafficAction)).
 
 mod component;
+mod order;
 mod term;
 
 use std::fmt;
@@ -10,7 +11,7 @@ use bytes::{BufMut, BytesMut};
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
 pub use component::{BitmaskField, Component, FlowPrefix, NumericField};
-pub use term::{Bitmask, Comparison, Numeric};
+pub use term::{Bitmask, Comparison, Numeric, holds};
 
 use super::reader::Reader;
 use super::text::spaced;

@@ -1,5 +1,6 @@
 //! Conditions on numbers and on bits: each a list of terms, of which "and" binds closer than "or" (RFC 8955 §4.2.1).
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use bytes::{BufMut, BytesMut};
@@ -76,6 +77,20 @@ impl Numeric {
     pub const fn value(&self) -> u64 {
         self.value.number
     }
+}
+
+/// Whether a number meets a condition: all terms of one of the groups that "and" binds hold.
+#[must_use]
+pub fn holds(terms: &[Numeric], number: u64) -> bool {
+    let term = |term: &Numeric| {
+        let met = match number.cmp(&term.value()) {
+            Ordering::Less => Comparison::LESS,
+            Ordering::Equal => Comparison::EQUAL,
+            Ordering::Greater => Comparison::GREATER,
+        };
+        term.comparison.0 & met.0 != 0
+    };
+    terms.chunk_by(|_, next| next.and).any(|group| group.iter().all(term))
 }
 
 impl Bitmask {
