@@ -309,9 +309,8 @@ impl Key {
         }
     }
 
-    /// The bytes of the key.
-    #[must_use]
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    /// Puts the bytes of the key behind others.
+    pub(crate) fn put(&self, bytes: &mut Vec<u8>) {
         match self {
             Self::Encap(number)
             | Self::Nexthop(number)
@@ -321,17 +320,17 @@ impl Key {
             | Self::Rule(number)
             | Self::Label(number)
             | Self::Vni(number)
-            | Self::PortOfInterface(number) => number.to_ne_bytes().to_vec(),
+            | Self::PortOfInterface(number) => bytes.extend(number.to_ne_bytes()),
             Self::Vpn(number) | Self::Router(number) | Self::Classifier(number) => {
-                u32::from(*number).to_ne_bytes().to_vec()
+                bytes.extend(u32::from(*number).to_ne_bytes());
             }
-            Self::Neighbor(key) | Self::Host(key) => sys::bytes_of(key).to_vec(),
-            Self::Route(key) => sys::bytes_of(key).to_vec(),
-            Self::Fdb(key) => sys::bytes_of(key).to_vec(),
-            Self::Flood(key) => sys::bytes_of(key).to_vec(),
-            Self::Tunnel(key) => sys::bytes_of(key).to_vec(),
-            Self::Endpoint(key) => sys::bytes_of(key).to_vec(),
-            Self::Vlan(key) => sys::bytes_of(key).to_vec(),
+            Self::Neighbor(key) | Self::Host(key) => bytes.extend(sys::bytes_of(key)),
+            Self::Route(key) => bytes.extend(sys::bytes_of(key)),
+            Self::Fdb(key) => bytes.extend(sys::bytes_of(key)),
+            Self::Flood(key) => bytes.extend(sys::bytes_of(key)),
+            Self::Tunnel(key) => bytes.extend(sys::bytes_of(key)),
+            Self::Endpoint(key) => bytes.extend(sys::bytes_of(key)),
+            Self::Vlan(key) => bytes.extend(sys::bytes_of(key)),
         }
     }
 

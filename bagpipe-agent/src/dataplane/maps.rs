@@ -1,8 +1,10 @@
 //! The pinned maps: opened by name, checked, read and written in batches.
 
 use std::io;
+use std::num::NonZero;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use aya::maps::MapData;
 
@@ -12,6 +14,12 @@ use super::value::Value;
 
 /// Entries of one batch: its buffers stay small, and one system call is shared by many.
 const BATCH: usize = 4096;
+
+/// Removals that are worth a thread: the kernel takes half a microsecond and more for one.
+const THREAD: usize = 1024;
+
+/// Threads that remove at the same time, at most: other processes want processors too.
+const THREADS: usize = 4;
 
 /// Why the pinned maps can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +65,7 @@ pub enum MapsError {
 #[derive(Debug)]
 pub(crate) struct Maps {
     maps: Vec<(Map, MapData)>,
+    threads: usize,
 }
 
 impl Maps {
@@ -69,7 +78,8 @@ impl Maps {
             let data = open_checked(directory, map.name(), map.key_size(), map.value_size())?;
             Ok((map, data))
         };
-        Ok(Self { maps: Map::ALL.into_iter().map(open).collect::<Result<_, MapsError>>()? })
+        let maps = Map::ALL.into_iter().map(open).collect::<Result<_, MapsError>>()?;
+        Ok(Self { maps, threads: thread::available_parallelism().map_or(1, NonZero::get).min(THREADS) })
     }
 
     /// All entries of all maps. Zero elements of arrays are not entries.
@@ -112,37 +122,62 @@ impl Maps {
     pub(crate) fn update(&self, map: Map, entries: &[(Key, Value)]) -> Result<(), BatchError> {
         let data = self.data(map).map_err(|error| BatchError { done: 0, error })?;
         for (number, batch) in entries.chunks(BATCH).enumerate() {
-            let keys: Vec<u8> = batch.iter().flat_map(|(key, _)| key.bytes()).collect();
-            let values: Vec<u8> = batch.iter().flat_map(|(_, value)| value.bytes()).collect();
+            let mut keys = Vec::with_capacity(batch.len() * map.key_size());
+            let mut values = Vec::with_capacity(batch.len() * map.value_size());
+            for (key, value) in batch {
+                key.put(&mut keys);
+                value.put(&mut values);
+            }
             sys::update_batch(data.fd().as_fd(), &keys, &values, batch.len())
                 .map_err(|error| after(number * BATCH, error))?;
         }
         Ok(())
     }
 
-    /// Removes entries of one map; elements of an array become zero.
+    /// Removes entries of one map; elements of an array become zero. Many are removed by several threads: what a remote
+    /// node had goes sooner, and it does not matter which of them goes first.
     ///
     /// # Errors
-    /// How many were removed, and why the next one was not.
+    /// How many were removed at least, before the first that was not, and why that one was not.
     pub(crate) fn remove(&self, map: Map, keys: &[Key]) -> Result<(), BatchError> {
         let data = self.data(map).map_err(|error| BatchError { done: 0, error })?;
-        for (number, batch) in keys.chunks(BATCH).enumerate() {
-            let keys: Vec<u8> = batch.iter().flat_map(Key::bytes).collect();
-            if map.is_array() {
-                let zero = vec![0; batch.len() * map.value_size()];
-                sys::update_batch(data.fd().as_fd(), &keys, &zero, batch.len())
-            } else {
-                sys::delete_batch(data.fd().as_fd(), &keys, batch.len())
+        let size = keys.len().div_ceil(self.threads).max(THREAD);
+        let Some((first, others)) = keys.split_at_checked(size) else { return remove(map, data, keys) };
+        thread::scope(|scope| {
+            let spawn = |part| thread::Builder::new().spawn_scoped(scope, move || remove(map, data, part));
+            let parts: Vec<_> = others.chunks(size).map(|part| (part, spawn(part))).collect();
+            let mut result = remove(map, data, first);
+            for (number, (part, thread)) in parts.into_iter().enumerate() {
+                let removed = match thread.map(thread::ScopedJoinHandle::join) {
+                    Ok(Ok(removed)) => removed,
+                    // There was no thread to be had.
+                    Err(_) | Ok(Err(_)) => remove(map, data, part),
+                };
+                result = result.and_then(|()| removed.map_err(|error| after((number + 1) * size, error)));
             }
-            .map_err(|error| after(number * BATCH, error))?;
-        }
-        Ok(())
+            result
+        })
     }
 
     fn data(&self, map: Map) -> io::Result<&MapData> {
         let found = self.maps.iter().find(|(name, _)| *name == map);
         found.map(|(_, data)| data).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
+}
+
+fn remove(map: Map, data: &MapData, keys: &[Key]) -> Result<(), BatchError> {
+    for (number, batch) in keys.chunks(BATCH).enumerate() {
+        let mut keys = Vec::with_capacity(batch.len() * map.key_size());
+        batch.iter().for_each(|key| key.put(&mut keys));
+        if map.is_array() {
+            let zero = vec![0; batch.len() * map.value_size()];
+            sys::update_batch(data.fd().as_fd(), &keys, &zero, batch.len())
+        } else {
+            sys::delete_batch(data.fd().as_fd(), &keys, batch.len())
+        }
+        .map_err(|error| after(number * BATCH, error))?;
+    }
+    Ok(())
 }
 
 /// Opens a pinned map and compares its sizes with those that this program knows.

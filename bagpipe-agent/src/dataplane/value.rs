@@ -38,21 +38,20 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    /// The bytes of the value.
-    #[must_use]
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    /// Puts the bytes of the value behind others.
+    pub(crate) fn put(&self, bytes: &mut Vec<u8>) {
         match self {
-            Self::Number(value) => value.to_ne_bytes().to_vec(),
-            Self::Port(value) => sys::bytes_of(value).to_vec(),
-            Self::Neighbor(value) => sys::bytes_of(value).to_vec(),
-            Self::Target(value) => sys::bytes_of(value).to_vec(),
-            Self::Label(value) => sys::bytes_of(value).to_vec(),
-            Self::Adjacency(value) => sys::bytes_of(&**value).to_vec(),
-            Self::Rule(value) => sys::bytes_of(&**value).to_vec(),
-            Self::Router(value) => sys::bytes_of(&**value).to_vec(),
-            Self::Vpn(value) => sys::bytes_of(value).to_vec(),
-            Self::Tunnel(value) => sys::bytes_of(value).to_vec(),
-            Self::Encap(value) => sys::bytes_of(&**value).to_vec(),
+            Self::Number(value) => bytes.extend(value.to_ne_bytes()),
+            Self::Port(value) => bytes.extend(sys::bytes_of(value)),
+            Self::Neighbor(value) => bytes.extend(sys::bytes_of(value)),
+            Self::Target(value) => bytes.extend(sys::bytes_of(value)),
+            Self::Label(value) => bytes.extend(sys::bytes_of(value)),
+            Self::Adjacency(value) => bytes.extend(sys::bytes_of(&**value)),
+            Self::Rule(value) => bytes.extend(sys::bytes_of(&**value)),
+            Self::Router(value) => bytes.extend(sys::bytes_of(&**value)),
+            Self::Vpn(value) => bytes.extend(sys::bytes_of(value)),
+            Self::Tunnel(value) => bytes.extend(sys::bytes_of(value)),
+            Self::Encap(value) => bytes.extend(sys::bytes_of(&**value)),
         }
     }
 
@@ -209,9 +208,12 @@ mod tests {
         ];
         for ((key, value), map) in entries.iter().zip(Map::ALL) {
             assert_eq!(key.map(), map, "keys are ordered as maps are");
-            assert_eq!((key.bytes().len(), value.bytes().len()), (map.key_size(), map.value_size()), "{map}");
-            assert_eq!(Key::from_bytes(map, &key.bytes()), Some(*key));
-            assert_eq!(Value::from_bytes(map, &value.bytes()).as_ref(), Some(value));
+            let (mut of_key, mut of_value) = (Vec::new(), Vec::new());
+            key.put(&mut of_key);
+            value.put(&mut of_value);
+            assert_eq!((of_key.len(), of_value.len()), (map.key_size(), map.value_size()), "{map}");
+            assert_eq!(Key::from_bytes(map, &of_key), Some(*key));
+            assert_eq!(Value::from_bytes(map, &of_value).as_ref(), Some(value));
             assert_eq!(Map::of_name(map.name()), Some(map));
         }
         assert!(entries.is_sorted_by_key(|(key, _)| *key));
