@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use aya::Pod;
 use aya::maps::lpm_trie::LpmTrie;
-use aya::maps::{Array, HashMap, PerCpuArray};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray};
 use bagpipe_bgp::types::{Label, MacAddr, Vni};
 use bagpipe_common as abi;
 
@@ -27,6 +27,9 @@ use crate::fib::{Adjacency, Change, Hop, LabelUse, Mac, MplsForm, Neighbor, Port
 
 /// Set in the process that runs in the new network namespace.
 const INSIDE: &str = "BAGPIPE_TEST_INSIDE_NAMESPACE";
+
+/// MAC addresses that there is room for: enough for several threads to remove them.
+const FDB: u32 = 8192;
 
 #[test]
 fn the_driver_follows_the_kernel() {
@@ -167,7 +170,7 @@ async fn scenario() {
     let summaries = map_cli::list(&instance).unwrap();
     assert_eq!(
         summaries.iter().find(|map| map.name == "FDB").map(|map| (map.entries, map.capacity)),
-        Some((2, 64))
+        Some((2, FDB))
     );
 
     // It comes back, and only a part is confirmed. Programs of an earlier configuration are taken off.
@@ -192,6 +195,27 @@ async fn scenario() {
     assert_eq!(driver.verify().unwrap(), []);
     assert_eq!(driver.fib().macs.len(), 1);
     assert_eq!(driver.counters().ports.len(), 1);
+
+    // Many go at once, and some that are away already.
+    let many: Vec<MacAddr> = (0..FDB - 8)
+        .map(|n| {
+            let [_, _, high, low] = n.to_be_bytes();
+            MacAddr([2, 1, 0, 0, high, low])
+        })
+        .collect();
+    let place = |mac: &MacAddr, mac_is| Change::Mac(1, *mac, mac_is);
+    many.iter()
+        .for_each(|mac| driver.apply(&place(mac, Some(Mac { target: Target::Port(1), any_ip: true }))));
+    driver.commit().unwrap();
+    assert_eq!(driver.verify().unwrap(), []);
+    let mut fdb = fdb_of(&instance);
+    for mac in many.iter().step_by(1000) {
+        fdb.remove(&abi::FdbKey { vpn: 1, mac: mac.0 }).unwrap();
+    }
+    many.iter().for_each(|mac| driver.apply(&place(mac, None)));
+    driver.commit().unwrap();
+    assert_eq!(driver.verify().unwrap(), []);
+    assert_eq!(fdb.keys().count(), 1);
     drop(driver);
 
     let removed = map_cli::cleanup(&instance).unwrap();
@@ -200,6 +224,11 @@ async fn scenario() {
     }
     assert!(!Path::new(PINS).join(&instance).exists());
     drop(pins);
+}
+
+fn fdb_of(instance: &str) -> HashMap<MapData, abi::FdbKey, abi::Target> {
+    let data = MapData::from_pin(pins_of(instance).join("maps/FDB")).unwrap();
+    HashMap::try_from(aya::maps::Map::HashMap(data)).unwrap()
 }
 
 fn changes() -> Vec<Change> {
@@ -310,7 +339,7 @@ impl Pins {
         array::<u32>(&pin("NEXTHOPS"));
         array::<abi::Port>(&pin("PORTS"));
         HashMap::<_, abi::NeighborKey, abi::Neighbor>::create(64, 0).unwrap().pin(pin("NEIGHBORS")).unwrap();
-        HashMap::<_, abi::FdbKey, abi::Target>::create(64, 0).unwrap().pin(pin("FDB")).unwrap();
+        HashMap::<_, abi::FdbKey, abi::Target>::create(FDB, 0).unwrap().pin(pin("FDB")).unwrap();
         HashMap::<_, abi::FloodKey, abi::Target>::create(64, 0).unwrap().pin(pin("FLOODS")).unwrap();
         array::<abi::Vpn>(&pin("VPNS"));
         array::<abi::Adjacency>(&pin("ADJACENCIES"));
