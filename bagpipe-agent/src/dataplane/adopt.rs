@@ -377,7 +377,7 @@ impl<'a> Found<'a> {
 }
 
 /// The changes that make a forwarding state out of nothing.
-fn changes(fib: Fib) -> Vec<Change> {
+pub(super) fn changes(fib: Fib) -> Vec<Change> {
     let mut changes: Vec<Change> =
         fib.vpns.into_iter().map(|(vpn, vni)| Change::Vpn(vpn, Some(vni))).collect();
     changes.extend(fib.ports.into_iter().map(|(port, value)| Change::Port(port, Some(value))));

@@ -1,5 +1,6 @@
 //! Which routes belong to which instances. Route targets alone decide (RFC 4364 §4.3.1), never the VNI.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -52,14 +53,24 @@ impl Imports {
         importers
     }
 
-    /// A route came, changed or went: tells each instance that learns something what it is.
+    /// A route of this node, or of others, came, changed or went: tells each instance that learns something what it is. A
+    /// route of this node is here whatever others say of it.
     pub(crate) fn route(
         &mut self,
         key: RouteKey,
         route: Option<Arc<RemoteRoute>>,
+        of_others: bool,
         mut learn: impl FnMut(VpnId, Option<Arc<RemoteRoute>>),
     ) {
-        let before = self.forget(key).map(|known| self.importers_again(&known.attributes));
+        let before = match self.routes.entry((key.rd(), key)) {
+            Entry::Occupied(known) if of_others && known.get().is_local() => return,
+            Entry::Occupied(known) => Some(known.remove()),
+            Entry::Vacant(_) => None,
+        };
+        let before = before.map(|known| {
+            self.forget_targets(key, &known.attributes);
+            self.importers_again(&known.attributes)
+        });
         let before = before.as_deref().unwrap_or_default();
         let Some(route) = route.map(|route| self.share(route)) else {
             return before.iter().for_each(|vpn| learn(*vpn, None));
@@ -116,7 +127,8 @@ impl Imports {
                 lost.push(key);
             }
             if importers.is_empty() && !known.is_local() {
-                self.forget(key);
+                self.routes.remove(&(key.rd(), key));
+                self.forget_targets(key, &known.attributes);
             }
         }
         lost
@@ -136,12 +148,10 @@ impl Imports {
         self.routes.insert((key.rd(), key), route);
     }
 
-    fn forget(&mut self, key: RouteKey) -> Option<Arc<RemoteRoute>> {
-        let known = self.routes.remove(&(key.rd(), key))?;
-        for target in known.attributes.route_targets() {
+    fn forget_targets(&mut self, key: RouteKey, attributes: &Attributes) {
+        for target in attributes.route_targets() {
             self.by_target.remove(&(target, key.rd()));
         }
-        Some(known)
     }
 
     /// Whether a route is one of this node itself.

@@ -413,17 +413,13 @@ impl Vpns {
             return self.take_flow(flow, attributes.cloned(), false);
         }
         let Some(key) = RouteKey::of(nlri) else { return };
-        // A route of this node is here whatever others say of it.
-        if self.imports.is_local(&key) {
-            return;
-        }
         let route = attributes
             .and_then(|attributes| Some(Arc::new(classify(nlri, attributes, &self.config).ok()?.1)));
-        self.take_route(key, route);
+        self.take_route(key, route, true);
     }
 
-    fn take_route(&mut self, key: RouteKey, route: Option<Arc<RemoteRoute>>) {
-        self.imports.route(key, route, |vpn, route| {
+    fn take_route(&mut self, key: RouteKey, route: Option<Arc<RemoteRoute>>, of_others: bool) {
+        self.imports.route(key, route, of_others, |vpn, route| {
             if let Some(instance) = self.instances.get_mut(&vpn) {
                 instance.learn(key, route);
                 self.touched.insert(vpn);
@@ -482,7 +478,7 @@ impl Vpns {
             }
             for (key, route) in local {
                 if route.is_some() || self.imports.is_local(&key) {
-                    self.take_route(key, route);
+                    self.take_route(key, route, false);
                 }
             }
         }
