@@ -76,7 +76,7 @@ impl Imports {
             return before.iter().for_each(|vpn| learn(*vpn, None));
         };
         let after = self.importers_again(&route.attributes);
-        before.iter().filter(|vpn| !after.contains(vpn)).for_each(|vpn| learn(*vpn, None));
+        before.iter().filter(|vpn| after.binary_search(vpn).is_err()).for_each(|vpn| learn(*vpn, None));
         after.iter().for_each(|vpn| learn(*vpn, Some(Arc::clone(&route))));
         // The speaker would not emit a route of this node again.
         if !after.is_empty() || route.is_local() {
