@@ -176,6 +176,37 @@ impl Edges {
         self.add_host(node, name, subnet, 2)
     }
 
+    /// Makes a host with two interfaces, each a site at the node, between which it forwards: to the site of this number by
+    /// the second, and else by the first.
+    ///
+    /// # Errors
+    /// When it is there already.
+    pub fn add_function(&mut self, node: u8, number: u8, beyond: u8) -> Result<[Site; 2], LabError> {
+        let left = self.add_site(node, &format!("left{number}"), 10 + 2 * number)?;
+        let right = Site {
+            port: format!("to-right{number}"),
+            mac: format!("02:00:00:00:02:{number:02x}"),
+            ipv4: format!("10.1.{}.2", 11 + 2 * number),
+            ipv6: format!("fd01:{:x}::2", 11 + 2 * number),
+            gateway4: format!("10.1.{}.1", 11 + 2 * number),
+            gateway6: format!("fd01:{:x}::1", 11 + 2 * number),
+            node: left.node.clone(),
+        };
+        let host = &left.node;
+        self.lab.link((self.agents[usize::from(node) - 1].node(), &right.port), (host, "eth1"))?;
+        host.mac("eth1", &right.mac)?;
+        host.address("eth1", &format!("{}/24", right.ipv4))?;
+        host.address("eth1", &format!("{}/64", right.ipv6))?;
+        // Where it forwards, the kernel asks for neighbours from these.
+        host.address("eth0", "fe80::1/64")?;
+        host.address("eth1", "fe80::2/64")?;
+        host.sysctl("net.ipv4.ip_forward", "1")?;
+        host.sysctl("net.ipv6.conf.all.forwarding", "1")?;
+        host.ip(&["route", "add", &format!("10.1.{beyond}.0/24"), "via", &right.gateway4])?;
+        host.ip(&["-6", "route", "add", &format!("fd01:{beyond:x}::/64"), "via", &right.gateway6])?;
+        Ok([left, right])
+    }
+
     /// Makes the host of a number in subnet `subnet` behind a node, linked but not attached.
     ///
     /// # Errors

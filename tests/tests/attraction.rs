@@ -154,28 +154,7 @@ struct Function {
 
 impl Function {
     fn new(edges: &mut Edges) -> Result<Self, LabError> {
-        let left = edges.add_site(2, "function", 12)?;
-        let right = Site {
-            port: "to-right".to_owned(),
-            mac: "02:00:00:00:02:01".to_owned(),
-            ipv4: "10.1.13.2".to_owned(),
-            ipv6: "fd01:d::2".to_owned(),
-            gateway4: "10.1.13.1".to_owned(),
-            gateway6: "fd01:d::1".to_owned(),
-            node: left.node.clone(),
-        };
-        let host = &left.node;
-        edges.lab.link((edges.agents[1].node(), &right.port), (host, "eth1"))?;
-        host.mac("eth1", &right.mac)?;
-        host.address("eth1", &format!("{}/24", right.ipv4))?;
-        host.address("eth1", &format!("{}/64", right.ipv6))?;
-        // Where it forwards, the kernel asks for neighbours from these.
-        host.address("eth0", "fe80::1/64")?;
-        host.address("eth1", "fe80::2/64")?;
-        host.sysctl("net.ipv4.ip_forward", "1")?;
-        host.sysctl("net.ipv6.conf.all.forwarding", "1")?;
-        host.ip(&["route", "add", "10.1.2.0/24", "via", &right.gateway4])?;
-        host.ip(&["-6", "route", "add", "fd01:2::/64", "via", &right.gateway6])?;
+        let [left, right] = edges.add_function(2, 1, 2)?;
         Ok(Self { left, right })
     }
 

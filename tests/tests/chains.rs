@@ -118,29 +118,7 @@ struct Function {
 
 impl Function {
     fn new(edges: &mut Edges, node: u8, number: u8) -> Result<Self, LabError> {
-        let left = edges.add_site(node, &format!("left{number}"), 10 + 2 * number)?;
-        let right = Site {
-            port: format!("to-right{number}"),
-            mac: format!("02:00:00:00:02:{number:02x}"),
-            ipv4: format!("10.1.{}.2", 11 + 2 * number),
-            ipv6: format!("fd01:{:x}::2", 11 + 2 * number),
-            gateway4: format!("10.1.{}.1", 11 + 2 * number),
-            gateway6: format!("fd01:{:x}::1", 11 + 2 * number),
-            node: left.node.clone(),
-        };
-        let host = &left.node;
-        edges.lab.link((agent(edges, node).node(), &right.port), (host, "eth1"))?;
-        host.mac("eth1", &right.mac)?;
-        host.address("eth1", &format!("{}/24", right.ipv4))?;
-        host.address("eth1", &format!("{}/64", right.ipv6))?;
-        // Where it forwards, the kernel asks for neighbours from these.
-        host.address("eth0", "fe80::1/64")?;
-        host.address("eth1", "fe80::2/64")?;
-        host.sysctl("net.ipv4.ip_forward", "1")?;
-        host.sysctl("net.ipv6.conf.all.forwarding", "1")?;
-        // By default it sends to the left.
-        host.ip(&["route", "add", &format!("10.1.{SERVER}.0/24"), "via", &right.gateway4])?;
-        host.ip(&["-6", "route", "add", &format!("fd01:{SERVER:x}::/64"), "via", &right.gateway6])?;
+        let [left, right] = edges.add_function(node, number, SERVER)?;
         Ok(Self { node, left, right })
     }
 
