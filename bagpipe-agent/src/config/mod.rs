@@ -260,7 +260,8 @@ pub struct State {
 pub enum AddressError {
     /// The interface has no usable address.
     #[error(
-        "bgp.local_address: interface {0} has no global address; give it one, or write the address itself"
+        "bgp.local_address: interface {0} is not there, or has no global address; correct the name, give it an address, \
+         or write the address itself"
     )]
     NoAddress(String),
     /// An IPv6 address says nothing about the router id (RFC 6286).
